@@ -1,0 +1,279 @@
+//! `json` (RFC 8259): one object a line, decoded in two stages.
+//!
+//! Stage one marks quotes and structure with masks over 64 bytes; stage two walks the marks, checks the grammar, and writes a span for each wanted
+//! path. Strict: UTF-8, escapes, numbers, commas and nesting are checked. Of a repeated key the last counts.
+use super::json_trie::{NOTHING, NodeId, Target, Trie};
+use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
+use crate::event::{Batch, Extra, Family, Kind, Slot, Span, text};
+use crate::limits::JSON_DEPTH_MAX;
+use crate::simd;
+
+/// Fields of the format.
+pub const SHAPE: Shape = Shape::Json;
+
+/// See the module.
+pub struct JsonDecoder {
+    trie: Trie,
+    wanted: Wanted,
+    marks: Vec<u32>,
+    key: Vec<u8>,
+    literals: Vec<Slot>,
+    subjects: Subjects,
+}
+
+impl JsonDecoder {
+    /// A decoder for what the plan wants.
+    pub fn new(wanted: Wanted) -> JsonDecoder {
+        let trie = Trie::new(&wanted);
+        JsonDecoder { trie, wanted, marks: Vec::new(), key: Vec::new(), literals: Vec::new(), subjects: Subjects::default() }
+    }
+}
+
+impl Decoder for JsonDecoder {
+    fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
+        let JsonDecoder { trie, wanted, marks, key, literals, subjects } = self;
+        lay_over(batch, wanted);
+        // A nested document has no bytes of its own to splice: its members are fields like any other.
+        let extras = wanted.all && subject != Subject::Line;
+        subjects.each(batch, rows, subject, false, |batch, row, at, bytes| {
+            let Some(bytes) = bytes else {
+                return refuse(batch, row, wanted, if subject == Subject::Line { "not UTF-8" } else { "no text to decode" });
+            };
+            let found = simd::json_marks(bytes, marks);
+            let start = batch.extras_len();
+            literals.clear();
+            let mut walk = Walk { bytes, marks, next: 0, pos: 0, backslash: found.backslash, row: usize::from(row), at, extras, trie, key, literals, batch };
+            let outcome = if found.broken { Err("control character in a string, or a string without an end") } else { walk.document() };
+            if let Err(reason) = outcome {
+                batch.truncate_extras(start);
+                refuse(batch, row, wanted, reason);
+            } else if extras {
+                batch.end_extras(wanted.layer, usize::from(row), start);
+            }
+        });
+    }
+}
+
+type Fault = &'static str;
+
+struct Walk<'a> {
+    bytes: &'a [u8],
+    marks: &'a [u32],
+    /// The next mark that was not consumed.
+    next: usize,
+    pos: usize,
+    backslash: bool,
+    row: usize,
+    /// Address of the first byte.
+    at: usize,
+    extras: bool,
+    trie: &'a mut Trie,
+    key: &'a mut Vec<u8>,
+    literals: &'a mut Vec<Slot>,
+    batch: &'a mut Batch,
+}
+
+impl Walk<'_> {
+    fn document(&mut self) -> Result<(), Fault> {
+        let root = self.trie.root();
+        if self.peek() != Some(b'{') {
+            return Err("not a JSON object");
+        }
+        self.object(Some(root), 1)?;
+        if self.peek().is_some() { Err("text after the object") } else { Ok(()) }
+    }
+
+    /// The next byte that is no white space.
+    #[inline(always)]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.bytes.get(self.pos)?;
+            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(byte);
+            }
+            self.pos += 1;
+        }
+    }
+
+    /// Steps over a structural byte.
+    #[inline(always)]
+    fn step(&mut self) {
+        self.pos += 1;
+        self.next += 1;
+    }
+
+    /// Reads a string whose opening quote is next. Returns first byte and length of its inside.
+    #[inline(always)]
+    fn string(&mut self) -> Result<(usize, usize, bool), Fault> {
+        let from = self.pos + 1;
+        let close = *self.marks.get(self.next + 1).ok_or("a string without an end")? as usize;
+        self.next += 2;
+        self.pos = close + 1;
+        let escaped = self.backslash && check_escapes(&self.bytes[from..close])?;
+        Ok((from, close - from, escaped))
+    }
+
+    fn object(&mut self, node: Option<NodeId>, depth: usize) -> Result<(), Fault> {
+        if depth > JSON_DEPTH_MAX {
+            return Err("nested too deeply");
+        }
+        if let Some(node) = node {
+            self.trie.begin(node);
+        }
+        self.step();
+        if self.peek() == Some(b'}') {
+            self.step();
+            return Ok(());
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err("a key is expected");
+            }
+            let (from, len, escaped) = self.string()?;
+            let target = match node {
+                Some(node) if escaped => {
+                    self.key.clear();
+                    text::unescape(&self.bytes[from..from + len], self.key);
+                    self.trie.find(node, self.key)
+                }
+                Some(node) => self.trie.find(node, &self.bytes[from..from + len]),
+                None => NOTHING,
+            };
+            if self.peek() != Some(b':') {
+                return Err("a colon is expected");
+            }
+            self.step();
+            let value = self.value(target.node, depth)?;
+            if target.slot.is_some() {
+                self.put(target, value);
+            }
+            if self.extras && depth == 1 {
+                let kind = if escaped { Kind::Escaped } else { Kind::Text };
+                self.batch.push_extra(Extra { family: Family::Plain, group: Span::ABSENT, name: Span::new(kind, self.at + from, len), value });
+            }
+            match self.peek() {
+                Some(b',') => self.step(),
+                Some(b'}') => break self.step(),
+                _ => return Err("a comma or a closing brace is expected"),
+            }
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Fault> {
+        if depth > JSON_DEPTH_MAX {
+            return Err("nested too deeply");
+        }
+        self.step();
+        if self.peek() == Some(b']') {
+            self.step();
+            return Ok(());
+        }
+        loop {
+            self.value(None, depth)?;
+            match self.peek() {
+                Some(b',') => self.step(),
+                Some(b']') => break self.step(),
+                _ => return Err("a comma or a closing bracket is expected"),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn value(&mut self, node: Option<NodeId>, depth: usize) -> Result<Span, Fault> {
+        let first = self.peek().ok_or("a value is expected")?;
+        let from = self.pos;
+        let kind = match first {
+            b'"' => {
+                let (from, len, escaped) = self.string()?;
+                return Ok(Span::new(if escaped { Kind::Escaped } else { Kind::Text }, self.at + from, len));
+            }
+            b'{' => {
+                self.object(node, depth + 1)?;
+                Kind::Json
+            }
+            b'[' => {
+                self.array(depth + 1)?;
+                Kind::Json
+            }
+            b'0'..=b'9' | b'-' => {
+                self.pos = number_end(self.bytes, from).ok_or("a bad number")?;
+                Kind::Number
+            }
+            _ => {
+                let (word, kind): (&[u8], _) = match first {
+                    b't' => (b"true", Kind::Bool),
+                    b'f' => (b"false", Kind::Bool),
+                    b'n' => (b"null", Kind::Null),
+                    _ => return Err("a value is expected"),
+                };
+                if !self.bytes[from..].starts_with(word) {
+                    return Err("a value is expected");
+                }
+                self.pos = from + word.len();
+                kind
+            }
+        };
+        Ok(Span::new(kind, self.at + from, self.pos - from))
+    }
+
+    #[inline(always)]
+    fn put(&mut self, target: Target, value: Span) {
+        let Some(slot) = target.slot else { return };
+        if target.literal {
+            self.literals.push(slot);
+        } else if target.nested && !self.literals.is_empty() && self.literals.contains(&slot) {
+            return;
+        }
+        self.batch.set(slot, self.row, value);
+    }
+}
+
+/// Where a number that starts at `from` ends; none where its form is wrong.
+#[inline]
+fn number_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let digits = |mut at: usize| {
+        while matches!(bytes.get(at), Some(b'0'..=b'9')) {
+            at += 1;
+        }
+        at
+    };
+    let start = from + usize::from(bytes[from] == b'-');
+    let mut at = digits(start);
+    if at == start || (bytes[start] == b'0' && at > start + 1) {
+        return None;
+    }
+    if bytes.get(at) == Some(&b'.') {
+        let end = digits(at + 1);
+        if end == at + 1 {
+            return None;
+        }
+        at = end;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        let end = digits(at + 1 + sign);
+        if end == at + 1 + sign {
+            return None;
+        }
+        at = end;
+    }
+    Some(at)
+}
+
+/// Whether the inside of a string holds escapes; an error where one is wrong.
+fn check_escapes(inside: &[u8]) -> Result<bool, Fault> {
+    let mut rest = inside;
+    let mut any = false;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        any = true;
+        let used = match rest.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') if text::hex4(rest.get(at + 2..at + 6)).is_some() => 6,
+            _ => return Err("a bad escape"),
+        };
+        rest = &rest[at + used..];
+    }
+    Ok(any)
+}

@@ -1,0 +1,245 @@
+//! `syslog`: RFC 5424 with structured data, and RFC 3164 as devices really send it.
+//!
+//! | field | from |
+//! |---|---|
+//! | `timestamp` | header, as RFC 3339 in UTC |
+//! | `hostname` `appname` `procid` `msgid` | header; a nil `-` is absent |
+//! | `facility` `severity` | PRI, as words (`auth`, `warning`) |
+//! | `message` | the text, without its byte order mark |
+//! | `sd.<id>.<name>` | structured data of RFC 5424 |
+//! | `cisco.facility` `cisco.severity` `cisco.mnemonic` `cisco.<key>` | `%FAC-SEV-MNEMONIC: … [key: value] … key=value` of RFC 3164 messages |
+use super::syslog_cisco::Cisco;
+use super::syslog_rfc5424::StructuredData;
+use super::time::TimeRule;
+use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
+use crate::event::time::{is_canonical, write_rfc3339};
+use crate::event::{Batch, Kind, Slot, Span};
+use crate::simd;
+
+/// Fields of the format.
+pub const SHAPE: Shape =
+    Shape::Flat(&["timestamp", "hostname", "facility", "severity", "appname", "procid", "msgid", "message"], &["sd.", "cisco."]);
+
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "security", "console",
+    "solaris-cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+/// The bytes that structure an RFC 5424 line.
+const MARKS: [u8; 5] = [b' ', b'"', b'\\', b']', b'='];
+
+/// Slots of the fixed fields.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    pub(super) timestamp: Option<Slot>,
+    pub(super) hostname: Option<Slot>,
+    facility: Option<Slot>,
+    severity: Option<Slot>,
+    pub(super) appname: Option<Slot>,
+    pub(super) procid: Option<Slot>,
+    pub(super) msgid: Option<Slot>,
+    pub(super) message: Option<Slot>,
+}
+
+/// What the two dialects share.
+pub(super) struct Common {
+    pub(super) slots: Slots,
+    pub(super) rule: TimeRule,
+    pub(super) structured: StructuredData,
+    pub(super) cisco: Cisco,
+    pub(super) event_time: bool,
+}
+
+/// One line while it is decoded.
+pub(super) struct Row<'a> {
+    pub(super) batch: &'a mut Batch,
+    pub(super) row: usize,
+    /// Address of the first byte.
+    pub(super) at: usize,
+    pub(super) line: &'a [u8],
+}
+
+impl Row<'_> {
+    /// Sets a field to a part of the line.
+    #[inline(always)]
+    pub(super) fn put(&mut self, slot: Option<Slot>, from: usize, to: usize) {
+        if let Some(slot) = slot {
+            self.batch.set(slot, self.row, Span::new(Kind::Text, self.at + from, to - from));
+        }
+    }
+
+    /// Sets a field to a part of the line unless it is nil.
+    #[inline(always)]
+    pub(super) fn put_unless_nil(&mut self, slot: Option<Slot>, from: usize, to: usize) {
+        if !(to - from == 1 && self.line[from] == b'-') {
+            self.put(slot, from, to);
+        }
+    }
+
+    /// Sets event time and timestamp from a time whose text is `from..to`.
+    #[inline(always)]
+    pub(super) fn put_time(&mut self, common: &Common, time: i64, from: usize, to: usize) {
+        if common.event_time {
+            self.batch.times[self.row] = time;
+        }
+        if let Some(slot) = common.slots.timestamp {
+            let text = &self.line[from..to];
+            let span = if text.len() >= 20 && is_canonical(text) {
+                Span::new(Kind::Text, self.at + from, to - from)
+            } else {
+                self.batch.derive_with(Kind::Text, |out| write_rfc3339(time, out))
+            };
+            self.batch.set(slot, self.row, span);
+        }
+    }
+}
+
+/// Positions of the structuring bytes of a line, from a bitmap.
+pub(super) struct Marks<'a> {
+    words: &'a [u64],
+    word: u64,
+    index: usize,
+    /// Bit of the line's first byte.
+    base: usize,
+}
+
+impl<'a> Marks<'a> {
+    fn new(words: &'a [u64], base: usize, from: usize) -> Marks<'a> {
+        let bit = base + from;
+        let word = words.get(bit / 64).map_or(0, |w| w & (u64::MAX << (bit % 64)));
+        Marks { words, word, index: bit / 64, base }
+    }
+
+    /// The next position, relative to the line; `usize::MAX` at the end of the map.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> usize {
+        while self.word == 0 {
+            self.index += 1;
+            match self.words.get(self.index) {
+                Some(word) => self.word = *word,
+                None => return usize::MAX,
+            }
+        }
+        let at = self.index * 64 + self.word.trailing_zeros() as usize;
+        self.word &= self.word - 1;
+        at - self.base
+    }
+}
+
+/// See the module.
+pub struct SyslogDecoder {
+    common: Common,
+    wanted: Wanted,
+    facilities: [Span; 24],
+    severities: [Span; 8],
+    map: Vec<u64>,
+    subjects: Subjects,
+}
+
+impl SyslogDecoder {
+    /// A decoder for what the plan wants.
+    pub fn new(wanted: Wanted, rule: TimeRule) -> SyslogDecoder {
+        let slots = Slots {
+            timestamp: wanted.slot("timestamp"),
+            hostname: wanted.slot("hostname"),
+            facility: wanted.slot("facility"),
+            severity: wanted.slot("severity"),
+            appname: wanted.slot("appname"),
+            procid: wanted.slot("procid"),
+            msgid: wanted.slot("msgid"),
+            message: wanted.slot("message"),
+        };
+        let common = Common {
+            slots,
+            rule,
+            structured: StructuredData::new(&wanted),
+            cisco: Cisco::new(&wanted),
+            event_time: wanted.event_time,
+        };
+        SyslogDecoder {
+            common,
+            wanted,
+            facilities: [Span::ABSENT; 24],
+            severities: [Span::ABSENT; 8],
+            map: Vec::new(),
+            subjects: Subjects::default(),
+        }
+    }
+
+    /// Puts the words for PRI into the arena, once per batch.
+    fn words(&mut self, batch: &mut Batch) {
+        if self.common.slots.facility.is_some() {
+            self.facilities = FACILITIES.map(|w| batch.derive(Kind::Text, w.as_bytes()));
+        }
+        if self.common.slots.severity.is_some() {
+            self.severities = SEVERITIES.map(|w| batch.derive(Kind::Text, w.as_bytes()));
+        }
+    }
+}
+
+impl Decoder for SyslogDecoder {
+    fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
+        lay_over(batch, &self.wanted);
+        self.words(batch);
+        let end = batch.input.bytes().len();
+        if subject == Subject::Line {
+            simd::bitmap(batch.input.bytes(), MARKS, &mut self.map);
+        }
+        let SyslogDecoder { common, wanted, facilities, severities, map, subjects } = self;
+        let mut own_map = Vec::new();
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
+            let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
+            let start = batch.extras_len();
+            let (words, base) = if subject == Subject::Line && at < end {
+                (&*map, at)
+            } else {
+                simd::bitmap(line, MARKS, &mut own_map);
+                (&own_map, 0)
+            };
+            let mut it = Row { batch, row: usize::from(row), at, line };
+            let (pri, from) = match priority(line) {
+                Some((pri, used)) => (Some(pri), used),
+                None => (None, 0),
+            };
+            if let Some(pri) = pri {
+                if let Some(slot) = common.slots.facility {
+                    it.batch.set(slot, it.row, facilities[usize::from(pri / 8)]);
+                }
+                if let Some(slot) = common.slots.severity {
+                    it.batch.set(slot, it.row, severities[usize::from(pri % 8)]);
+                }
+            }
+            let outcome = if pri.is_some() && line[from..].starts_with(b"1 ") {
+                common.rfc5424(&mut it, Marks::new(words, base, from), wanted.all)
+            } else {
+                common.rfc3164(&mut it, from, pri.is_some(), wanted.all)
+            };
+            match outcome {
+                Ok(()) if wanted.all => batch.end_extras(wanted.layer, usize::from(row), start),
+                Ok(()) => {}
+                Err(reason) => {
+                    batch.truncate_extras(start);
+                    refuse(batch, row, wanted, reason);
+                }
+            }
+        });
+    }
+}
+
+/// Reads `<PRI>`. Returns it and the bytes used.
+#[inline(always)]
+fn priority(line: &[u8]) -> Option<(u8, usize)> {
+    if line.first() != Some(&b'<') {
+        return None;
+    }
+    let mut pri = 0u16;
+    for (i, byte) in line[1..].iter().take(4).enumerate() {
+        match byte {
+            b'0'..=b'9' => pri = pri * 10 + u16::from(byte - b'0'),
+            b'>' if i > 0 && pri < 192 => return Some((pri as u8, i + 2)),
+            _ => return None,
+        }
+    }
+    None
+}

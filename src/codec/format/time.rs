@@ -1,0 +1,247 @@
+//! Times as logs write them: how a text becomes nanoseconds, given a zone and what to do about a missing year.
+use crate::clock::Timestamp;
+use crate::event::time::{civil_from_days, from_civil, parse_rfc3339};
+use crate::limits::SECOND;
+
+/// How a declared time field is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// RFC 3339, the syslog form, or a number whose size tells its unit.
+    #[default]
+    Auto,
+    /// RFC 3339.
+    Rfc3339,
+    /// `Jan  2 15:04:05`, with or without a year.
+    Syslog,
+    /// A number of units of so many nanoseconds.
+    Epoch(i64),
+}
+
+/// The zone of times that do not name one.
+#[derive(Clone, Debug, Default)]
+pub enum Zone {
+    /// UTC.
+    #[default]
+    Utc,
+    /// A zone of the IANA database.
+    Named(jiff::tz::TimeZone),
+}
+
+impl Zone {
+    /// A zone by its name.
+    pub fn named(name: &str) -> Option<Zone> {
+        if name == "UTC" {
+            return Some(Zone::Utc);
+        }
+        jiff::tz::TimeZone::get(name).ok().map(Zone::Named)
+    }
+
+    /// Seconds east of UTC at an instant.
+    pub fn offset_at(&self, time: Timestamp) -> i64 {
+        match self {
+            Zone::Utc => 0,
+            Zone::Named(zone) => jiff::Timestamp::from_nanosecond(i128::from(time)).map_or(0, |t| i64::from(zone.to_offset(t).seconds())),
+        }
+    }
+
+    /// The instant of a local time that was computed as if it were UTC.
+    fn to_utc(&self, local: Timestamp) -> Timestamp {
+        match self {
+            Zone::Utc => local,
+            // Twice, so that a local time near a change of the clock finds the offset of its own side.
+            Zone::Named(_) => local - self.offset_at(local - self.offset_at(local) * SECOND) * SECOND,
+        }
+    }
+}
+
+/// How the times of one source are read.
+#[derive(Clone, Debug, Default)]
+pub struct TimeRule {
+    /// The form.
+    pub format: TimeFormat,
+    /// The zone of times without one.
+    pub zone: Zone,
+    /// The year of dates without one; else the year nearest the receive time.
+    pub year: Option<i64>,
+}
+
+impl TimeRule {
+    /// Reads a time.
+    pub fn parse(&self, text: &[u8], received: Timestamp) -> Option<Timestamp> {
+        match self.format {
+            TimeFormat::Rfc3339 => self.rfc3339(text),
+            TimeFormat::Syslog => self.syslog(text, received).filter(|(_, used)| *used == text.len()).map(|(t, _)| t),
+            TimeFormat::Epoch(unit) => parse_epoch(text, unit),
+            TimeFormat::Auto => self.auto(text, received),
+        }
+    }
+
+    fn auto(&self, text: &[u8], received: Timestamp) -> Option<Timestamp> {
+        if let Some(time) = self.rfc3339(text) {
+            return Some(time);
+        }
+        if text.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-') {
+            let whole = text.iter().position(|b| *b == b'.').unwrap_or(text.len());
+            let unit = match whole {
+                0..=11 => SECOND,
+                12..=14 => SECOND / 1_000,
+                15..=17 => 1_000,
+                _ => 1,
+            };
+            return parse_epoch(text, unit);
+        }
+        self.syslog(text, received).filter(|(_, used)| *used == text.len()).map(|(t, _)| t)
+    }
+
+    fn rfc3339(&self, text: &[u8]) -> Option<Timestamp> {
+        let time = parse_rfc3339(text)?;
+        let zoned = text.last().is_some_and(|b| *b == b'Z' || *b == b'z') || text.get(19..).is_some_and(|t| t.iter().any(|b| matches!(b, b'+' | b'-')));
+        Some(if zoned { time } else { self.zone.to_utc(time) })
+    }
+
+    /// Reads `Mmm [d]d [yyyy] hh:mm:ss[.fff]` at the start of a text. Returns the time and the bytes used.
+    pub fn syslog(&self, text: &[u8], received: Timestamp) -> Option<(Timestamp, usize)> {
+        let month = month(text.get(..3)?)?;
+        if text.get(3) != Some(&b' ') {
+            return None;
+        }
+        let mut at = 4 + usize::from(text.get(4) == Some(&b' '));
+        let day = digits(text, &mut at, 2)?;
+        if text.get(at) != Some(&b' ') {
+            return None;
+        }
+        at += 1;
+        let mut year = self.year;
+        if text.get(at..at + 5).is_some_and(|t| t[..4].iter().all(u8::is_ascii_digit) && t[4] == b' ') {
+            year = Some(i64::from(digits(text, &mut at, 4)?));
+            at += 1;
+        }
+        let hour = digits(text, &mut at, 2)?;
+        let mut parts = [0u32; 2];
+        for part in &mut parts {
+            if text.get(at) != Some(&b':') {
+                return None;
+            }
+            at += 1;
+            *part = digits(text, &mut at, 2)?;
+        }
+        let nanos = fraction(text, &mut at);
+        let clock = (hour, parts[0], parts[1]);
+        let time = match year {
+            Some(year) => from_civil((year, month, day), clock, nanos)?,
+            None => nearest_year(month, day, clock, nanos, received)?,
+        };
+        Some((self.zone.to_utc(time), at))
+    }
+}
+
+/// The time of a date without a year that lies nearest to when it was received.
+fn nearest_year(month: u32, day: u32, clock: (u32, u32, u32), nanos: i64, received: Timestamp) -> Option<Timestamp> {
+    let (year, now_month, _) = civil_from_days(received.div_euclid(86_400 * SECOND));
+    // Near the middle of the year only one year can be nearest.
+    if now_month.abs_diff(month) < 5
+        && let Some(time) = from_civil((year, month, day), clock, nanos)
+    {
+        return Some(time);
+    }
+    let candidates = [year - 1, year, year + 1].into_iter().filter_map(|y| from_civil((y, month, day), clock, nanos));
+    candidates.min_by_key(|t| received.abs_diff(*t))
+}
+
+fn month(name: &[u8]) -> Option<u32> {
+    const NAMES: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
+    let name = [name[0] | 0x20, name[1] | 0x20, name[2] | 0x20];
+    NAMES.chunks(3).position(|n| n == name).map(|m| m as u32 + 1)
+}
+
+/// Reads at least one and at most `most` digits.
+fn digits(text: &[u8], at: &mut usize, most: usize) -> Option<u32> {
+    let from = *at;
+    let mut n = 0;
+    while let Some(d @ b'0'..=b'9') = text.get(*at) {
+        if *at - from == most {
+            return None;
+        }
+        n = n * 10 + u32::from(d - b'0');
+        *at += 1;
+    }
+    (*at > from).then_some(n)
+}
+
+/// Reads an optional fraction of a second.
+fn fraction(text: &[u8], at: &mut usize) -> i64 {
+    if text.get(*at) != Some(&b'.') || !text.get(*at + 1).is_some_and(u8::is_ascii_digit) {
+        return 0;
+    }
+    *at += 1;
+    let (mut nanos, mut scale) = (0, SECOND);
+    while let Some(d @ b'0'..=b'9') = text.get(*at) {
+        scale /= 10;
+        nanos += i64::from(d - b'0') * scale;
+        *at += 1;
+    }
+    nanos
+}
+
+/// Reads a decimal number of units, exactly.
+fn parse_epoch(text: &[u8], unit: i64) -> Option<Timestamp> {
+    let (negative, rest) = match text.strip_prefix(b"-") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let dot = rest.iter().position(|b| *b == b'.');
+    let (whole, part) = match dot {
+        Some(dot) => (&rest[..dot], &rest[dot + 1..]),
+        None => (rest, &rest[rest.len()..]),
+    };
+    if whole.is_empty() || (dot.is_some() && part.is_empty()) {
+        return None;
+    }
+    let mut n: i64 = 0;
+    for d in whole {
+        n = n.checked_mul(10)?.checked_add(i64::from(d.is_ascii_digit().then(|| d - b'0')?))?;
+    }
+    let mut time = n.checked_mul(unit)?;
+    let mut scale = unit;
+    for d in part {
+        scale /= 10;
+        time = time.checked_add(i64::from(d.is_ascii_digit().then(|| d - b'0')?) * scale)?;
+    }
+    Some(if negative { -time } else { time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::time::rfc3339;
+
+    fn read(text: &str, received: &str) -> String {
+        let rule = TimeRule::default();
+        rule.parse(text.as_bytes(), parse_rfc3339(received.as_bytes()).unwrap()).map_or("none".into(), rfc3339)
+    }
+
+    #[test]
+    fn a_date_without_a_year_takes_the_nearest() {
+        assert_eq!(read("Dec 31 23:59:59", "2026-01-01T00:00:05Z"), "2025-12-31T23:59:59Z");
+        assert_eq!(read("Jan  1 00:00:01", "2025-12-31T23:59:59Z"), "2026-01-01T00:00:01Z");
+        assert_eq!(read("Feb 29 10:00:00", "2025-01-10T00:00:00Z"), "2024-02-29T10:00:00Z");
+        assert_eq!(read("Jul  4 2019 10:00:00.25", "2026-01-01T00:00:05Z"), "2019-07-04T10:00:00.25Z");
+    }
+
+    #[test]
+    fn numbers_tell_their_unit_by_their_size() {
+        for text in ["1760000000.5", "1760000000500", "1760000000500000", "1760000000500000000"] {
+            assert_eq!(read(text, "2026-01-01T00:00:05Z"), "2025-10-09T08:53:20.5Z");
+        }
+        assert_eq!(read("12:30", "2026-01-01T00:00:05Z"), "none");
+    }
+
+    #[test]
+    fn a_zone_applies_where_the_text_has_none() {
+        let rule = TimeRule { zone: Zone::named("Europe/Bucharest").unwrap(), ..TimeRule::default() };
+        let read = |t: &str| rfc3339(rule.parse(t.as_bytes(), 0).unwrap());
+        assert_eq!(read("2026-07-01 12:00:00"), "2026-07-01T09:00:00Z");
+        assert_eq!(read("2026-01-01T12:00:00"), "2026-01-01T10:00:00Z");
+        assert_eq!(read("2026-01-01T12:00:00Z"), "2026-01-01T12:00:00Z");
+    }
+}

@@ -1,0 +1,2 @@
+//! Finding the lines in a stream of bytes.
+pub mod newline;

@@ -1,0 +1,152 @@
+//! The buffer that a source fills and seals: raw bytes, where each line lies, and where they came from.
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TAIL_BYTES};
+
+/// One line of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// First byte.
+    pub at: u32,
+    /// Bytes, without the line's end.
+    pub len: u32,
+}
+
+/// Where the lines of an input came from. A partition is what has an order of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Origin {
+    /// Name of the source.
+    pub source: String,
+    /// Name of the partition within the source.
+    pub partition: String,
+    /// Identity that does not change with names: goes into event ids.
+    pub identity: Vec<u8>,
+}
+
+/// What positions of an input's lines are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Positions {
+    /// Bytes from the start of the partition.
+    #[default]
+    Bytes,
+    /// A count of events.
+    Rows,
+}
+
+/// A sealed buffer. After [`BatchBuilder::seal`] nothing writes to it.
+#[derive(Debug, Default)]
+pub struct Input {
+    bytes: Vec<u8>,
+    /// The lines, in order.
+    pub lines: Vec<Line>,
+    /// Lines that were cut at the limit, by row.
+    pub truncated: Vec<u16>,
+    /// Where they came from.
+    pub origin: Arc<Origin>,
+    /// Position of the first byte or row.
+    pub base: u64,
+    /// What positions count.
+    pub positions: Positions,
+    /// When it was read.
+    pub received: Timestamp,
+}
+
+impl Input {
+    /// All bytes, with the readable tail.
+    #[inline(always)]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes of a row.
+    #[inline(always)]
+    pub fn line(&self, row: usize) -> &[u8] {
+        let Line { at, len } = self.lines[row];
+        &self.bytes[at as usize..(at + len) as usize]
+    }
+
+    /// The position of a row in its partition.
+    #[inline]
+    pub fn position(&self, row: usize) -> u64 {
+        match self.positions {
+            Positions::Bytes => self.base + u64::from(self.lines[row].at),
+            Positions::Rows => self.base + row as u64,
+        }
+    }
+
+    /// An input of given lines, for tests and for events that the program itself makes.
+    pub fn of_lines<'a>(lines: impl IntoIterator<Item = &'a [u8]>, origin: Arc<Origin>, base: u64) -> Input {
+        let mut builder = BatchBuilder::default();
+        lines.into_iter().for_each(|line| builder.push_line(line));
+        builder.seal(origin, base, Positions::Rows, 0)
+    }
+}
+
+/// An input while it is filled. Its memory comes from an input that nobody reads any more.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    /// The bytes; a source may read straight into the spare capacity.
+    pub bytes: Vec<u8>,
+    /// Lines found so far.
+    pub lines: Vec<Line>,
+    /// Rows cut at the limit.
+    pub truncated: Vec<u16>,
+}
+
+impl BatchBuilder {
+    /// Starts from the memory of an old input.
+    pub fn reuse(old: Input) -> BatchBuilder {
+        let Input { mut bytes, mut lines, mut truncated, .. } = old;
+        bytes.clear();
+        lines.clear();
+        truncated.clear();
+        BatchBuilder { bytes, lines, truncated }
+    }
+
+    /// Copies one line in.
+    pub fn push_line(&mut self, line: &[u8]) {
+        self.lines.push(Line { at: self.bytes.len() as u32, len: line.len() as u32 });
+        self.bytes.extend_from_slice(line);
+        self.bytes.push(b'\n');
+    }
+
+    /// Whether another line would make it too large.
+    pub fn is_full(&self) -> bool {
+        self.lines.len() >= BATCH_ROWS_MAX || self.bytes.len() >= BATCH_BYTES_MAX
+    }
+
+    /// Ends the filling.
+    pub fn seal(self, origin: Arc<Origin>, base: u64, positions: Positions, received: Timestamp) -> Input {
+        let BatchBuilder { mut bytes, lines, truncated } = self;
+        bytes.resize(bytes.len() + BATCH_TAIL_BYTES, 0);
+        Input { bytes, lines, truncated, origin, base, positions, received }
+    }
+}
+
+/// Inputs that come back when the last reader lets go of them, so that a steady stream allocates nothing.
+#[derive(Debug, Default)]
+pub struct Pool<T> {
+    shared: Vec<Arc<T>>,
+    next: usize,
+}
+
+impl<T: Default> Pool<T> {
+    /// Takes something that nobody else holds, or makes it.
+    pub fn take(&mut self) -> Arc<T> {
+        for _ in 0..self.shared.len() {
+            self.next = (self.next + 1) % self.shared.len();
+            if Arc::strong_count(&self.shared[self.next]) == 1 {
+                return self.shared.swap_remove(self.next);
+            }
+        }
+        Arc::default()
+    }
+
+    /// Remembers what is being given out.
+    pub fn lend(&mut self, item: &Arc<T>) {
+        if self.shared.len() < crate::limits::EDGE_MESSAGES_MAX * 4 {
+            self.shared.push(Arc::clone(item));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One field of one event: where its bytes lie and what they are, in eight bytes.
+//!
+//! `at` counts through the batch's input and on into its arena. The upper eight bits of the second word are the kind, the lower 24 the length.
+use crate::limits::VALUE_BYTES_MAX;
+
+/// What the bytes of a span are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// No such field.
+    Absent = 0,
+    /// UTF-8 text.
+    Text = 1,
+    /// The inside of a JSON string that holds escapes.
+    Escaped = 2,
+    /// The text of a number, as the input has it.
+    Number = 3,
+    /// `true` or `false`.
+    Bool = 4,
+    /// A JSON array or object.
+    Json = 5,
+    /// A JSON null: absent, but with a place.
+    Null = 6,
+}
+
+/// Place, length and kind of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    at: u32,
+    meta: u32,
+}
+
+impl Span {
+    /// No value.
+    pub const ABSENT: Span = Span { at: 0, meta: 0 };
+
+    /// A value of `len` bytes at `at`. Longer values than a span can hold are absent.
+    #[inline(always)]
+    pub fn new(kind: Kind, at: usize, len: usize) -> Span {
+        if len > VALUE_BYTES_MAX || at > u32::MAX as usize {
+            return Span::ABSENT;
+        }
+        Span { at: at as u32, meta: (kind as u32) << 24 | len as u32 }
+    }
+
+    /// First byte.
+    #[inline(always)]
+    pub fn at(self) -> usize {
+        self.at as usize
+    }
+
+    /// Bytes.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        (self.meta & 0x00ff_ffff) as usize
+    }
+
+    /// Whether there are no bytes; an empty text is present all the same.
+    #[inline(always)]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the bytes are.
+    #[inline(always)]
+    pub fn kind(self) -> Kind {
+        match self.meta >> 24 {
+            1 => Kind::Text,
+            2 => Kind::Escaped,
+            3 => Kind::Number,
+            4 => Kind::Bool,
+            5 => Kind::Json,
+            6 => Kind::Null,
+            _ => Kind::Absent,
+        }
+    }
+
+    /// Whether the field has a value; null has none.
+    #[inline(always)]
+    pub fn is_present(self) -> bool {
+        let kind = self.meta >> 24;
+        kind != Kind::Absent as u32 && kind != Kind::Null as u32
+    }
+}

@@ -1,0 +1,121 @@
+//! JSON text: escaping on the way out, unescaping on the way in, and the compact form of arrays and objects.
+use crate::simd;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Appends text with the escapes that a JSON string needs, without quotes.
+#[inline]
+pub fn escape(text: &[u8], out: &mut Vec<u8>) {
+    let mut from = 0;
+    loop {
+        let at = simd::find_escape(text, from);
+        out.extend_from_slice(&text[from..at]);
+        let Some(byte) = text.get(at) else { return };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            other => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEX[usize::from(other >> 4)], HEX[usize::from(other & 15)]]);
+            }
+        }
+        from = at + 1;
+    }
+}
+
+/// Appends text as a JSON string.
+#[inline]
+pub fn quote(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(text, out);
+    out.push(b'"');
+}
+
+/// Appends the text of a JSON string's inside. A lone surrogate becomes U+FFFD; a bad escape is kept as it stands.
+pub fn unescape(inside: &[u8], out: &mut Vec<u8>) {
+    let mut rest = inside;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let plain = match rest.get(1) {
+            Some(b'n') => b'\n',
+            Some(b't') => b'\t',
+            Some(b'r') => b'\r',
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'u') => {
+                let (c, used) = unescape_unicode(rest);
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = &rest[used..];
+                continue;
+            }
+            Some(other) => *other,
+            None => b'\\',
+        };
+        out.push(plain);
+        rest = &rest[rest.len().min(2)..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Reads `\uXXXX`, or a pair of them, at the start of `text`. Returns the character and the bytes used.
+fn unescape_unicode(text: &[u8]) -> (char, usize) {
+    let Some(high) = hex4(text.get(2..6)) else { return (char::REPLACEMENT_CHARACTER, text.len().min(2)) };
+    if (0xd800..0xdc00).contains(&high)
+        && text.get(6..8) == Some(b"\\u")
+        && let Some(low @ 0xdc00..0xe000) = hex4(text.get(8..12))
+    {
+        let c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
+
+/// Four hexadecimal digits.
+pub fn hex4(digits: Option<&[u8]>) -> Option<u32> {
+    digits.filter(|d| d.len() == 4)?.iter().try_fold(0, |n, d| Some(n << 4 | char::from(*d).to_digit(16)?))
+}
+
+/// Appends a JSON text without the white space outside its strings.
+pub fn compact_json(json: &[u8], out: &mut Vec<u8>) {
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        if in_string {
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+        } else if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            continue;
+        } else {
+            in_string = *byte == b'"';
+        }
+        out.push(*byte);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn escaping_and_unescaping_are_inverse(text in ".*") {
+            let (mut escaped, mut back) = (Vec::new(), Vec::new());
+            escape(text.as_bytes(), &mut escaped);
+            unescape(&escaped, &mut back);
+            prop_assert_eq!(back, text.as_bytes());
+            let quoted = format!("\"{}\"", String::from_utf8(escaped).unwrap());
+            prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn surrogates_pair_up_or_are_replaced() {
+        let mut out = Vec::new();
+        unescape(br"\ud83d\ude00 \ud83d \u00e9\/", &mut out);
+        assert_eq!(out, "😀 \u{fffd} é/".as_bytes());
+    }
+}

@@ -1,0 +1,292 @@
+//! From the tree to a program: names become slots, constants are folded, types that cannot work are refused with their place.
+use std::sync::Arc;
+
+use super::ast::{Binary, Expr, Node, Unary};
+use super::eval::{Constant, Op, Program, TextTest};
+use super::functions::{self, ZoneOf};
+use super::network::Network;
+use super::parse::Fault;
+use crate::diagnostic::suggest;
+use crate::event::Slot;
+use crate::pattern::Pattern;
+use crate::table::{Handle, Local, Table};
+
+/// What names mean where an expression stands.
+pub trait Environment {
+    /// The slot of a field; none where it cannot exist.
+    fn slot(&mut self, name: &str) -> Option<Slot>;
+    /// A table or a list.
+    fn table(&mut self, name: &str, list: bool) -> Option<Arc<Handle<Table>>>;
+    /// Names of the tables or the lists.
+    fn tables(&self, list: bool) -> Vec<String>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Any,
+    Bool,
+    Number,
+    Text,
+}
+
+/// Compiles an expression whose value is wanted.
+pub fn compile(expr: &Expr, env: &mut dyn Environment) -> Result<Program, Vec<Fault>> {
+    let mut c = Compiler { env, reads: Vec::new(), faults: Vec::new() };
+    let root = c.op(expr);
+    c.finish(root)
+}
+
+/// Compiles an expression whose truth is wanted.
+pub fn compile_truth(expr: &Expr, env: &mut dyn Environment) -> Result<Program, Vec<Fault>> {
+    let mut c = Compiler { env, reads: Vec::new(), faults: Vec::new() };
+    let root = c.truth(expr);
+    c.finish(root)
+}
+
+struct Compiler<'e> {
+    env: &'e mut dyn Environment,
+    reads: Vec<Slot>,
+    faults: Vec<Fault>,
+}
+
+impl Compiler<'_> {
+    fn finish(self, root: Op) -> Result<Program, Vec<Fault>> {
+        if self.faults.is_empty() { Ok(Program { root, reads: self.reads }) } else { Err(self.faults) }
+    }
+
+    fn fault(&mut self, at: usize, message: impl Into<String>, help: impl Into<String>) -> Op {
+        self.faults.push(Fault::new(at, message, help));
+        Op::Constant(Constant::Absent)
+    }
+
+    fn field(&mut self, name: &str) -> Op {
+        match self.env.slot(name) {
+            Some(slot) => {
+                if !self.reads.contains(&slot) {
+                    self.reads.push(slot);
+                }
+                Op::Field(slot)
+            }
+            None => Op::Constant(Constant::Absent),
+        }
+    }
+
+    fn expect(&mut self, expr: &Expr, op: &Op, wanted: Type) {
+        let got = type_of(op);
+        if got != Type::Any && got != wanted {
+            let word = |t| match t {
+                Type::Bool => "a truth",
+                Type::Number => "a number",
+                Type::Text => "a text",
+                Type::Any => "a value",
+            };
+            self.fault(expr.at, format!("{} is wanted here, and this is {}", word(wanted), word(got)), "compare it with something, or quote it");
+        }
+    }
+
+    fn truth(&mut self, expr: &Expr) -> Op {
+        let op = self.op(expr);
+        self.expect(expr, &op, Type::Bool);
+        op
+    }
+
+    fn op(&mut self, expr: &Expr) -> Op {
+        match &expr.node {
+            Node::Bool(b) => Op::Constant(Constant::Bool(*b)),
+            Node::Int(n) => Op::Constant(Constant::Int(*n)),
+            Node::Float(n) => Op::Constant(Constant::Float(*n)),
+            Node::Text(t) => Op::Constant(Constant::Text(t.as_bytes().into())),
+            Node::Name(name) => self.field(name),
+            Node::List(_) => self.fault(expr.at, "a list may stand only behind `in`", "as in `x in [\"a\", \"b\"]`"),
+            Node::Unary(Unary::Not, a) => Op::Not(Box::new(self.truth(a))),
+            Node::Unary(Unary::Negate, a) => match self.op(a) {
+                Op::Constant(Constant::Int(n)) => Op::Constant(Constant::Int(-n)),
+                Op::Constant(Constant::Float(n)) => Op::Constant(Constant::Float(-n)),
+                op => {
+                    self.expect(a, &op, Type::Number);
+                    Op::Negate(Box::new(op))
+                }
+            },
+            Node::Choice(a, b, c) => Op::Choice(Box::new([self.truth(a), self.op(b), self.op(c)])),
+            Node::Binary(op, a, b) => self.binary(*op, a, b),
+            Node::Call(name, arguments) => self.call(expr.at, name, arguments),
+        }
+    }
+
+    fn binary(&mut self, op: Binary, a: &Expr, b: &Expr) -> Op {
+        match op {
+            Binary::And | Binary::Or => {
+                let mut items = Vec::new();
+                for side in [a, b] {
+                    match (self.truth(side), op) {
+                        (Op::All(inner), Binary::And) | (Op::Any(inner), Binary::Or) => items.extend(inner),
+                        (other, _) => items.push(other),
+                    }
+                }
+                if op == Binary::And { Op::All(items) } else { Op::Any(items) }
+            }
+            Binary::In => {
+                let left = self.op(a);
+                match &b.node {
+                    Node::List(items) => Op::InItems(Box::new(left), items.iter().map(|i| self.op(i)).collect()),
+                    // `"a" in field`: some element of the field's array equals it.
+                    _ => Op::Compare(Binary::Equal, Box::new([left, self.op(b)])),
+                }
+            }
+            Binary::Equal | Binary::NotEqual | Binary::Less | Binary::LessEqual | Binary::Greater | Binary::GreaterEqual => {
+                let pair = [self.op(a), self.op(b)];
+                let (left, right) = (type_of(&pair[0]), type_of(&pair[1]));
+                let clash = left != right && (left == Type::Bool && right != Type::Any || right == Type::Bool && left != Type::Any);
+                if clash {
+                    self.fault(b.at, "a truth is compared with something that is none", "compare values of one type");
+                }
+                match (op, pair) {
+                    (Binary::Equal, [Op::Field(slot), Op::Constant(Constant::Text(text))]) => Op::FieldIsText(slot, text),
+                    (op, pair) => Op::Compare(op, Box::new(pair)),
+                }
+            }
+            _ => {
+                let pair = [self.op(a), self.op(b)];
+                for (expr, op_) in [(a, &pair[0]), (b, &pair[1])] {
+                    if !(op == Binary::Add && type_of(op_) == Type::Text) {
+                        self.expect(expr, op_, Type::Number);
+                    }
+                }
+                Op::Arithmetic(op, Box::new(pair))
+            }
+        }
+    }
+
+    fn call(&mut self, at: usize, name: &str, arguments: &[Expr]) -> Op {
+        let (least, most) = match name {
+            "has" | "size" | "lowerAscii" | "upperAscii" => (1, 1),
+            "startsWith" | "endsWith" | "contains" | "matches" | "category" => (2, 2),
+            "hour" | "weekday" => (1, 2),
+            "cidr" | "in_list" | "in_table" => (2, usize::MAX),
+            "lookup" => (3, usize::MAX),
+            "hash" => (1, usize::MAX),
+            _ => {
+                let known = functions::LIST.iter().map(|(f, _)| f.split('(').next().unwrap_or(f));
+                return self.fault(at, format!("there is no function `{name}`"), suggest(name, known));
+            }
+        };
+        if arguments.len() < least || arguments.len() > most {
+            return self.fault(at, format!("`{name}` takes {least}{} arguments, not {}", if most > least { " or more" } else { "" }, arguments.len()), "see `tripline list functions`");
+        }
+        match name {
+            "has" => match &arguments[0].node {
+                Node::Name(field) => match self.field(field) {
+                    Op::Field(slot) => Op::Has(slot),
+                    _ => Op::Constant(Constant::Bool(false)),
+                },
+                _ => self.fault(at, "`has` asks about a field", "as in `has(user)`"),
+            },
+            "in_list" | "in_table" | "lookup" => self.table_call(name, arguments),
+            "matches" => {
+                let subject = self.op(&arguments[0]);
+                let Some(pattern) = self.literal(&arguments[1], "a pattern") else { return Op::Constant(Constant::Absent) };
+                match Pattern::new(&pattern) {
+                    Ok(pattern) => Op::Matches(Box::new(subject), pattern),
+                    Err(e) => self.fault(arguments[1].at + 1 + e.at, format!("bad pattern: {}", e.message), e.help),
+                }
+            }
+            "cidr" => {
+                let subject = self.op(&arguments[0]);
+                let mut networks = Vec::new();
+                for argument in &arguments[1..] {
+                    let Some(text) = self.literal(argument, "a network") else { continue };
+                    match Network::parse(&text) {
+                        Some(network) => networks.push(network),
+                        None => drop(self.fault(argument.at, format!("`{text}` is no network"), "as in \"10.0.0.0/8\"")),
+                    }
+                }
+                Op::Cidr(Box::new(subject), networks)
+            }
+            "hour" | "weekday" => {
+                let zone = match arguments.get(1).map(|a| (a.at, self.literal(a, "a zone"))) {
+                    None | Some((_, None)) => ZoneOf::Utc,
+                    Some((at, Some(zone))) => match jiff::tz::TimeZone::get(&zone) {
+                        Ok(zone) => ZoneOf::Named(zone),
+                        Err(_) => return self.fault(at, format!("there is no time zone `{zone}`"), "a name of the IANA database, as in \"Europe/Paris\""),
+                    },
+                };
+                Op::Calendar(name == "hour", Box::new(self.op(&arguments[0])), zone)
+            }
+            _ => self.plain_call(name, arguments),
+        }
+    }
+
+    fn plain_call(&mut self, name: &str, arguments: &[Expr]) -> Op {
+        let mut ops: Vec<Op> = arguments.iter().map(|a| self.op(a)).collect();
+        if name == "hash" {
+            return Op::Hash(ops);
+        }
+        for (argument, op) in arguments.iter().zip(&ops) {
+            self.expect(argument, op, Type::Text);
+        }
+        let second = ops.get(1).cloned().unwrap_or(Op::Constant(Constant::Absent));
+        let first = Box::new(ops.swap_remove(0));
+        let test = match name {
+            "size" => return Op::Size(first),
+            "lowerAscii" => return Op::Lower(first),
+            "upperAscii" => return Op::Upper(first),
+            "category" => return Op::Category(first, Box::new(second)),
+            "startsWith" => TextTest::StartsWith,
+            "endsWith" => TextTest::EndsWith,
+            _ => TextTest::Contains,
+        };
+        Op::Test(test, Box::new([*first, second]))
+    }
+
+    fn table_call(&mut self, name: &str, arguments: &[Expr]) -> Op {
+        let list = name == "in_list";
+        let what = if list { "list" } else { "table" };
+        let Some(table_name) = self.literal(&arguments[0], what) else { return Op::Constant(Constant::Absent) };
+        let Some(handle) = self.env.table(&table_name, list) else {
+            let known = self.env.tables(list);
+            let help = suggest(&table_name, known.iter().map(String::as_str));
+            return self.fault(arguments[0].at, format!("there is no {what} `{table_name}`"), help);
+        };
+        let table = Local::new(&handle);
+        let keys_from = if name == "lookup" { 2 } else { 1 };
+        let keys: Vec<Op> = arguments[keys_from..].iter().map(|a| self.op(a)).collect();
+        if keys.len() != table.get().keys.len() {
+            let message = format!("{what} `{table_name}` has a key of {} columns, not {}", table.get().keys.len(), keys.len());
+            return self.fault(arguments[0].at, message, "give one value for each key column");
+        }
+        if name != "lookup" {
+            return Op::InTable(table, keys);
+        }
+        let Some(column) = self.literal(&arguments[1], "a column") else { return Op::Constant(Constant::Absent) };
+        match table.get().column(&column) {
+            Some(index) => Op::Lookup(table, index, keys),
+            None => {
+                let help = suggest(&column, table.get().columns.iter().map(String::as_str));
+                self.fault(arguments[1].at, format!("table `{table_name}` has no column `{column}`"), help)
+            }
+        }
+    }
+
+    /// An argument that must be a text in quotes.
+    fn literal(&mut self, expr: &Expr, what: &str) -> Option<String> {
+        if let Node::Text(text) = &expr.node {
+            return Some(text.clone());
+        }
+        self.fault(expr.at, format!("{what} is given here as a text in quotes"), "it is read once, when the pipeline is loaded");
+        None
+    }
+}
+
+fn type_of(op: &Op) -> Type {
+    match op {
+        Op::Constant(Constant::Bool(_)) => Type::Bool,
+        Op::Constant(Constant::Int(_) | Constant::Float(_)) => Type::Number,
+        Op::Constant(Constant::Text(_)) => Type::Text,
+        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::InItems(..) | Op::Has(_) | Op::Test(..) => Type::Bool,
+        Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::Category(..) => Type::Bool,
+        Op::Negate(_) | Op::Size(_) | Op::Calendar(..) => Type::Number,
+        Op::Lower(_) | Op::Upper(_) | Op::Hash(_) => Type::Text,
+        Op::Arithmetic(op, ab) if *op != Binary::Add || type_of(&ab[0]) == Type::Number => Type::Number,
+        Op::Constant(Constant::Absent) | Op::Field(_) | Op::Choice(_) | Op::Arithmetic(..) | Op::Lookup(..) => Type::Any,
+    }
+}

@@ -1,0 +1,269 @@
+//! Evaluating a compiled expression over one row. Values borrow from the row, the program or a bump that is reset per batch.
+use bumpalo::Bump;
+
+use super::array::elements;
+use super::ast::Binary;
+use super::compare::holds;
+use super::functions;
+use super::network::{Network, parse_address};
+use crate::event::value::Num;
+use crate::event::{Slot, Value};
+use crate::pattern::Pattern;
+use crate::table::rows::KEY_SEPARATOR;
+use crate::table::{Local, Table};
+
+/// Something that has fields: a row of a batch, or the hit of a rule.
+pub trait Row {
+    /// A field, escapes resolved.
+    fn value(&self, slot: Slot) -> Value<'_>;
+}
+
+/// A row of a batch whose read columns are resolved.
+pub struct BatchRow<'b> {
+    /// The batch.
+    pub batch: &'b crate::event::Batch,
+    /// The row.
+    pub row: usize,
+}
+
+impl Row for BatchRow<'_> {
+    #[inline(always)]
+    fn value(&self, slot: Slot) -> Value<'_> {
+        self.batch.value(slot, self.row)
+    }
+}
+
+/// A constant that owns its text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constant {
+    /// A truth.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A decimal.
+    Float(f64),
+    /// A text.
+    Text(Box<[u8]>),
+    /// Nothing: a field that cannot exist here.
+    Absent,
+}
+
+impl Constant {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Constant::Bool(b) => Value::Bool(*b),
+            Constant::Int(i) => Value::Int(*i),
+            Constant::Float(f) => Value::Float(*f),
+            Constant::Text(t) => Value::Text(t),
+            Constant::Absent => Value::Absent,
+        }
+    }
+}
+
+/// How two texts are asked about each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextTest {
+    /// Begins with.
+    StartsWith,
+    /// Ends with.
+    EndsWith,
+    /// Holds.
+    Contains,
+}
+
+/// A step of a program.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A constant.
+    Constant(Constant),
+    /// A field.
+    Field(Slot),
+    /// `!a`
+    Not(Box<Op>),
+    /// `-a`
+    Negate(Box<Op>),
+    /// `a && b …`
+    All(Vec<Op>),
+    /// `a || b …`
+    Any(Vec<Op>),
+    /// `a ? b : c`
+    Choice(Box<[Op; 3]>),
+    /// A comparison.
+    Compare(Binary, Box<[Op; 2]>),
+    /// `field == "text"`, the commonest condition.
+    FieldIsText(Slot, Box<[u8]>),
+    /// `a in [b, c]`
+    InItems(Box<Op>, Vec<Op>),
+    /// Arithmetic, and `+` on texts.
+    Arithmetic(Binary, Box<[Op; 2]>),
+    /// `has(field)`
+    Has(Slot),
+    /// Text tests.
+    Test(TextTest, Box<[Op; 2]>),
+    /// `matches`
+    Matches(Box<Op>, Pattern),
+    /// `size`
+    Size(Box<Op>),
+    /// `lowerAscii`
+    Lower(Box<Op>),
+    /// `upperAscii`
+    Upper(Box<Op>),
+    /// `cidr`
+    Cidr(Box<Op>, Vec<Network>),
+    /// `in_list` and `in_table`
+    InTable(Local<Table>, Vec<Op>),
+    /// `lookup`
+    Lookup(Local<Table>, usize, Vec<Op>),
+    /// `category`
+    Category(Box<Op>, Box<Op>),
+    /// `hour` (true) and `weekday` (false)
+    Calendar(bool, Box<Op>, crate::expr::functions::ZoneOf),
+    /// `hash`
+    Hash(Vec<Op>),
+}
+
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its root.
+    pub root: Op,
+    /// Fields that it reads.
+    pub reads: Vec<Slot>,
+}
+
+impl Program {
+    /// The value for a row.
+    #[inline]
+    pub fn value<'a, R: Row>(&'a self, row: &'a R, bump: &'a Bump) -> Value<'a> {
+        self.root.eval(row, bump)
+    }
+
+    /// Whether it is true for a row.
+    #[inline]
+    pub fn holds<R: Row>(&self, row: &R, bump: &Bump) -> bool {
+        self.root.holds(row, bump)
+    }
+
+    /// Takes the newest tables: at a barrier only.
+    pub fn refresh(&mut self) {
+        self.root.refresh();
+    }
+}
+
+impl Op {
+    /// Whether the step is true for a row.
+    #[inline]
+    pub fn holds<R: Row>(&self, row: &R, bump: &Bump) -> bool {
+        match self {
+            Op::FieldIsText(slot, text) => match row.value(*slot) {
+                Value::Text(v) => *v == **text,
+                other => holds(Binary::Equal, other, Value::Text(text), bump),
+            },
+            Op::All(items) => items.iter().all(|i| i.holds(row, bump)),
+            Op::Any(items) => items.iter().any(|i| i.holds(row, bump)),
+            Op::Not(a) => !a.holds(row, bump),
+            Op::Compare(op, ab) => holds(*op, ab[0].eval(row, bump), ab[1].eval(row, bump), bump),
+            other => other.eval(row, bump) == Value::Bool(true),
+        }
+    }
+
+    /// The value of the step for a row.
+    pub fn eval<'a, R: Row>(&'a self, row: &'a R, bump: &'a Bump) -> Value<'a> {
+        match self {
+            Op::Constant(c) => c.value(),
+            Op::Field(slot) => row.value(*slot),
+            Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) => Value::Bool(self.holds(row, bump)),
+            Op::Negate(a) => match a.eval(row, bump).number() {
+                Some(Num::Int(i)) => i.checked_neg().map_or(Value::Absent, Value::Int),
+                Some(Num::Float(f)) => Value::Float(-f),
+                None => Value::Absent,
+            },
+            Op::Choice(abc) => abc[if abc[0].holds(row, bump) { 1 } else { 2 }].eval(row, bump),
+            Op::InItems(a, items) => {
+                let a = a.eval(row, bump);
+                Value::Bool(items.iter().any(|i| holds(Binary::Equal, a, i.eval(row, bump), bump)))
+            }
+            Op::Arithmetic(op, ab) => functions::arithmetic(*op, ab[0].eval(row, bump), ab[1].eval(row, bump), bump),
+            Op::Has(slot) => Value::Bool(row.value(*slot).is_present()),
+            Op::Test(test, ab) => Value::Bool(text_test(*test, ab[0].eval(row, bump), ab[1].eval(row, bump), bump)),
+            Op::Matches(a, pattern) => Value::Bool(some(a.eval(row, bump), bump, &mut |v| v.plain_text().is_some_and(|t| pattern.matches(t)))),
+            Op::Size(a) => functions::size(a.eval(row, bump), bump),
+            Op::Lower(a) => functions::map_ascii(a.eval(row, bump), bump, u8::to_ascii_lowercase),
+            Op::Upper(a) => functions::map_ascii(a.eval(row, bump), bump, u8::to_ascii_uppercase),
+            Op::Cidr(a, networks) => Value::Bool(some(a.eval(row, bump), bump, &mut |v| {
+                v.plain_text().and_then(parse_address).is_some_and(|n| networks.iter().any(|w| w.contains(n)))
+            })),
+            Op::InTable(table, keys) => Value::Bool(find(table.get(), keys, row, bump).is_some()),
+            Op::Lookup(table, column, keys) => {
+                let cell = find(table.get(), keys, row, bump).and_then(|r| table.get().cell(r, *column));
+                cell.map_or(Value::Absent, Value::Text)
+            }
+            Op::Category(a, b) => match (a.eval(row, bump), b.eval(row, bump)) {
+                (Value::Text(value), Value::Text(prefix)) => Value::Bool(functions::category(value, prefix)),
+                _ => Value::Bool(false),
+            },
+            Op::Calendar(hour, a, zone) => functions::calendar(*hour, a.eval(row, bump), zone),
+            Op::Hash(items) => functions::hash(items.iter().map(|i| i.eval(row, bump)), bump),
+        }
+    }
+
+    fn refresh(&mut self) {
+        match self {
+            Op::InTable(table, keys) | Op::Lookup(table, _, keys) => {
+                table.refresh();
+                keys.iter_mut().for_each(Op::refresh);
+            }
+            Op::Not(a) | Op::Negate(a) | Op::Matches(a, _) | Op::Size(a) | Op::Lower(a) | Op::Upper(a) | Op::Cidr(a, _) | Op::Calendar(_, a, _) => a.refresh(),
+            Op::All(items) | Op::Any(items) | Op::Hash(items) => items.iter_mut().for_each(Op::refresh),
+            Op::Choice(abc) => abc.iter_mut().for_each(Op::refresh),
+            Op::Compare(_, ab) | Op::Arithmetic(_, ab) | Op::Test(_, ab) => ab.iter_mut().for_each(Op::refresh),
+            Op::InItems(a, items) => {
+                a.refresh();
+                items.iter_mut().for_each(Op::refresh);
+            }
+            Op::Category(a, b) => {
+                a.refresh();
+                b.refresh();
+            }
+            Op::Constant(_) | Op::Field(_) | Op::FieldIsText(..) | Op::Has(_) => {}
+        }
+    }
+}
+
+/// Whether a test holds for a value, or for some element of an array.
+fn some<'a>(value: Value<'a>, bump: &'a Bump, test: &mut dyn FnMut(Value<'a>) -> bool) -> bool {
+    match elements(value, bump) {
+        Some(items) => items.into_iter().any(test),
+        None => test(value),
+    }
+}
+
+fn text_test<'a>(test: TextTest, a: Value<'a>, b: Value<'a>, bump: &'a Bump) -> bool {
+    let Value::Text(b) = b else { return false };
+    some(a, bump, &mut |v| match (v, test) {
+        (Value::Text(a), TextTest::StartsWith) => a.starts_with(b),
+        (Value::Text(a), TextTest::EndsWith) => a.ends_with(b),
+        (Value::Text(a), TextTest::Contains) => memchr::memmem::find(a, b).is_some(),
+        _ => false,
+    })
+}
+
+/// The row of a table whose key is the values' canonical texts. An absent value finds nothing.
+fn find<R: Row>(table: &Table, keys: &[Op], row: &R, bump: &Bump) -> Option<u32> {
+    let mut key = bumpalo::collections::Vec::new_in(bump);
+    for op in keys {
+        match op.eval(row, bump) {
+            Value::Absent => return None,
+            value => match value.plain_text() {
+                Some(text) => key.extend_from_slice(text),
+                None => {
+                    let mut text = Vec::new();
+                    value.write_text(&mut text);
+                    key.extend_from_slice(&text);
+                }
+            },
+        }
+        key.push(KEY_SEPARATOR);
+    }
+    table.find(&key)
+}

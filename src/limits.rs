@@ -1,0 +1,87 @@
+//! Every bound of the program, with its reason. A queue, map, buffer, nesting depth or line length that is not bounded here is a bug.
+
+/// Rows of one batch. 256 to 1,024 rows cost the same per row; more only adds latency.
+pub const BATCH_ROWS_MAX: usize = 1024;
+/// Bytes of one batch's input: fits the second-level cache together with its columns.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Readable zero bytes behind a batch's input, so that a 64-byte mask may read past the last line.
+pub const BATCH_TAIL_BYTES: usize = 64;
+/// A batch is sealed at most this long after its first byte.
+pub const BATCH_AGE_MS: u64 = 5;
+/// Longest line that is kept; the rest is cut, counted and tagged `truncated`.
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest value that one field can hold: the length part of a span has 24 bits.
+pub const VALUE_BYTES_MAX: usize = (1 << 24) - 1;
+/// Deepest JSON nesting: beyond it a document is refused, so that no input can exhaust a stack.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Deepest nesting of an expression.
+pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Deepest YAML nesting of a pipeline file.
+pub const CONFIG_DEPTH_MAX: usize = 32;
+/// Nodes that aliases of a pipeline file may expand to: an alias bomb ends here.
+pub const CONFIG_NODES_MAX: usize = 1_000_000;
+/// Bytes of one pipeline file.
+pub const CONFIG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Slots of one lane. A slot is a `u16`.
+pub const SLOTS_MAX: usize = 4096;
+/// Tags of one lane: bits of a `u32`.
+pub const TAGS_MAX: usize = 32;
+/// Positions in a lane's tree of operators: diamonds multiply paths, and this ends them.
+pub const LANE_NODES_MAX: usize = 4096;
+/// Memory of one compiled pattern: a regex bomb is refused at load with its place.
+pub const PATTERN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Cache of one lazy automaton.
+pub const PATTERN_CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// Remembered values of one regex column: repeated names need no second scan.
+pub const MEMO_ENTRIES: usize = 1 << 16;
+/// Bytes that may wait on one edge before its producer waits.
+pub const EDGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages that may wait on one edge: keeps a stream of nearly empty batches bounded too.
+pub const EDGE_MESSAGES_MAX: usize = 64;
+/// Epochs that may be open at once before no further barrier is asked for.
+pub const EPOCHS_OPEN_MAX: usize = 16;
+/// Time between barriers where the pipeline file names none.
+pub const BARRIER_INTERVAL_MS: u64 = 1_000;
+/// How long a stop waits for sinks.
+pub const STOP_TIMEOUT_MS: u64 = 30_000;
+/// Groups of one rule.
+pub const GROUPS_MAX: usize = 10_000_000;
+/// Hits of one rule that wait for the watermark.
+pub const HITS_WAITING_MAX: usize = 1_000_000;
+/// Hits of one group in its window.
+pub const GROUP_HITS_MAX: usize = 1_000_000;
+/// Bytes of evidence of one shard.
+pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Events that an alert shows.
+pub const EVIDENCE_EVENTS_MAX: usize = 20;
+/// Key groups: the hash space that shards divide among them.
+pub const KEY_GROUPS: usize = 256;
+/// Most shards of one rule.
+pub const SHARDS_MAX: usize = 64;
+/// Files that one source follows at once.
+pub const FILES_MAX: usize = 65_536;
+/// Bytes of one delivery body.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Rows of one table or list.
+pub const TABLE_ROWS_MAX: usize = 10_000_000;
+/// Rows of one map file.
+pub const MAP_ROWS_MAX: usize = 1_000_000;
+/// Shortest and longest wait between two tries of a peer.
+pub const RETRY_MIN_MS: u64 = 100;
+/// See [`RETRY_MIN_MS`].
+pub const RETRY_MAX_MS: u64 = 10_000;
+/// Bytes of one stored blob of operator state.
+pub const STATE_BLOB_BYTES: usize = 1024 * 1024;
+/// How often a table or map file is looked at for a change.
+pub const RELOAD_INTERVAL_MS: u64 = 2_000;
+
+/// Nanoseconds in a second, the unit of every timestamp here.
+pub const SECOND: i64 = 1_000_000_000;
+/// More than this ahead of its partition, a time is pending.
+pub const JUMP_MAX: i64 = 3_600 * SECOND;
+/// More than this behind its partition, a late hit is dropped even by `late: clamp`.
+pub const LATE_MAX: i64 = 3_600 * SECOND;
+/// How far a partition may run ahead of the slowest.
+pub const SKEW_MAX: i64 = 600 * SECOND;
+/// A live partition that is silent for so long stops holding the watermark.
+pub const IDLE_TIMEOUT: i64 = SECOND;

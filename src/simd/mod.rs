@@ -1,0 +1,77 @@
+//! Masks over 64 bytes: the one room where `unsafe` is allowed.
+//!
+//! Every function has a scalar twin that property tests and a fuzz target hold equal. AVX2 is chosen at run time; it and AVX-512
+//! measured alike for this work, so there is no third version.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+pub mod scalar;
+#[cfg(test)]
+mod tests;
+
+/// What the first stage of JSON decoding found out about one document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JsonMarks {
+    /// Some byte is a backslash.
+    pub backslash: bool,
+    /// A control character stands inside a string, or a string is not closed: the document is refused.
+    pub broken: bool,
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
+}
+
+/// Appends the offset of every `needle` in `bytes`, plus `base`.
+pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2() {
+        // SAFETY: the features that the function is compiled for were just detected.
+        return unsafe { avx2::offsets(bytes, needle, base, out) };
+    }
+    scalar::offsets(bytes, needle, base, out);
+}
+
+/// Replaces `out` by one bit per byte, 64 to a word: set where the byte is one of the needles.
+pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2() {
+        // SAFETY: the features that the function is compiled for were just detected.
+        return unsafe { avx2::bitmap(bytes, needles, out) };
+    }
+    scalar::bitmap(bytes, needles, out);
+}
+
+/// Offset of the first byte at or after `from` that JSON text must escape: below 0x20, `"` or `\`. The length where there is none.
+pub fn find_escape(bytes: &[u8], from: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if bytes.len() - from >= 32 && avx2() {
+        // SAFETY: the features that the function is compiled for were just detected.
+        return unsafe { avx2::find_escape(bytes, from) };
+    }
+    scalar::find_escape(bytes, from)
+}
+
+/// Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, in order.
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>) -> JsonMarks {
+    #[cfg(target_arch = "x86_64")]
+    if avx2() {
+        // SAFETY: the features that the function is compiled for were just detected.
+        return unsafe { avx2::json_marks(bytes, out) };
+    }
+    scalar::json_marks(bytes, out)
+}
+
+/// Asks for the cache line of an element that will be needed soon. An index beyond the slice asks for nothing.
+#[inline(always)]
+pub fn prefetch<T>(slice: &[T], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(element) = slice.get(index) {
+        // SAFETY: a prefetch reads nothing that the program can see; the address is that of a live element.
+        unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(element).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (slice, index);
+}

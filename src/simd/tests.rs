@@ -1,0 +1,26 @@
+use super::*;
+use proptest::prelude::*;
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let common = prop::sample::select(b"\"\\{}[]:,\n ab\x01\x1f".to_vec());
+    prop::collection::vec(prop_oneof![4 => common, 1 => any::<u8>()], 0..400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn masks_equal_their_scalar_twins(bytes in bytes(), from in 0usize..400) {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        offsets(&bytes, b'\n', 7, &mut a);
+        scalar::offsets(&bytes, b'\n', 7, &mut b);
+        prop_assert_eq!(&a, &b);
+        let (mut c, mut d) = (Vec::new(), Vec::new());
+        bitmap(&bytes, [b'"', b' ', b'\\'], &mut c);
+        scalar::bitmap(&bytes, [b'"', b' ', b'\\'], &mut d);
+        prop_assert_eq!(c, d);
+        let from = from.min(bytes.len());
+        prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
+        prop_assert_eq!(json_marks(&bytes, &mut a), scalar::json_marks(&bytes, &mut b));
+        prop_assert_eq!(a, b);
+    }
+}

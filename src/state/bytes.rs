@@ -1,0 +1,97 @@
+//! Little-endian fixed integers and length-prefixed bytes: what operators write at a barrier.
+use super::StateError;
+
+/// Appends values to a blob.
+#[derive(Debug, Default, Clone)]
+pub struct StateWriter {
+    /// What was written.
+    pub bytes: Vec<u8>,
+}
+
+impl StateWriter {
+    /// One byte.
+    pub fn u8(&mut self, v: u8) {
+        self.bytes.push(v);
+    }
+    /// Four bytes.
+    pub fn u32(&mut self, v: u32) {
+        self.bytes.extend_from_slice(&v.to_le_bytes());
+    }
+    /// Eight bytes.
+    pub fn u64(&mut self, v: u64) {
+        self.bytes.extend_from_slice(&v.to_le_bytes());
+    }
+    /// Eight bytes, signed.
+    pub fn i64(&mut self, v: i64) {
+        self.bytes.extend_from_slice(&v.to_le_bytes());
+    }
+    /// Sixteen bytes.
+    pub fn u128(&mut self, v: u128) {
+        self.bytes.extend_from_slice(&v.to_le_bytes());
+    }
+    /// A length and that many bytes.
+    pub fn bytes(&mut self, v: &[u8]) {
+        self.u32(v.len() as u32);
+        self.bytes.extend_from_slice(v);
+    }
+}
+
+/// Reads values in the order in which they were written.
+#[derive(Debug, Clone)]
+pub struct StateReader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> StateReader<'a> {
+    /// Reads from the start.
+    pub fn new(bytes: &'a [u8]) -> StateReader<'a> {
+        StateReader { rest: bytes }
+    }
+
+    /// Whether all was read.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(short)?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, StateError> {
+        Ok(u8::from_le_bytes(self.take()?))
+    }
+    /// Four bytes.
+    pub fn u32(&mut self) -> Result<u32, StateError> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+    /// Eight bytes.
+    pub fn u64(&mut self) -> Result<u64, StateError> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+    /// Eight bytes, signed.
+    pub fn i64(&mut self) -> Result<i64, StateError> {
+        Ok(i64::from_le_bytes(self.take()?))
+    }
+    /// Sixteen bytes.
+    pub fn u128(&mut self) -> Result<u128, StateError> {
+        Ok(u128::from_le_bytes(self.take()?))
+    }
+    /// A length and that many bytes.
+    pub fn bytes(&mut self) -> Result<&'a [u8], StateError> {
+        let len = self.u32()? as usize;
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(short)?;
+        self.rest = rest;
+        Ok(head)
+    }
+    /// Bytes that must be UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, StateError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| StateError("state holds text that is not UTF-8".into()))
+    }
+}
+
+fn short() -> StateError {
+    StateError("state ends in the middle of a value".into())
+}

@@ -1,0 +1,10 @@
+//! Windows over event time: which time a hit counts with, in which order hits are taken, and what a group's window holds.
+//!
+//! [`watermark`] judges lateness and says how far time has come; [`reorder`] keeps hits until then; [`ring`] and [`general`] are the two forms of a sliding
+//! window; [`evidence`] keeps the texts that an alert shows.
+pub mod evidence;
+pub mod general;
+pub mod key_index;
+pub mod reorder;
+pub mod ring;
+pub mod watermark;
