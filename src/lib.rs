@@ -1,6 +1,9 @@
 //! tripline turns logs into incidents while they flow.
 pub mod clock;
 pub mod codec;
+pub mod component;
+pub mod config;
+pub mod correlate;
 pub mod diagnostic;
 pub mod event;
 pub mod expr;
@@ -9,7 +12,12 @@ pub mod list;
 pub mod mapfile;
 pub mod metrics;
 pub mod pattern;
+pub mod plan;
+pub mod runtime;
 pub mod simd;
+pub mod sink;
+pub mod source;
 pub mod state;
 pub mod table;
+pub mod transform;
 pub mod window;

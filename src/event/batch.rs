@@ -67,6 +67,8 @@ pub struct Batch {
     arena_base: usize,
     /// Event time of each row.
     pub times: Vec<Timestamp>,
+    /// Order among equal times, of batches whose rows are alerts; empty otherwise.
+    pub ties: Vec<u128>,
     /// Tags of each row.
     pub tags: Vec<Tags>,
     /// What became of each row, see [`row_state`].
@@ -94,6 +96,7 @@ impl Batch {
         self.arena.clear();
         self.arena_base = input.bytes().len();
         self.faults.clear();
+        self.ties.clear();
         self.extras.clear();
         self.extra_ranges.iter_mut().for_each(Vec::clear);
         fill(&mut self.times, rows, input.received);

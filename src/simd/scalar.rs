@@ -31,7 +31,8 @@ pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>) -> JsonMarks {
     let (mut in_string, mut escaped) = (false, false);
     for (at, byte) in bytes.iter().enumerate() {
         marks.backslash |= *byte == b'\\';
-        let was_escaped = std::mem::replace(&mut escaped, *byte == b'\\' && !escaped);
+        let was_escaped = escaped;
+        escaped = *byte == b'\\' && !was_escaped;
         match byte {
             b'"' if !was_escaped => {
                 in_string = !in_string;

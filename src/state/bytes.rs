@@ -1,5 +1,6 @@
 //! Little-endian fixed integers and length-prefixed bytes: what operators write at a barrier.
 use super::StateError;
+use crate::limits::STATE_BLOB_BYTES;
 
 /// Appends values to a blob.
 #[derive(Debug, Default, Clone)]
@@ -33,6 +34,34 @@ impl StateWriter {
     pub fn bytes(&mut self, v: &[u8]) {
         self.u32(v.len() as u32);
         self.bytes.extend_from_slice(v);
+    }
+}
+
+/// What one operator writes at a barrier: pieces of a bounded size, each of one kind.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    /// The pieces, each beginning with its kind.
+    pub pieces: Vec<StateWriter>,
+}
+
+impl Chunks {
+    /// Starts a piece of a kind.
+    pub fn begin(&mut self, kind: u8) {
+        let mut piece = StateWriter::default();
+        piece.u8(kind);
+        self.pieces.push(piece);
+    }
+
+    /// Where the next record goes: a further piece of the same kind when the present one is full.
+    #[inline]
+    pub fn record(&mut self) -> &mut StateWriter {
+        let full = self.pieces.last().is_none_or(|p| p.bytes.len() >= STATE_BLOB_BYTES);
+        if full {
+            let kind = self.pieces.last().and_then(|p| p.bytes.first().copied()).unwrap_or_default();
+            self.begin(kind);
+        }
+        let last = self.pieces.len() - 1;
+        &mut self.pieces[last]
     }
 }
 

@@ -5,7 +5,7 @@ mod bytes;
 mod folder;
 mod memory;
 
-pub use bytes::{StateReader, StateWriter};
+pub use bytes::{Chunks, StateReader, StateWriter};
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
 

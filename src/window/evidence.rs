@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::{Chunks, StateError, StateReader};
 
 /// No evidence.
 pub const NONE: u64 = u64::MAX;
@@ -95,11 +95,11 @@ impl EvidenceRing {
     }
 
     /// Writes all records, or those since the last call.
-    pub fn save(&mut self, full: bool, out: &mut StateWriter) {
+    pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let from = if full { self.first } else { self.unsaved };
-        let end = self.first + self.records.len() as u64;
-        out.u64(from);
-        for record in self.records.iter().skip((from - self.first) as usize) {
+        for (i, record) in self.records.iter().enumerate().skip((from - self.first) as usize) {
+            let out = chunks.record();
+            out.u64(self.first + i as u64);
             out.u64(record.previous);
             out.u64(record.hash);
             out.i64(record.time);
@@ -108,21 +108,19 @@ impl EvidenceRing {
             out.u64(record.position);
             out.bytes(&record.text);
         }
-        self.unsaved = end;
+        self.unsaved = self.first + self.records.len() as u64;
     }
 
     /// Reads what [`EvidenceRing::save`] wrote behind what is there.
     pub fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
-        let first = from.u64()?;
-        if self.records.is_empty() {
-            self.first = first;
-        } else if first != self.first + self.records.len() as u64 {
-            // A gap: records that were pushed out before they were saved. What is older cannot be reached any more.
-            self.records.clear();
-            self.bytes = 0;
-            self.first = first;
-        }
         while !from.is_empty() {
+            let number = from.u64()?;
+            if number != self.first + self.records.len() as u64 {
+                // A gap: records that were pushed out before they were saved. What is older cannot be reached any more.
+                self.records.clear();
+                self.bytes = 0;
+                self.first = number;
+            }
             let (previous, hash, time) = (from.u64()?, from.u64()?, from.i64()?);
             let (partition, origin, position) = (from.u32()?, from.u32()?, from.u64()?);
             let text: Box<[u8]> = from.bytes()?.into();

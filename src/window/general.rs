@@ -5,7 +5,7 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use super::key_index::KeyIndex;
 use crate::clock::{NEVER, Timestamp};
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::{Chunks, StateError, StateReader};
 
 /// What a window measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl GeneralGroups {
     }
 
     /// Writes all groups, or those that changed since the last call.
-    pub fn save(&mut self, full: bool, out: &mut StateWriter) {
+    pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let changed = std::mem::take(&mut self.dirty);
         let ids: &mut dyn Iterator<Item = u32> = if full { &mut (0..self.groups.len() as u32) } else { &mut changed.iter().copied() };
         for id in ids {
@@ -223,6 +223,7 @@ impl GeneralGroups {
             if !group.live {
                 continue;
             }
+            let out = chunks.record();
             out.u64(group.hash);
             out.bytes(&group.key);
             out.u8(u8::from(group.armed));

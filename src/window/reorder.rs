@@ -6,7 +6,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::clock::Timestamp;
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::{Chunks, StateError, StateReader};
 
 /// A hit without its event: what the rule needs of it lies in `bytes` of its bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,15 +160,15 @@ impl Reorder {
     }
 
     /// Writes all waiting hits, or those that came since the last call.
-    pub fn save(&mut self, full: bool, out: &mut StateWriter) {
+    pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let mut late: Vec<Waiting> = std::mem::take(&mut self.late).into_iter().map(|Reverse(h)| h).collect();
         let Reorder { active, buckets, .. } = self;
         let Bucket { hits, bytes } = active;
         for hit in late.iter_mut().chain(hits.iter_mut()) {
-            save_hit(hit, bytes, full, out);
+            save_hit(hit, bytes, full, chunks);
         }
         for Bucket { hits, bytes } in buckets.values_mut() {
-            hits.iter_mut().for_each(|hit| save_hit(hit, bytes, full, out));
+            hits.iter_mut().for_each(|hit| save_hit(hit, bytes, full, chunks));
         }
         self.late = late.into_iter().map(Reverse).collect();
     }
@@ -186,8 +186,9 @@ impl Reorder {
     }
 }
 
-fn save_hit(hit: &mut Waiting, bytes: &[u8], full: bool, out: &mut StateWriter) {
+fn save_hit(hit: &mut Waiting, bytes: &[u8], full: bool, chunks: &mut Chunks) {
     if full || hit.fresh {
+        let out = chunks.record();
         out.i64(hit.time);
         out.u32(hit.rank);
         out.u128(hit.tie);

@@ -9,7 +9,7 @@
 use super::key_index::KeyIndex;
 use crate::clock::Timestamp;
 use crate::simd;
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::{Chunks, StateError, StateReader};
 
 const HASH: usize = 0;
 const KEY: usize = 1;
@@ -269,7 +269,7 @@ impl RingGroups {
     }
 
     /// Writes all groups, or those that changed since the last call.
-    pub fn save(&mut self, full: bool, out: &mut StateWriter) {
+    pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let changed = std::mem::take(&mut self.dirty);
         let groups: &mut dyn Iterator<Item = u32> = if full { &mut (0..self.len as u32) } else { &mut changed.iter().copied() };
         for group in groups {
@@ -279,6 +279,7 @@ impl RingGroups {
                 continue;
             }
             let (len, head) = ((meta & 0xff) as usize, (meta >> 8 & 0xff) as usize);
+            let out = chunks.record();
             out.u64(record[HASH]);
             out.bytes(&self.key(group));
             out.u8(u8::from(meta & ARMED != 0));

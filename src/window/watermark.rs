@@ -202,8 +202,14 @@ impl Partitions {
         let mut order: Vec<usize> = (0..self.all.len()).collect();
         order.sort_by(|a, b| self.all[*a].name.cmp(&self.all[*b].name));
         self.ranks = vec![0; order.len()];
-        for (rank, at) in order.into_iter().enumerate() {
-            self.ranks[at] = rank as u32;
+        // Equal names, such as the shards of one rule, share a rank: what decides among them is the order of their hits.
+        let mut rank = 0;
+        for pair in order.windows(2) {
+            self.ranks[pair[0]] = rank;
+            rank += u32::from(self.all[pair[0]].name != self.all[pair[1]].name);
+        }
+        if let Some(last) = order.last() {
+            self.ranks[*last] = rank;
         }
     }
 

@@ -1,0 +1,123 @@
+//! Binding: a component reads its options and asks for slots, tables and paths; what it returns makes its instances.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::view::{Lane, View};
+use crate::clock::Clock;
+use crate::codec::format::time::TimeRule;
+use crate::config::{Field, Options};
+use crate::diagnostic::Diagnostic;
+use crate::event::Slot;
+use crate::expr::{self, Environment, Program, Template};
+use crate::metrics::Registry;
+use crate::table::{Handle, Table};
+
+/// The one description of a component.
+pub struct Kind<F> {
+    /// Its name in `type:`.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// Its options.
+    pub fields: &'static [Field],
+    /// Further outputs besides the main one.
+    pub outputs: &'static [&'static str],
+    /// Reads the options.
+    pub bind: F,
+}
+
+/// Something that was read from a file and may be read again.
+pub trait Reload: Send {
+    /// Looks whether the file changed, and swaps it in whole or not at all. An error says why not.
+    fn check(&mut self) -> Result<bool, String>;
+}
+
+/// Tables and lists by name.
+pub type Tables = BTreeMap<String, Arc<Handle<Table>>>;
+
+/// What every bind may use.
+pub struct Context<'a> {
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// Tables.
+    pub tables: &'a Tables,
+    /// Lists.
+    pub lists: &'a Tables,
+    /// Counters.
+    pub registry: Registry,
+    /// The clock.
+    pub clock: Clock,
+    /// Files to watch.
+    pub reloads: &'a mut Vec<Box<dyn Reload>>,
+}
+
+/// A transform's bind: its place in a lane.
+pub struct Bind<'a, 'c> {
+    /// Name of the node.
+    pub node: &'a str,
+    /// The lane.
+    pub lane: &'a mut Lane,
+    /// Names above; writes change what stands below.
+    pub view: &'a mut View,
+    /// The rest.
+    pub context: &'a mut Context<'c>,
+    /// How the source's times are read, for nested decoders.
+    pub time_rule: TimeRule,
+}
+
+impl Bind<'_, '_> {
+    /// The slot of a field that is read.
+    pub fn read(&mut self, name: &str) -> Option<Slot> {
+        self.view.read(self.lane, name, self.node)
+    }
+
+    /// Slots of a field that is written: the old and the new one.
+    pub fn write(&mut self, name: &str) -> (Option<Slot>, Slot) {
+        self.view.write(self.lane, name, self.node)
+    }
+
+    /// Compiles an option as an expression.
+    pub fn expression(&mut self, options: &Options<'_>, key: &str, truth: bool) -> Option<Program> {
+        let (source, place) = options.placed(key)?;
+        compile_at(&source, &place, truth, options, self)
+    }
+
+    /// Compiles an option as a template.
+    pub fn template(&mut self, options: &Options<'_>, source: &str, place: &crate::diagnostic::Place) -> Option<Template> {
+        match Template::compile(source, self) {
+            Ok(template) => Some(template),
+            Err(fault) => {
+                options.fault(Diagnostic::error(&place.plus(fault.at), "bad_template", fault.message).help(fault.help));
+                None
+            }
+        }
+    }
+}
+
+/// Parses and compiles an expression that stands at a place.
+pub fn compile_at(source: &str, place: &crate::diagnostic::Place, truth: bool, options: &Options<'_>, env: &mut dyn Environment) -> Option<Program> {
+    let parsed = expr::parse(source).map_err(|f| vec![f]);
+    let compiled = parsed.and_then(|tree| if truth { expr::compile_truth(&tree, env) } else { expr::compile(&tree, env) });
+    compiled
+        .map_err(|faults| {
+            for fault in faults {
+                options.fault(Diagnostic::error(&place.plus(fault.at), "bad_expression", fault.message).help(fault.help));
+            }
+        })
+        .ok()
+}
+
+impl Environment for Bind<'_, '_> {
+    fn slot(&mut self, name: &str) -> Option<Slot> {
+        self.read(name)
+    }
+    fn table(&mut self, name: &str, list: bool) -> Option<Arc<Handle<Table>>> {
+        let tables = if list { self.context.lists } else { self.context.tables };
+        tables.get(name).cloned()
+    }
+    fn tables(&self, list: bool) -> Vec<String> {
+        let tables = if list { self.context.lists } else { self.context.tables };
+        tables.keys().cloned().collect()
+    }
+}

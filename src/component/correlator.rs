@@ -1,0 +1,91 @@
+//! A rule in two halves: an extractor in each lane finds the hits, a correlator per shard takes them in order and fires.
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::event::{Batch, Input, Origin};
+use crate::state::{Chunks, StateError};
+use crate::window::watermark::Activity;
+
+/// One hit of a rule in a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct HitRef {
+    /// The row.
+    pub row: u16,
+    /// Hash of tenant and key.
+    pub hash: u64,
+    /// Where its key lies in [`HitBatch::keys`].
+    pub key: (u32, u32),
+    /// Greatest time of the batch's earlier rows.
+    pub before: Timestamp,
+    /// Weight, hash of the measured value, or the value in units of 10⁻⁹.
+    pub amount: i128,
+}
+
+/// The hits of one batch for one shard, and what all its rows say about time.
+#[derive(Debug, Default)]
+pub struct HitBatch {
+    /// The hits, in order.
+    pub hits: Vec<HitRef>,
+    /// Keys: netstring-like parts, tenant first.
+    pub keys: Vec<u8>,
+    /// Greatest time of all rows.
+    pub max: Timestamp,
+    /// Time of the last row.
+    pub last: Timestamp,
+    /// Whether some row's time is not known.
+    pub any_missing: bool,
+}
+
+impl HitBatch {
+    /// Makes it empty and keeps its memory.
+    pub fn clear(&mut self) {
+        self.hits.clear();
+        self.keys.clear();
+    }
+}
+
+/// Finds hits in a lane.
+pub trait Extractor: Send {
+    /// Puts the hits among the selected rows into one batch per shard.
+    fn extract(&mut self, batch: &mut Batch, rows: &[u16], out: &mut [&mut HitBatch]);
+    /// A barrier passes.
+    fn on_barrier(&mut self) {}
+}
+
+/// What a rule says: alerts as JSON lines, ready to be events, and how far its own time has come.
+#[derive(Debug, Default)]
+pub struct AlertRows {
+    /// The alerts.
+    pub lines: Vec<Vec<u8>>,
+    /// Their times.
+    pub times: Vec<Timestamp>,
+    /// Rank, position and row of what decided each: the order among equal times.
+    pub ties: Vec<u128>,
+}
+
+/// One shard of a rule.
+pub trait Correlator: Send {
+    /// An input says which partitions it has.
+    fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows);
+    /// All partitions of an input that are there at the start have been named.
+    fn on_opened(&mut self, port: usize, out: &mut AlertRows);
+    /// Hits of a batch.
+    fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows);
+    /// An input that is a rule says how far its time has come.
+    fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows);
+    /// All inputs have ended.
+    fn on_end(&mut self, close: bool, out: &mut AlertRows);
+    /// How far this shard's time has come.
+    fn watermark(&self) -> Timestamp;
+    /// Writes all, or what changed since the last barrier. Takes the newest tables.
+    fn save(&mut self, full: bool) -> Chunks;
+    /// Reads what shards of the last run wrote, oldest first. `keep`: which hashes are this shard's.
+    fn load(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError>;
+    /// About how many bytes a full save takes.
+    fn size_hint(&self) -> usize;
+}
+
+/// An input whose lines are alerts.
+pub fn alert_input(rows: &AlertRows, origin: Arc<Origin>) -> Input {
+    Input::of_lines(rows.lines.iter().map(Vec::as_slice), origin, 0)
+}

@@ -1,0 +1,130 @@
+//! A source: fills buffers with lines of one partition at a time, and knows how to go on from a position.
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{BoxFuture, Outage};
+use crate::clock::{Clock, Timestamp};
+use crate::event::builder::Positions;
+use crate::event::{BatchBuilder, Origin};
+use crate::metrics::Counter;
+use crate::window::watermark::Activity;
+
+/// What a call of [`Source::fill`] gave.
+#[derive(Debug)]
+pub enum Fill {
+    /// The builder holds lines of this partition, beginning at this position.
+    Rows {
+        /// The partition.
+        origin: Arc<Origin>,
+        /// Position of the first byte or row.
+        base: u64,
+        /// What positions count.
+        positions: Positions,
+    },
+    /// A partition appeared, fell silent, spoke again or ended.
+    Partition(Arc<Origin>, Activity),
+    /// All partitions that are there at the start have been named.
+    Opened,
+    /// Nothing now; ask again after this long.
+    Wait(std::time::Duration),
+    /// Nothing any more.
+    End,
+}
+
+/// A position that only its source understands.
+pub type Position = Vec<u8>;
+
+/// Reads from outside. `fill` may be dropped at any await point without loss.
+pub trait Source: Send {
+    /// Opens what is to be read, from a saved position or from the start.
+    fn connect(&mut self, from: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>>;
+    /// Puts lines into an empty builder.
+    fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>>;
+    /// Where the next `fill` begins.
+    fn position(&self) -> Position;
+    /// All before a position is durable.
+    fn commit(&mut self, _upto: &Position) -> BoxFuture<'_, Result<(), Outage>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// Whether the last run left nothing to read, for a word to the user.
+    fn is_exhausted_at_start(&self) -> bool {
+        false
+    }
+    /// Address that it listens on, if it does.
+    fn listening(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What a source gets besides its options.
+#[derive(Clone)]
+pub struct SourceContext {
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// Identity of this installation, for event ids.
+    pub installation: Vec<u8>,
+    /// How far other partitions have come.
+    pub pace: Pace,
+    /// The clock.
+    pub clock: Clock,
+    /// Empty lines and bytes of cut lines.
+    pub discarded: Discarded,
+    /// `--until-end`.
+    pub until_end: bool,
+    /// A partition that is silent for so long is idle.
+    pub idle_timeout: i64,
+}
+
+/// Counters of what is left out.
+#[derive(Clone)]
+pub struct Discarded {
+    /// Empty lines.
+    pub empty: Counter,
+    /// Bytes behind the limit of a line.
+    pub cut_bytes: Counter,
+    /// Bytes read.
+    pub bytes: Counter,
+}
+
+/// Makes the source once everything is known.
+pub type SourceFactory = Box<dyn Fn(SourceContext) -> Box<dyn Source>>;
+
+/// How far each partition has come in event time, so that none runs far ahead of the slowest.
+#[derive(Clone, Debug, Default)]
+pub struct Pace {
+    times: Arc<Mutex<HashMap<(String, String), Timestamp>>>,
+    skew_max: i64,
+}
+
+impl Pace {
+    /// A pace that allows so much distance.
+    pub fn new(skew_max: i64) -> Pace {
+        Pace { times: Arc::default(), skew_max }
+    }
+
+    /// Says how far a partition has come.
+    pub fn report(&self, origin: &Origin, time: Timestamp) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        match times.get_mut(&(origin.source.clone(), origin.partition.clone())) {
+            Some(old) => *old = time.max(*old),
+            None => drop(times.insert((origin.source.clone(), origin.partition.clone()), time)),
+        }
+    }
+
+    /// A partition no longer holds the others back.
+    pub fn forget(&self, origin: &Origin) {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).remove(&(origin.source.clone(), origin.partition.clone()));
+    }
+
+    /// Whether a partition may go on.
+    pub fn may_read(&self, origin: &Origin) -> bool {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() < 2 {
+            return true;
+        }
+        let Some(own) = times.get(&(origin.source.clone(), origin.partition.clone())) else { return true };
+        let slowest = times.values().copied().min().unwrap_or(*own);
+        own.saturating_sub(slowest) <= self.skew_max
+    }
+}

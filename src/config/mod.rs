@@ -1,0 +1,19 @@
+//! Pipeline files: YAML with a place for every node, and options read against a description of what a component knows.
+pub mod fields;
+pub mod load;
+pub mod quantity;
+pub mod tree;
+
+pub use fields::{Field, Options, Type};
+pub use tree::{Data, Key, Node};
+
+/// Options of every node that takes events.
+pub const INPUTS: &[Field] = &[
+    Field::required("inputs", Type::Texts, "nodes whose events it takes: NODE or NODE.OUTPUT"),
+    Field::required("type", Type::Text, "the kind of the node"),
+    Field::optional("description", Type::Text, "for the reader"),
+];
+
+/// Options of every node that takes none.
+pub const ROOT: &[Field] =
+    &[Field::required("type", Type::Text, "the kind of the node"), Field::optional("description", Type::Text, "for the reader")];

@@ -1,0 +1,20 @@
+//! Rules: they find hits in lanes, take them in order of event time, and say alerts that are events again.
+//!
+//! Here stands `threshold`. A further kind is a file beside it and a line in [`KINDS`].
+pub mod alert;
+pub mod amount;
+pub mod extract;
+pub mod options;
+pub mod payload;
+pub mod suppress;
+pub mod threshold;
+mod threshold_state;
+
+use crate::component::Kind;
+use crate::config::Options;
+
+/// Reads the options that do not depend on an input.
+pub type BindRule = fn(&Options<'_>) -> Option<options::RuleSpec>;
+
+/// All kinds of rules.
+pub const KINDS: &[&Kind<BindRule>] = &[&threshold::KIND];

@@ -1,0 +1,160 @@
+//! What a waiting hit keeps of its event: the fields that the rule may still read, and the text.
+//!
+//! `key length · key · amount · clamped · partition · origin · position · fields · [kind · length · bytes]… · text`
+use crate::clock::Timestamp;
+use crate::event::{Batch, Kind, Slot, Value};
+use crate::expr::Row;
+use crate::state::{StateError, StateReader, StateWriter};
+
+/// Slots that stand for words of rules instead of fields.
+pub const RULE: Slot = Slot(0xfff0);
+/// See [`RULE`].
+pub const TENANT: Slot = Slot(0xfff1);
+/// See [`RULE`].
+pub const COUNT: Slot = Slot(0xfff2);
+/// See [`RULE`].
+pub const KEY: Slot = Slot(0xfff3);
+
+/// A reserved word's slot.
+pub fn reserved(name: &str) -> Option<Slot> {
+    match name {
+        "rule" => Some(RULE),
+        "tenant" => Some(TENANT),
+        "count" => Some(COUNT),
+        "key" => Some(KEY),
+        _ => None,
+    }
+}
+
+/// What a hit is besides its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<'h> {
+    /// Which input it came from.
+    pub port: usize,
+    /// The time that it counts with.
+    pub time: Timestamp,
+    /// Hash of tenant and key.
+    pub hash: u64,
+    /// Tenant and key.
+    pub key: &'h [u8],
+    /// What it adds.
+    pub amount: i128,
+    /// It came late and was clamped.
+    pub clamped: bool,
+    /// Number of its partition.
+    pub partition: u32,
+    /// Number of its origin.
+    pub origin: u32,
+    /// Its position.
+    pub position: u64,
+    /// Rank, position and row: the order among equal times.
+    pub tie: (u32, u128),
+    /// Raw text, where evidence is kept.
+    pub text: &'h [u8],
+}
+
+/// Writes a hit of a batch.
+pub fn write(hit: &Hit<'_>, slots: &[Slot], batch: &Batch, row: usize, out: &mut Vec<u8>) {
+    let mut w = StateWriter { bytes: std::mem::take(out) };
+    w.u32(hit.port as u32);
+    w.bytes(hit.key);
+    w.u128(hit.amount as u128);
+    w.u8(u8::from(hit.clamped));
+    w.u32(hit.partition);
+    w.u32(hit.origin);
+    w.u64(hit.position);
+    for slot in slots {
+        let span = batch.plain(*slot, row);
+        w.u8(if span.is_present() { span.kind() as u8 } else { 0 });
+        w.bytes(if span.is_present() { batch.bytes(span) } else { b"" });
+    }
+    w.bytes(hit.text);
+    *out = w.bytes;
+}
+
+/// A waiting hit's fields.
+pub struct PayloadRow<'p> {
+    slots: &'p [Slot],
+    values: Vec<Value<'p>>,
+}
+
+impl Row for PayloadRow<'_> {
+    fn value(&self, slot: Slot) -> Value<'_> {
+        self.slots.iter().position(|s| *s == slot).and_then(|i| self.values.get(i)).copied().unwrap_or(Value::Absent)
+    }
+}
+
+/// Reads what [`write`] wrote. `slots_of`: the slots of an input.
+pub fn read<'p>(
+    bytes: &'p [u8],
+    time: Timestamp,
+    hash: u64,
+    tie: (u32, u128),
+    slots_of: impl Fn(usize) -> &'p [Slot],
+) -> Result<(Hit<'p>, PayloadRow<'p>), StateError> {
+    let mut r = StateReader::new(bytes);
+    let port = r.u32()? as usize;
+    let key = r.bytes()?;
+    let (amount, clamped) = (r.u128()? as i128, r.u8()? != 0);
+    let (partition, origin, position) = (r.u32()?, r.u32()?, r.u64()?);
+    let slots = slots_of(port);
+    let mut values = Vec::with_capacity(slots.len());
+    for _ in slots {
+        let kind = r.u8()?;
+        let bytes = r.bytes()?;
+        values.push(match kind {
+            k if k == Kind::Text as u8 => Value::Text(bytes),
+            k if k == Kind::Number as u8 => Value::Number(bytes),
+            k if k == Kind::Bool as u8 => Value::Bool(bytes == b"true"),
+            k if k == Kind::Json as u8 => Value::Json(bytes),
+            _ => Value::Absent,
+        });
+    }
+    let text = r.bytes()?;
+    Ok((Hit { port, time, hash, key, amount, clamped, partition, origin, position, tie, text }, PayloadRow { slots, values }))
+}
+
+/// A row with the words of rules.
+pub struct RuleRow<'r, R> {
+    /// The event.
+    pub row: &'r R,
+    /// Id of the rule.
+    pub rule: &'r str,
+    /// Tenant.
+    pub tenant: &'r [u8],
+    /// The measure, as text.
+    pub count: &'r [u8],
+    /// Values of `by`, joined by commas.
+    pub key: &'r [u8],
+}
+
+impl<R: Row> Row for RuleRow<'_, R> {
+    #[inline]
+    fn value(&self, slot: Slot) -> Value<'_> {
+        match slot {
+            RULE => Value::Text(self.rule.as_bytes()),
+            TENANT => Value::Text(self.tenant),
+            COUNT => Value::Number(self.count),
+            KEY => Value::Text(self.key),
+            slot => self.row.value(slot),
+        }
+    }
+}
+
+/// The parts of a key: tenant first.
+pub fn key_parts(mut key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (head, rest) = key.split_first_chunk::<2>()?;
+        let (part, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*head)))?;
+        key = rest;
+        Some(part)
+    })
+}
+
+/// Appends a part to a key. A part longer than a key can hold is cut.
+#[inline]
+pub fn push_part(part: &[u8], out: &mut Vec<u8>) {
+    let part = &part[..part.len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&(part.len() as u16).to_le_bytes());
+    out.extend_from_slice(part);
+}

@@ -1,0 +1,597 @@
+//! `threshold`: fires when the count, the number of different values or the sum of the hits in a sliding window meets a bound.
+//!
+//! The definition is the scan in `docs/correlation.md`; `tests/` holds the operator to it.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+
+use super::alert::{Alert, AlertPrograms, write_event};
+use super::amount::{self, ONE};
+use super::options::{Bound, COMMON, RuleSpec, Trigger};
+use super::payload::{self, Hit, RuleRow, key_parts};
+use super::suppress::Suppressions;
+use super::BindRule;
+use crate::clock::{NEVER, Timestamp};
+use crate::component::correlator::AlertRows;
+use crate::component::{Correlator, HitBatch, Kind};
+use crate::config::{Field, Options, Type};
+use crate::event::{Batch, Origin, Slot, id};
+use crate::expr::eval::BatchRow;
+use crate::expr::{Program, Row};
+use crate::limits::{EVIDENCE_EVENTS_MAX, SKEW_MAX};
+use crate::metrics::Registry;
+use crate::state::{Chunks, StateError};
+use crate::window::evidence::EvidenceRing;
+use crate::window::general::{Entry, GeneralGroups, Measure};
+use crate::window::reorder::Reorder;
+use crate::window::ring::{RING_MAX, RingGroups};
+use crate::window::watermark::{Activity, Judged, Partitions, TimePolicy};
+
+const FIELDS: &[Field] = &[
+    Field::required("within", Type::Duration, "length of the window"),
+    Field::optional("count", Type::CountOrExpression, "how many hits, or different values, make it fire"),
+    Field::optional("distinct", Type::Text, "counts the different values of this field"),
+    Field::optional("sum", Type::Text, "adds up this field"),
+    Field::optional("is", Type::Text, "the bound of a sum, as in \">= 1000\""),
+    Field::optional("trigger", Type::Any, "first (default), every, each_threshold, or {per: 5m}"),
+    Field::optional("window", Type::Word(&["sliding"]), "sliding (default)"),
+];
+
+/// See the module.
+pub static KIND: Kind<BindRule> = Kind {
+    name: "threshold",
+    summary: "so many events, different values or so large a sum within a time",
+    fields: FIELDS,
+    outputs: &[],
+    bind: |options: &Options<'_>| {
+        options.check(&[COMMON, FIELDS, crate::config::INPUTS]);
+        let mut spec = RuleSpec::common(options);
+        spec.read_trigger(options);
+        spec.read_measure(options);
+        Some(spec)
+    },
+};
+
+/// What a shard evaluates over the slots of one input.
+#[derive(Clone)]
+pub struct Port {
+    /// Slots that a waiting hit keeps.
+    pub payload: Vec<Slot>,
+    /// How its source judges time.
+    pub policy: TimePolicy,
+    /// The bound, where it is an expression.
+    pub bound: Option<Program>,
+    /// Holds a firing back.
+    pub unless: Option<Program>,
+    /// What alerts say.
+    pub alert: AlertPrograms,
+    /// Fields of the suppression.
+    pub suppress_by: Vec<Option<Slot>>,
+    /// The input is another rule.
+    pub is_rule: bool,
+    /// Whether an event may carry a weight.
+    pub weighted: bool,
+}
+
+/// The groups, in the form that the rule allows.
+pub(super) enum Groups {
+    Ring(RingGroups),
+    General(GeneralGroups),
+}
+
+/// Counters of one rule, shared by its shards.
+#[derive(Clone)]
+pub struct Counters {
+    alerts: metrics::Counter,
+    excepted: metrics::Counter,
+    suppressed: metrics::Counter,
+    late: metrics::Counter,
+    idle_return: metrics::Counter,
+    evicted: metrics::Counter,
+    forced: metrics::Counter,
+    groups: metrics::Gauge,
+}
+
+impl Counters {
+    /// The counters of a rule.
+    pub fn new(registry: &Registry, rule: &str) -> Counters {
+        let counter = |name: &str| registry.counter(name, &[("rule", rule)]);
+        let with = |name: &str, reason: &str| registry.counter(name, &[("rule", rule), ("reason", reason)]);
+        Counters {
+            alerts: counter("tripline_alerts_total"),
+            excepted: counter("tripline_excepted_total"),
+            suppressed: counter("tripline_suppressed_total"),
+            late: with("tripline_late_total", "late"),
+            idle_return: with("tripline_late_total", "idle_return"),
+            evicted: with("tripline_evicted_total", "groups"),
+            forced: with("tripline_evicted_total", "forced"),
+            groups: registry.gauge("tripline_groups", &[("rule", rule)]),
+        }
+    }
+}
+
+/// One shard of a rule.
+pub struct Threshold {
+    pub(super) spec: Arc<RuleSpec>,
+    pub(super) ports: Vec<Port>,
+    pub(super) partitions: Partitions,
+    pub(super) groups: Groups,
+    pub(super) waiting: Reorder,
+    pub(super) evidence: EvidenceRing,
+    pub(super) suppressions: Option<Suppressions>,
+    pub(super) origins: Vec<Origin>,
+    /// Firings at the present time, for ordinals.
+    pub(super) firings: HashMap<Vec<u8>, u32>,
+    pub(super) firings_at: Timestamp,
+    /// The last hit that was taken.
+    pub(super) passed: (Timestamp, u32, u128),
+    /// When a group last had a clamped hit.
+    pub(super) clamped: HashMap<u64, Timestamp>,
+    forced: u64,
+    late: u64,
+    evicted: u64,
+    counters: Counters,
+    bump: Bump,
+    judged: Vec<(Judged, bool)>,
+    /// Slots of waiting hits, by input.
+    payload_slots: Arc<Vec<Vec<Slot>>>,
+    payload: Vec<u8>,
+}
+
+impl Threshold {
+    /// A shard without state.
+    pub fn new(spec: Arc<RuleSpec>, ports: Vec<Port>, counters: Counters) -> Threshold {
+        let weighted = ports.iter().any(|p| p.weighted);
+        let consume = spec.trigger == Trigger::EachThreshold;
+        let simple = ports.iter().all(|p| p.unless.is_none()) && matches!(spec.trigger, Trigger::First | Trigger::EachThreshold);
+        let groups = match spec.bound {
+            Bound::Constant(n) if simple && spec.measure == Measure::Count && n <= RING_MAX as i128 => {
+                Groups::Ring(RingGroups::new(n as usize, spec.within, weighted, consume))
+            }
+            _ => Groups::General(GeneralGroups::new(spec.measure, spec.within, spec.hits_max)),
+        };
+        let lateness = ports.iter().map(|p| p.policy.lateness).max().unwrap_or(0);
+        // Fine enough that a bucket stays small, coarse enough that a skew between partitions does not make thousands.
+        let width = if lateness > 0 { lateness / 1024 } else { SKEW_MAX / 4096 };
+        Threshold {
+            partitions: Partitions::new(ports.len()),
+            groups,
+            waiting: Reorder::new(width.max(1_000_000)),
+            evidence: EvidenceRing::new(spec.evidence_max),
+            suppressions: spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length)),
+            origins: Vec::new(),
+            firings: HashMap::new(),
+            firings_at: NEVER,
+            passed: (NEVER, 0, 0),
+            clamped: HashMap::new(),
+            forced: 0,
+            late: 0,
+            evicted: 0,
+            counters,
+            bump: Bump::new(),
+            judged: Vec::new(),
+            payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
+            payload: Vec::new(),
+            spec,
+            ports,
+        }
+    }
+
+    fn origin(&mut self, origin: &Origin) -> u32 {
+        if let Some(at) = self.origins.iter().rposition(|o| o == origin) {
+            return at as u32;
+        }
+        self.origins.push(origin.clone());
+        (self.origins.len() - 1) as u32
+    }
+
+    fn partition(&mut self, port: usize, origin: &Origin) -> usize {
+        let before = self.partitions.all.len();
+        let found = self.partitions.open(port, &origin.source, &origin.partition, self.ports[port].policy);
+        if self.partitions.all.len() > before && !self.waiting.is_empty() {
+            // A new name may stand between the others: waiting hits get the ranks that hold now.
+            let mut order: Vec<usize> = (0..before).collect();
+            order.sort_by_key(|p| self.partitions.all[*p].name.clone());
+            let map: Vec<u32> = order.iter().map(|p| self.partitions.ranks[*p]).collect();
+            self.waiting.rerank(&map);
+        }
+        found
+    }
+
+    /// The time that a hit counts with; none where it does not count.
+    #[inline]
+    fn counted(&mut self, judged: Judged) -> Option<(Timestamp, bool)> {
+        let mut time = judged.time;
+        let mut clamped = false;
+        if let Some(limit) = judged.behind {
+            self.late += 1;
+            self.counters.late.increment(1);
+            if !self.spec.clamp || judged.greatest.saturating_sub(judged.time) > self.spec.late_max {
+                return None;
+            }
+            (time, clamped) = (limit, true);
+        }
+        if time < self.partitions.released {
+            self.counters.idle_return.increment(1);
+            (time, clamped) = (self.partitions.released, true);
+        }
+        Some((time, clamped))
+    }
+
+    /// Takes a hit in its turn.
+    fn take<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
+        if self.suppressions.is_some() {
+            self.end_suppressions(hit.time, out);
+        }
+        if hit.time != self.firings_at {
+            self.firings_at = hit.time;
+            self.firings.clear();
+        }
+        self.passed = (hit.time, hit.tie.0, hit.tie.1);
+        if hit.clamped {
+            self.clamped.insert(hit.hash, hit.time);
+        }
+        match &mut self.groups {
+            Groups::Ring(ring) => {
+                let update = ring.hit(hit.hash, hit.key, hit.time, hit.amount.max(1) as u64);
+                let bound = if let Bound::Constant(n) = self.spec.bound { n } else { 1 };
+                if self.spec.evidence_max > 0 && i128::from(update.weight) * 2 >= bound {
+                    let newest = ring.evidence(update.group);
+                    self.evidence.push(newest, hit.hash, hit.time, (hit.partition, hit.origin, hit.position), hit.text);
+                }
+                if update.fires {
+                    let newest = *ring.evidence(update.group);
+                    self.fire(hit, row, i128::from(update.weight), update.first, newest, out);
+                }
+            }
+            Groups::General(_) => self.take_general(hit, row, out),
+        }
+    }
+
+    fn take_general<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
+        let Groups::General(groups) = &mut self.groups else { return };
+        let spec = Arc::clone(&self.spec);
+        let port = &self.ports[hit.port];
+        let bound = match (&spec.bound, &port.bound) {
+            (Bound::Constant(n), _) => Some(*n),
+            (_, Some(program)) => bound_of(program.value(row, &self.bump), spec.measure),
+            _ => None,
+        };
+        let id = groups.before(hit.hash, hit.key, hit.time);
+        let group = groups.group(id);
+        let meets = |measure: i128| bound.is_some_and(|b| spec.comparison.holds(measure, b));
+        // An empty window fails every bound.
+        if group.is_empty() || !meets(group.measure(spec.measure)) {
+            group.armed = true;
+        }
+        self.evicted += groups.add(id, Entry { time: hit.time, amount: hit.amount }) as u64;
+        let group = groups.group(id);
+        let (measure, first) = (group.measure(spec.measure), group.first());
+        let half = bound.is_some_and(|b| spec.comparison.holds(measure.saturating_mul(2), b));
+        if spec.evidence_max > 0 && half {
+            self.evidence.push(&mut group.evidence, hit.hash, hit.time, (hit.partition, hit.origin, hit.position), hit.text);
+        }
+        let may = match spec.trigger {
+            Trigger::First => group.armed,
+            Trigger::Every | Trigger::EachThreshold => true,
+            Trigger::Per(per) => group.fired == NEVER || hit.time >= group.fired.saturating_add(per),
+        };
+        if !meets(measure) || !may {
+            return;
+        }
+        let count = count_text(measure, spec.measure);
+        let parts: Vec<&[u8]> = key_parts(hit.key).collect();
+        if let Some(unless) = &port.unless
+            && unless.holds(&RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &join(&parts) }, &self.bump)
+        {
+            self.counters.excepted.increment(1);
+            return;
+        }
+        group.armed = false;
+        group.fired = hit.time;
+        let newest = group.evidence;
+        if spec.trigger == Trigger::EachThreshold {
+            group.consume();
+        }
+        self.fire(hit, row, measure, first, newest, out);
+    }
+
+    fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, measure: i128, first: Timestamp, newest: u64, out: &mut AlertRows) {
+        let spec = Arc::clone(&self.spec);
+        let ordinal = self.firings.entry(hit.key.to_vec()).or_insert(0);
+        let number = *ordinal;
+        *ordinal += 1;
+        let count = count_text(measure, spec.measure);
+        let parts: Vec<&[u8]> = key_parts(hit.key).collect();
+        let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, parts[0], row));
+        if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key)
+            && suppressions.holds(key, hit.time, &count)
+        {
+            self.counters.suppressed.increment(1);
+            return;
+        }
+        let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), hit.time, number);
+        let mut alert = Alert {
+            id: String::from_utf8_lossy(&id).into_owned(),
+            revision: 1,
+            time: hit.time,
+            first_seen: first,
+            last_seen: hit.time,
+            count: count.clone(),
+            ..Alert::default()
+        };
+        let joined = join(&parts);
+        let rule_row = RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &joined };
+        alert.describe((&spec.id, &spec.node), &spec.by, &parts, &self.ports[hit.port].alert, &rule_row, &self.bump);
+        let (events, pushed_out) = self.events(newest, hit);
+        let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > hit.time.saturating_sub(spec.within));
+        let exact = !clamped && self.forced == 0 && self.evicted == 0;
+        let completeness = serde_json::json!({"exact": exact, "watermark_lag_ms": (hit.time.saturating_sub(self.partitions.released).max(0)) / 1_000_000,
+            "late": self.late, "evicted": self.evicted, "forced": self.forced, "evidence_evicted": u8::from(pushed_out), "tables": {}});
+        alert.finish(&events, &completeness.to_string());
+        if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
+            suppressions.open(key, hit.hash, hit.time, &alert);
+        }
+        self.counters.alerts.increment(1);
+        self.say(&alert, (u128::from(hit.tie.0) << 96) | hit.tie.1, out);
+    }
+
+    fn say(&self, alert: &Alert, tie: u128, out: &mut AlertRows) {
+        if self.spec.shadow {
+            return;
+        }
+        out.lines.push(alert.to_json());
+        out.times.push(alert.time);
+        out.ties.push(tie);
+    }
+
+    fn events(&self, newest: u64, hit: &Hit<'_>) -> (Vec<u8>, bool) {
+        let oldest = hit.time.saturating_sub(self.spec.within);
+        let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, oldest, EVIDENCE_EVENTS_MAX);
+        let mut out = Vec::new();
+        for record in kept {
+            if let Some(origin) = self.origins.get(record.origin as usize) {
+                let id = id::event_id(&origin.identity, origin.partition.as_bytes(), record.position, &record.text);
+                write_event(&id, record.time, &record.text, &mut out);
+            }
+        }
+        (out, pushed_out)
+    }
+
+    /// Says the revisions of suppressions whose deadline lies before `time`.
+    fn end_suppressions(&mut self, time: Timestamp, out: &mut AlertRows) {
+        while let Some(suppressions) = &mut self.suppressions
+            && suppressions.deadline().is_some_and(|d| d < time)
+        {
+            if let Some((alert, key)) = suppressions.end_first() {
+                // Behind every hit of its time, by key among its like.
+                let head = key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b));
+                self.say(&alert, u128::MAX << 96 | head, out);
+            }
+        }
+    }
+
+    /// Takes the waiting hits that `ready` lets go.
+    fn release(&mut self, ready: impl Fn(Timestamp) -> bool, out: &mut AlertRows) {
+        let slots = Arc::clone(&self.payload_slots);
+        let mut bytes = std::mem::take(&mut self.payload);
+        while let Some((hit, payload)) = self.waiting.pop(&ready) {
+            bytes.clear();
+            bytes.extend_from_slice(payload);
+            let read = payload::read(&bytes, hit.time, hit.hash, (hit.rank, hit.tie), |port| slots.get(port).map_or(&[], Vec::as_slice));
+            if let Ok((hit, row)) = read {
+                self.take(&hit, &row, out);
+            }
+        }
+        self.payload = bytes;
+    }
+
+    /// Goes as far as the partitions allow.
+    fn advance(&mut self, out: &mut AlertRows) {
+        let single = self.partitions.is_single();
+        let watermark = self.partitions.watermark();
+        if !self.waiting.is_empty() {
+            self.release(|t| t < watermark || (single && t == watermark), out);
+            while self.waiting.len() > self.spec.waiting_max {
+                // The bound: the oldest go early, and say so.
+                let Some(first) = self.waiting.first_time() else { break };
+                let before = self.waiting.len();
+                self.release(|t| t <= first, out);
+                let forced = (before - self.waiting.len()) as u64;
+                self.forced += forced;
+                self.counters.forced.increment(forced);
+            }
+        }
+        self.end_suppressions(watermark, out);
+    }
+
+    fn sweep(&mut self, hits: usize) {
+        let now = self.passed.0;
+        let steps = hits * 2 + 16;
+        let evicted = match &mut self.groups {
+            Groups::Ring(ring) => {
+                ring.sweep(now, steps);
+                if ring.len() > self.spec.groups_max { ring.evict(self.spec.groups_max) } else { 0 }
+            }
+            Groups::General(groups) => {
+                let per = if let Trigger::Per(per) = self.spec.trigger { per } else { 0 };
+                groups.sweep(now, per, steps);
+                if groups.len() > self.spec.groups_max { groups.evict(self.spec.groups_max) } else { 0 }
+            }
+        };
+        if evicted > 0 {
+            self.evicted += evicted as u64;
+            self.counters.evicted.increment(evicted as u64);
+        }
+        if self.clamped.len() > 4096 {
+            let oldest = now.saturating_sub(self.spec.within);
+            self.clamped.retain(|_, t| *t > oldest);
+        }
+        self.counters.groups.set(self.groups_len() as f64);
+    }
+
+    pub(super) fn groups_len(&self) -> usize {
+        match &self.groups {
+            Groups::Ring(ring) => ring.len(),
+            Groups::General(groups) => groups.len(),
+        }
+    }
+
+    /// Judges the rows of a batch one after another, where some may be pending or of unknown time.
+    fn judge_slowly(&mut self, partition: usize, batch: &Batch) {
+        self.judged.clear();
+        let clock = &mut self.partitions.all[partition].clock;
+        self.judged.extend(batch.times.iter().map(|time| {
+            let judged = clock.judge(*time, batch.input.received);
+            // A pending time lies ahead of what the partition has been believed to reach.
+            (judged, judged.time > clock.greatest)
+        }));
+    }
+}
+
+/// The bound that an expression gives.
+fn bound_of(value: crate::event::Value<'_>, measure: Measure) -> Option<i128> {
+    let units = amount::decimal(value)?;
+    // Counts are whole: a bound of 2.5 is met by 3.
+    Some(if measure == Measure::Sum { units } else { units.div_euclid(ONE) + i128::from(units.rem_euclid(ONE) != 0) })
+}
+
+fn count_text(measure: i128, kind: Measure) -> String {
+    if kind != Measure::Sum {
+        return measure.to_string();
+    }
+    let mut out = Vec::new();
+    amount::write_decimal(measure, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.get(1..).unwrap_or_default().join(&b',')
+}
+
+fn suppress_key<R: Row>(fields: &[Option<Slot>], tenant: &[u8], row: &R) -> Vec<u8> {
+    let mut key = Vec::new();
+    payload::push_part(tenant, &mut key);
+    for slot in fields {
+        let mut text = Vec::new();
+        if let Some(slot) = slot {
+            row.value(*slot).write_text(&mut text);
+        }
+        payload::push_part(&text, &mut key);
+    }
+    key
+}
+
+impl Correlator for Threshold {
+    fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows) {
+        let at = self.partition(port, origin);
+        let is_rule = self.ports[port].is_rule;
+        let partition = &mut self.partitions.all[at];
+        if is_rule && partition.told.is_none() {
+            partition.told = Some(NEVER);
+        }
+        partition.activity = activity;
+        partition.identity.clone_from(&origin.identity);
+        if activity == Activity::Idle {
+            partition.idle_since = now.saturating_sub(self.ports[port].policy.lateness);
+        }
+        self.advance(out);
+    }
+
+    fn on_opened(&mut self, _port: usize, out: &mut AlertRows) {
+        self.partitions.unopened = self.partitions.unopened.saturating_sub(1);
+        self.advance(out);
+    }
+
+    fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
+        self.bump.reset();
+        if batch.rows() == 0 {
+            return;
+        }
+        let origin = Arc::clone(&batch.input.origin);
+        let at = self.partition(port, &origin);
+        let origin = if hits.hits.is_empty() { 0 } else { self.origin(&origin) };
+        if self.partitions.all[at].activity != Activity::Live {
+            self.partitions.all[at].activity = Activity::Live;
+        }
+        let plain = self.ports[port].is_rule || self.partitions.all[at].clock.is_plain(hits.max, hits.any_missing);
+        if !plain {
+            self.judge_slowly(at, batch);
+        }
+        let rank = self.partitions.ranks[at];
+        let direct = self.partitions.is_single() && self.ports[port].policy.lateness == 0 && !self.ports[port].is_rule;
+        for (i, hit) in hits.hits.iter().enumerate() {
+            if i % 64 == 0
+                && let Groups::Ring(ring) = &self.groups
+            {
+                ring.prefetch(hits.hits[i..hits.hits.len().min(i + 64)].iter().map(|h| h.hash));
+            }
+            let row = usize::from(hit.row);
+            let (judged, pending) = match plain {
+                // A rule says how far its time has come: what it gives is never late.
+                _ if self.ports[port].is_rule => (Judged { time: batch.times[row], behind: None, greatest: NEVER }, false),
+                true => (self.partitions.all[at].clock.judge_plain(batch.times[row], hit.before), false),
+                false => self.judged[row],
+            };
+            let Some((time, clamped)) = self.counted(judged) else { continue };
+            let position = batch.input.position(row);
+            let tie = match self.ports[port].is_rule {
+                // The order of a rule's alerts came with them, as positions.
+                true => batch.ties.get(row).copied().unwrap_or(0),
+                false => u128::from(position) << 16 | row as u128,
+            };
+            let text = if self.spec.evidence_max > 0 { batch.input.line(row) } else { b"" };
+            let key = &hits.keys[hit.key.0 as usize..(hit.key.0 + hit.key.1) as usize];
+            let partition = at as u32;
+            let hit = Hit { port, time, hash: hit.hash, key, amount: hit.amount, clamped, partition, origin, position, tie: (rank, tie), text };
+            // Nothing before this hit can still come, unless its time is pending.
+            if direct && !pending && self.waiting.is_empty() {
+                self.take(&hit, &BatchRow { batch, row }, out);
+            } else {
+                let slots = &self.ports[port].payload;
+                self.waiting.push(time, rank, tie, hit.hash, |bytes| payload::write(&hit, slots, batch, row, bytes));
+            }
+        }
+        if plain {
+            self.partitions.all[at].clock.pass_plain(hits.max, hits.last);
+        }
+        self.advance(out);
+        self.sweep(hits.hits.len());
+    }
+
+    fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {
+        for partition in self.partitions.all.iter_mut().filter(|p| p.port == port) {
+            partition.told = Some(time);
+        }
+        self.advance(out);
+    }
+
+    fn on_end(&mut self, close: bool, out: &mut AlertRows) {
+        self.bump.reset();
+        self.release(|_| true, out);
+        let greatest = self.partitions.greatest();
+        self.end_suppressions(if close { Timestamp::MAX } else { greatest }, out);
+        self.partitions.released = self.partitions.released.max(greatest);
+    }
+
+    fn watermark(&self) -> Timestamp {
+        self.partitions.released
+    }
+
+    fn save(&mut self, full: bool) -> Chunks {
+        for port in &mut self.ports {
+            port.alert.refresh();
+            port.bound.iter_mut().chain(port.unless.iter_mut()).for_each(Program::refresh);
+        }
+        self.save_state(full)
+    }
+
+    fn load(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError> {
+        self.load_state(blobs, keep)
+    }
+
+    fn size_hint(&self) -> usize {
+        self.groups_len() * 96 + self.waiting.len() * 256 + 4096
+    }
+}

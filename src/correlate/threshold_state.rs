@@ -1,0 +1,147 @@
+//! What a threshold shard writes at a barrier and reads at a start.
+//!
+//! Pieces: `1` the head (partitions, firings, origins; always whole), `2` groups, `3` waiting hits, `4` evidence, `5` suppressions (always whole).
+use super::suppress::Suppressions;
+use super::threshold::{Groups, Threshold};
+use crate::event::Origin;
+use crate::state::{Chunks, StateError, StateReader, StateWriter};
+use crate::window::watermark::{Partition, PartitionClock};
+
+const HEAD: u8 = 1;
+const GROUPS: u8 = 2;
+const WAITING: u8 = 3;
+const EVIDENCE: u8 = 4;
+const SUPPRESSIONS: u8 = 5;
+
+impl Threshold {
+    pub(super) fn save_state(&mut self, full: bool) -> Chunks {
+        let mut chunks = Chunks::default();
+        chunks.begin(HEAD);
+        self.save_head(chunks.record());
+        chunks.begin(GROUPS);
+        match &mut self.groups {
+            Groups::Ring(ring) => ring.save(full, &mut chunks),
+            Groups::General(groups) => groups.save(full, &mut chunks),
+        }
+        chunks.begin(WAITING);
+        self.waiting.save(full, &mut chunks);
+        if self.spec.evidence_max > 0 {
+            chunks.begin(EVIDENCE);
+            self.evidence.save(full, &mut chunks);
+        }
+        if let Some(suppressions) = &self.suppressions {
+            chunks.begin(SUPPRESSIONS);
+            suppressions.save(&mut chunks);
+        }
+        // A piece without a record says nothing, unless it says that all is gone.
+        chunks.pieces.retain(|p| p.bytes.len() > 1 || p.bytes.first() == Some(&SUPPRESSIONS));
+        chunks
+    }
+
+    fn save_head(&self, out: &mut StateWriter) {
+        out.i64(self.partitions.released);
+        out.i64(self.passed.0);
+        out.u32(self.passed.1);
+        out.u128(self.passed.2);
+        out.u32(self.partitions.all.len() as u32);
+        for partition in &self.partitions.all {
+            out.u32(partition.port as u32);
+            out.bytes(partition.name.0.as_bytes());
+            out.bytes(partition.name.1.as_bytes());
+            partition.clock.save(out);
+        }
+        out.u32(self.origins.len() as u32);
+        for origin in &self.origins {
+            out.bytes(origin.source.as_bytes());
+            out.bytes(origin.partition.as_bytes());
+            out.bytes(&origin.identity);
+        }
+        out.i64(self.firings_at);
+        out.u32(self.firings.len() as u32);
+        for (key, count) in &self.firings {
+            out.bytes(key);
+            out.u32(*count);
+        }
+    }
+
+    fn load_head(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.partitions.released = from.i64()?;
+        self.passed = (from.i64()?, from.u32()?, from.u128()?);
+        self.partitions.all.clear();
+        for _ in 0..from.u32()? {
+            let port = from.u32()? as usize;
+            let name = (from.text()?.to_owned(), from.text()?.to_owned());
+            let policy = self.ports.get(port).map(|p| p.policy).unwrap_or_default();
+            let clock = PartitionClock::load(policy, from)?;
+            // Until its source names it again, a partition of the last run holds nothing back.
+            let activity = crate::window::watermark::Activity::Ended;
+            let told = self.ports.get(port).is_some_and(|p| p.is_rule).then_some(crate::clock::NEVER);
+            self.partitions.all.push(Partition { port, name, identity: Vec::new(), clock, activity, told, idle_since: crate::clock::NEVER });
+        }
+        self.partitions.rank();
+        self.origins.clear();
+        for _ in 0..from.u32()? {
+            let (source, partition) = (from.text()?.to_owned(), from.text()?.to_owned());
+            self.origins.push(Origin { source, partition, identity: from.bytes()?.to_vec() });
+        }
+        self.firings_at = from.i64()?;
+        self.firings.clear();
+        for _ in 0..from.u32()? {
+            let key = from.bytes()?.to_vec();
+            self.firings.insert(key, from.u32()?);
+        }
+        Ok(())
+    }
+
+    /// Reads what one shard of the last run wrote. Called once for each of them.
+    pub(super) fn load_state(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError> {
+        let before = (std::mem::take(&mut self.firings), self.passed);
+        let is_first = self.origins.is_empty();
+        let mut suppressions = self.spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length));
+        for blob in blobs {
+            let mut from = StateReader::new(blob);
+            match from.u8()? {
+                HEAD => {
+                    self.load_head(&mut from)?;
+                    // They are written whole behind every head.
+                    suppressions.iter_mut().for_each(Suppressions::clear);
+                }
+                GROUPS => match &mut self.groups {
+                    Groups::Ring(ring) => ring.load(&mut from, keep)?,
+                    Groups::General(groups) => groups.load(&mut from, keep)?,
+                },
+                WAITING => self.waiting.load(&mut from, &|_, hash| keep(hash))?,
+                // Rings of several shards cannot be joined: after a change of their number, evidence starts anew.
+                EVIDENCE if is_first => self.evidence.load(&mut from)?,
+                EVIDENCE => {}
+                SUPPRESSIONS => {
+                    if let Some(suppressions) = &mut suppressions {
+                        suppressions.load(&mut from, keep)?;
+                    }
+                }
+                _ => return Err(StateError("a piece of state of an unknown kind".into())),
+            }
+        }
+        if let (Some(own), Some(read)) = (&mut self.suppressions, suppressions) {
+            own.absorb(read);
+        }
+        self.forget_taken();
+        self.firings.extend(before.0);
+        self.passed = self.passed.max(before.1);
+        Ok(())
+    }
+
+    /// Older deltas still hold hits that were taken since.
+    fn forget_taken(&mut self) {
+        let passed = self.passed;
+        let mut still = Vec::new();
+        while let Some((hit, bytes)) = self.waiting.pop(|t| t <= passed.0) {
+            if (hit.time, hit.rank, hit.tie) > passed {
+                still.push((hit, bytes.to_vec()));
+            }
+        }
+        for (hit, bytes) in still {
+            self.waiting.push(hit.time, hit.rank, hit.tie, hit.hash, |out| out.extend_from_slice(&bytes));
+        }
+    }
+}

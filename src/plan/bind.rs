@@ -1,0 +1,325 @@
+//! The plan: what `run` starts, `check` finds fault with and `explain` prints.
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::graph::{Family, Graph, TOP, graph};
+use super::{lane, rule, tables};
+use crate::clock::Clock;
+use crate::codec::format::Subject;
+use crate::codec::format::json_out::EventWriter;
+use crate::codec::format::time::{TimeFormat, TimeRule, Zone};
+use crate::component::bind::{Context, Tables};
+use crate::component::correlator::{Correlator, Extractor};
+use crate::component::operator::OperatorFactory;
+use crate::component::sink::SinkFactory;
+use crate::component::source::SourceFactory;
+use crate::component::view::{DecoderPlan, SlotInfo};
+use crate::component::{Kind, Reload};
+use crate::config::{Node, Options};
+use crate::correlate::options::RuleSpec;
+use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::event::Slot;
+use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
+use crate::metrics::Registry;
+use crate::transform::formats::Format;
+use crate::window::watermark::TimePolicy;
+
+/// Where the rows of an output go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetPlan {
+    /// To an operator of the lane, by number.
+    Node(usize),
+    /// To a tap of the lane, by number.
+    Tap(usize),
+}
+
+/// An operator at its place in a lane.
+pub struct PlannedNode {
+    /// Name of the node.
+    pub name: String,
+    /// Makes it.
+    pub factory: OperatorFactory,
+    /// Targets of each output: main, then the kind's others.
+    pub outputs: Vec<Vec<TargetPlan>>,
+    /// Whether `errors` is wired.
+    pub errors_wired: bool,
+}
+
+/// A way out of a lane.
+pub enum PlannedTap {
+    /// To a sink, by number, as its input of a number.
+    Sink(usize, usize),
+    /// To a rule, by number, as its input of a number.
+    Rule(usize, usize, Box<dyn Fn() -> Box<dyn Extractor>>),
+}
+
+/// Everything behind one source or rule.
+pub struct PlannedLane {
+    /// The source or rule.
+    pub name: String,
+    /// Decoders: format, what it reads, what it is asked for.
+    pub decoders: Vec<(Format, Option<Subject>, Rc<RefCell<DecoderPlan>>)>,
+    /// Slots.
+    pub slots: Vec<SlotInfo>,
+    /// How times are read.
+    pub rule: TimeRule,
+    /// The declared time field.
+    pub time_field: Option<Slot>,
+    /// Whether one is declared.
+    pub time_is_declared: bool,
+    /// How times are judged.
+    pub policy: TimePolicy,
+    /// Operators; outputs lead to later ones.
+    pub nodes: Vec<PlannedNode>,
+    /// Where decoded rows go.
+    pub roots: Vec<TargetPlan>,
+    /// Where refused rows go, if `errors` is wired.
+    pub error_roots: Option<Vec<TargetPlan>>,
+    /// Ways out.
+    pub taps: Vec<PlannedTap>,
+}
+
+/// A source.
+pub struct PlannedSource {
+    /// Name of the node.
+    pub name: String,
+    /// Makes it.
+    pub factory: SourceFactory,
+    /// Silence after which a partition is idle.
+    pub idle_timeout: i64,
+    /// How far its partitions may run ahead.
+    pub skew_max: i64,
+}
+
+/// A rule.
+pub struct PlannedRule {
+    /// Name of the node.
+    pub name: String,
+    /// Makes a shard. Called when all lanes are bound.
+    pub factory: Box<dyn Fn() -> Box<dyn Correlator>>,
+    /// For each input, the lane that it comes from.
+    pub inputs: Vec<usize>,
+    /// Whether it may be sharded.
+    pub is_sharded: bool,
+    /// Takes events.
+    pub enabled: bool,
+    /// What a change of voids its state.
+    pub fingerprint: String,
+}
+
+/// A sink.
+pub struct PlannedSink {
+    /// Name of the node.
+    pub name: String,
+    /// Makes it.
+    pub factory: SinkFactory,
+    /// For each input: the lane that it comes from, how its events are written, how its times are judged.
+    pub inputs: Vec<(usize, EventWriter, TimePolicy)>,
+}
+
+/// A pipeline, ready to be started. Lanes: one for each source, then one for each rule.
+pub struct Plan {
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// The state folder.
+    pub state: PathBuf,
+    /// Sources, by number.
+    pub sources: Vec<PlannedSource>,
+    /// Rules, by number.
+    pub rules: Vec<PlannedRule>,
+    /// Sinks, by number.
+    pub sinks: Vec<PlannedSink>,
+    /// Lanes.
+    pub lanes: Vec<PlannedLane>,
+    /// Files to watch.
+    pub reloads: Vec<Box<dyn Reload>>,
+    /// Tables and lists, for their content hashes.
+    pub contents: Tables,
+    /// Counters.
+    pub registry: Registry,
+    /// The clock.
+    pub clock: Clock,
+    /// Address of the admin port.
+    pub admin: Option<String>,
+    /// Time between epochs.
+    pub barrier_interval: i64,
+    /// How long a stop waits.
+    pub stop_timeout: i64,
+}
+
+/// What is being put together.
+pub(super) struct Builder<'a, 'c> {
+    pub(super) graph: &'a Graph<'a>,
+    pub(super) faults: &'a RefCell<Diagnostics>,
+    pub(super) context: Context<'c>,
+    pub(super) tenant: Option<String>,
+    pub(super) rules: Vec<rule::RuleInProgress>,
+    pub(super) sinks: Vec<PlannedSink>,
+    pub(super) sink_places: Vec<(String, usize)>,
+    /// Nodes that some lane reached.
+    pub(super) bound: Vec<String>,
+}
+
+/// Binds a pipeline file. Without errors among the faults there is a plan.
+pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (Option<Plan>, Diagnostics) {
+    let faults = RefCell::new(faults);
+    let top = Options::new("the pipeline file", root, &faults);
+    top.check(&[TOP]);
+    let graph = graph(root, &outputs_of, &faults);
+    if graph.members.values().all(|m| m.family != Family::Source) {
+        faults.borrow_mut().push(Diagnostic::error(&root.place, "no_source", "the file has no source").help("`sources: {NAME: {type: file, paths: [\"*.log\"]}}`"));
+    }
+    let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
+    let table_map = tables::read(root, false, folder, &faults, &mut reloads);
+    let list_map = tables::read(root, true, folder, &faults, &mut reloads);
+    let registry = Registry::default();
+    let context = Context { folder: folder.to_owned(), tables: &table_map, lists: &list_map, registry: registry.clone(), clock: clock.clone(), reloads: &mut reloads };
+    let mut builder =
+        Builder { graph: &graph, faults: &faults, context, tenant: top.text("tenant"), rules: Vec::new(), sinks: Vec::new(), sink_places: Vec::new(), bound: Vec::new() };
+    builder.read_rules();
+    builder.read_sinks();
+    let (sources, mut lanes) = builder.read_sources();
+    lanes.extend((0..builder.rules.len()).map(|i| builder.rule_lane(i, lanes.len() + i)).collect::<Vec<_>>());
+    builder.bind_unreached();
+    let Builder { rules, sinks, .. } = builder;
+    let rules = rules.into_iter().map(|r| r.finish(&registry)).collect();
+    let interval = top.section("barrier").and_then(|b| b.duration("interval")).unwrap_or(BARRIER_INTERVAL_MS as i64 * 1_000_000);
+    let contents = list_map.into_iter().map(|(n, t)| (format!("lists/{n}"), t)).chain(table_map.into_iter().map(|(n, t)| (format!("tables/{n}"), t))).collect();
+    let plan = Plan {
+        state: top.text("state").map_or_else(|| folder.join(".tripline"), |s| folder.join(s)),
+        folder: folder.to_owned(),
+        sources,
+        rules,
+        sinks,
+        lanes,
+        reloads,
+        contents,
+        registry,
+        clock,
+        admin: top.section("admin").and_then(|a| a.text("listen")),
+        barrier_interval: interval.max(1_000_000),
+        stop_timeout: top.duration("stop_timeout").unwrap_or(STOP_TIMEOUT_MS as i64 * 1_000_000),
+    };
+    let faults = faults.into_inner();
+    (if faults.has_errors() { None } else { Some(plan) }, faults)
+}
+
+/// Finds a kind by name, or says what is known.
+pub(super) fn kind_of<F>(options: &Options<'_>, kinds: &'static [&'static Kind<F>]) -> Option<&'static Kind<F>> {
+    let Some((name, place)) = options.placed("type") else {
+        let help = format!("known here: {}", kinds.iter().map(|k| k.name).collect::<Vec<_>>().join(", "));
+        options.fault(Diagnostic::error(options.place(), "missing_key", format!("`{}` lacks `type`", options.name)).help(help));
+        return None;
+    };
+    let found = kinds.iter().find(|k| k.name == name).copied();
+    if found.is_none() {
+        let help = suggest(&name, kinds.iter().map(|k| k.name));
+        options.fault(Diagnostic::error(&place, "unknown_type", format!("there is no type `{name}`")).help(help));
+    }
+    found
+}
+
+fn outputs_of(family: Family, kind: &str) -> Option<Vec<String>> {
+    let names = |outputs: &[&str]| outputs.iter().map(|o| (*o).to_owned()).collect();
+    match family {
+        Family::Source => crate::source::KINDS.iter().find(|k| k.name == kind).map(|k| names(k.outputs)),
+        Family::Transform => crate::transform::KINDS.iter().find(|k| k.name == kind).map(|k| names(k.outputs)),
+        Family::Rule => crate::correlate::KINDS.iter().find(|k| k.name == kind).map(|k| names(k.outputs)),
+        Family::Sink => None,
+    }
+}
+
+impl<'a> Builder<'a, '_> {
+    fn members(&self, family: Family) -> Vec<(&'a str, &'a Node)> {
+        self.graph.order.iter().filter_map(|n| self.graph.members.get(n)).filter(|m| m.family == family).map(|m| (m.key.name.as_str(), m.node)).collect()
+    }
+
+    fn read_rules(&mut self) {
+        for (name, node) in self.members(Family::Rule) {
+            let options = Options::new(name, node, self.faults);
+            let Some(kind) = kind_of(&options, crate::correlate::KINDS) else { continue };
+            if let Some(spec) = (kind.bind)(&options) {
+                let spec: RuleSpec = spec;
+                self.rules.push(rule::RuleInProgress::new(spec, node, self.tenant.as_deref().unwrap_or_default()));
+            }
+        }
+    }
+
+    fn read_sinks(&mut self) {
+        for (name, node) in self.members(Family::Sink) {
+            let options = Options::new(name, node, self.faults);
+            let Some(kind) = kind_of(&options, crate::sink::KINDS) else { continue };
+            if let Some(factory) = (kind.bind)(&options) {
+                self.sink_places.push((name.to_owned(), self.sinks.len()));
+                self.sinks.push(PlannedSink { name: name.to_owned(), factory, inputs: Vec::new() });
+            }
+        }
+    }
+
+    fn read_sources(&mut self) -> (Vec<PlannedSource>, Vec<PlannedLane>) {
+        let (mut sources, mut lanes) = (Vec::new(), Vec::new());
+        for (name, node) in self.members(Family::Source) {
+            let options = Options::new(name, node, self.faults);
+            let Some(kind) = kind_of(&options, crate::source::KINDS) else { continue };
+            let bound = (kind.bind)(&options);
+            let own_format = bound.as_ref().map_or("raw", |(_, f)| *f);
+            let (rule, policy, section) = time_options(&options);
+            let formats = match options.get("format") {
+                Some(format) => Format::read_chain(format, &options),
+                None => Format::by_name(own_format).into_iter().collect(),
+            };
+            let start = lane::Start { name, formats, rule, policy, time_field: section.time_field, original: options.bool("original", true) };
+            let planned = self.lane(start, lanes.len());
+            let Some((factory, _)) = bound else { continue };
+            lanes.push(planned);
+            sources.push(PlannedSource { name: name.to_owned(), factory, idle_timeout: section.idle_timeout, skew_max: section.skew_max });
+        }
+        (sources, lanes)
+    }
+
+    /// Nodes that no lane reaches are bound to an input of any shape, so that their own faults show all the same.
+    fn bind_unreached(&mut self) {
+        let missing: Vec<&str> = self.graph.order.iter().copied().filter(|n| !self.bound.iter().any(|b| b == n)).collect();
+        for name in missing {
+            self.bind_alone(name);
+        }
+    }
+}
+
+/// What `time:` says besides rule and policy.
+struct TimeSection {
+    time_field: Option<String>,
+    idle_timeout: i64,
+    skew_max: i64,
+}
+
+fn time_options(options: &Options<'_>) -> (TimeRule, TimePolicy, TimeSection) {
+    let section = options.section("time");
+    let s = section.as_ref();
+    let mut rule = TimeRule::default();
+    rule.format = match s.and_then(|s| s.text("format")).as_deref() {
+        Some("rfc3339") => TimeFormat::Rfc3339,
+        Some("syslog") => TimeFormat::Syslog,
+        Some("epoch_s") => TimeFormat::Epoch(1_000_000_000),
+        Some("epoch_ms") => TimeFormat::Epoch(1_000_000),
+        Some("epoch_us") => TimeFormat::Epoch(1_000),
+        Some("epoch_ns") => TimeFormat::Epoch(1),
+        _ => TimeFormat::Auto,
+    };
+    if let Some((zone, place)) = s.and_then(|s| s.placed("zone")) {
+        match Zone::named(&zone) {
+            Some(zone) => rule.zone = zone,
+            None => options.fault(Diagnostic::error(&place, "unknown_zone", format!("there is no time zone `{zone}`")).help("a name of the IANA database, as in Europe/Paris")),
+        }
+    }
+    rule.year = s.and_then(|s| s.count("year")).map(|y| y as i64);
+    let duration = |key: &str, default: i64| s.and_then(|s| s.duration(key)).unwrap_or(default);
+    let policy = TimePolicy { lateness: duration("lateness", 0), jump_max: duration("jump_max", JUMP_MAX) };
+    let section = TimeSection {
+        time_field: s.and_then(|s| s.text("field")),
+        idle_timeout: duration("idle_timeout", IDLE_TIMEOUT),
+        skew_max: duration("skew_max", SKEW_MAX),
+    };
+    (rule, policy, section)
+}

@@ -1,0 +1,59 @@
+//! The plan in words: slots and who touches them, stages, edges and their bounds.
+use serde_json::{Value, json};
+
+use super::bind::{Plan, PlannedTap};
+use crate::limits::EDGE_BYTES_MAX;
+
+/// The plan as JSON.
+pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
+    let mut slots = Vec::new();
+    let mut stages = Vec::new();
+    let mut edges = Vec::new();
+    for (number, lane) in plan.lanes.iter().enumerate() {
+        for slot in &lane.slots {
+            slots.push(json!({"name": slot.name, "type": "text", "lane": lane.name, "read_by": slot.read_by, "written_by": slot.written_by}));
+        }
+        let is_rule = number >= plan.sources.len();
+        let own = plan.rules.get(number.wrapping_sub(plan.sources.len()));
+        let count = match own {
+            Some(rule) if is_rule => if rule.is_sharded { shards } else { 1 },
+            _ => workers,
+        };
+        let mut nodes = vec![lane.name.clone()];
+        nodes.extend(lane.nodes.iter().map(|n| n.name.clone()));
+        stages.push(json!({"id": lane.name, "nodes": nodes, "shards": count}));
+        for tap in &lane.taps {
+            let (to, kind) = match tap {
+                PlannedTap::Sink(sink, _) => (&plan.sinks[*sink].name, "forward"),
+                PlannedTap::Rule(rule, ..) => (&plan.rules[*rule].name, "key_by"),
+            };
+            edges.push(json!({"from": lane.name, "to": to, "kind": kind, "bytes_max": EDGE_BYTES_MAX, "disk": null}));
+        }
+    }
+    for sink in &plan.sinks {
+        stages.push(json!({"id": sink.name, "nodes": [sink.name], "shards": 1}));
+    }
+    json!({"slots": slots, "stages": stages, "edges": edges})
+}
+
+/// The plan for a reader.
+pub fn explain_text(plan: &Plan, workers: usize, shards: usize) -> String {
+    let json = explain(plan, workers, shards);
+    let list = |key: &str| json[key].as_array().cloned().unwrap_or_default();
+    let words = |v: &Value| v.as_array().map(|a| a.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    let mut out = String::from("stages (one thread each; nodes of one stage are fused)\n");
+    for stage in list("stages") {
+        out.push_str(&format!("  {:20} × {}  {}\n", stage["id"].as_str().unwrap_or_default(), stage["shards"], words(&stage["nodes"])));
+    }
+    out.push_str("edges\n");
+    for edge in list("edges") {
+        let text = |key: &str| edge[key].as_str().unwrap_or_default().to_owned();
+        out.push_str(&format!("  {} → {}  {}  at most {} bytes\n", text("from"), text("to"), text("kind"), edge["bytes_max"]));
+    }
+    out.push_str("slots\n");
+    for slot in list("slots") {
+        let text = |key: &str| slot[key].as_str().unwrap_or_default().to_owned();
+        out.push_str(&format!("  {:30} written by {:16} read by {}\n", text("name"), text("written_by"), words(&slot["read_by"])));
+    }
+    out
+}

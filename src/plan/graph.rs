@@ -1,0 +1,170 @@
+//! The nodes of a pipeline file and who takes whose events: unknown inputs, cycles, outputs that nobody reads.
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::config::{Field, Key, Node, Type};
+use crate::diagnostic::{Diagnostic, Diagnostics, nearest};
+
+/// Families of nodes that events flow through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `sources`
+    Source,
+    /// `transforms`
+    Transform,
+    /// `correlations`
+    Rule,
+    /// `sinks`
+    Sink,
+}
+
+/// A node.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Its family.
+    pub family: Family,
+    /// Its name.
+    pub key: &'a Key,
+    /// Its options.
+    pub node: &'a Node,
+}
+
+/// The graph.
+#[derive(Debug, Default)]
+pub struct Graph<'a> {
+    /// By name.
+    pub members: BTreeMap<&'a str, Member<'a>>,
+    /// Names in the order written.
+    pub order: Vec<&'a str>,
+    /// Who takes an output: `a` or `a.errors`.
+    pub consumers: BTreeMap<String, Vec<&'a str>>,
+}
+
+/// Options at the top of a pipeline file.
+pub const TOP: &[Field] = &[
+    Field::optional("sources", Type::Map, "where events come from"),
+    Field::optional("tables", Type::Map, "what events are joined with"),
+    Field::optional("lists", Type::Map, "keys that rules consult"),
+    Field::optional("transforms", Type::Map, "steps between sources and sinks"),
+    Field::optional("correlations", Type::Map, "rules"),
+    Field::optional("sinks", Type::Map, "where events and alerts go"),
+    Field::optional("state", Type::Text, "the state folder; default `.tripline` beside the file"),
+    Field::optional("tenant", Type::Text, "the field that separates customers"),
+    Field::optional("admin", Type::Section(&[Field::optional("listen", Type::Text, "address of metrics and health; default 127.0.0.1:9617")]), "the admin port"),
+    Field::optional("barrier", Type::Section(&[Field::optional("interval", Type::Duration, "time between epochs; default 1s")]), "epochs"),
+    Field::optional("stop_timeout", Type::Duration, "how long a stop waits for sinks; default 30s"),
+];
+
+/// Reads the graph of a file.
+pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Vec<String>>, faults: &RefCell<Diagnostics>) -> Graph<'a> {
+    let mut graph = Graph::default();
+    for (family, key) in [(Family::Source, "sources"), (Family::Transform, "transforms"), (Family::Rule, "correlations"), (Family::Sink, "sinks")] {
+        for (name, node) in root.get(key).map(Node::entries).unwrap_or_default() {
+            let fault = |message: String, help: &str| faults.borrow_mut().push(Diagnostic::error(&name.place, "bad_name", message).help(help));
+            if name.name.is_empty() || !name.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+                fault(format!("`{}` is no name for a node", name.name), "names are made of a-z, 0-9 and _");
+            }
+            if graph.members.contains_key(name.name.as_str()) {
+                fault(format!("there is another node `{}`", name.name), "nodes of all families share one space of names");
+                continue;
+            }
+            graph.members.insert(&name.name, Member { family, key: name, node });
+            graph.order.push(&name.name);
+        }
+    }
+    connect(&mut graph, outputs_of, faults);
+    report_cycles(&mut graph, faults);
+    for name in &graph.order {
+        let member = graph.members[name];
+        if member.family != Family::Sink && !graph.consumers.contains_key(*name) {
+            let warning = Diagnostic::warning(&member.key.place, "unread_output", format!("nobody reads the events of `{name}`"));
+            faults.borrow_mut().push(warning.help("name it in the `inputs` of a sink, or remove it"));
+        }
+    }
+    graph
+}
+
+fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Option<Vec<String>>, faults: &RefCell<Diagnostics>) {
+    for name in graph.order.clone() {
+        let member = graph.members[name];
+        if member.family == Family::Source {
+            continue;
+        }
+        for input in member.node.get("inputs").map(Node::items).unwrap_or_default() {
+            let Some(wanted) = input.text() else { continue };
+            let (node, output) = match wanted.split_once('.') {
+                Some((node, output)) => (node, Some(output)),
+                None => (wanted.as_str(), None),
+            };
+            let found = graph.members.get(node).filter(|m| m.family != Family::Sink);
+            let Some(found) = found else {
+                let known = graph.members.values().filter(|m| m.family != Family::Sink && m.key.name != name).map(|m| m.key.name.as_str());
+                let help = nearest(node, known).map_or_else(|| "name a source, a transform or a correlation".to_owned(), |k| format!("did you mean `{k}`?"));
+                faults.borrow_mut().push(Diagnostic::error(&input.place, "unknown_input", format!("there is no node `{node}` to take events from")).help(help));
+                continue;
+            };
+            if let Some(output) = output
+                && let Some(kind) = found.node.get("type").and_then(Node::text)
+                && let Some(outputs) = outputs_of(found.family, &kind)
+                && !outputs.iter().any(|o| o == output)
+            {
+                let help = if outputs.is_empty() { format!("`{node}` has its main output only") } else { format!("its outputs: {}", outputs.join(", ")) };
+                faults.borrow_mut().push(Diagnostic::error(&input.place, "unknown_output", format!("`{node}` has no output `{output}`")).help(help));
+                continue;
+            }
+            let consumers = graph.consumers.entry(wanted).or_default();
+            if !consumers.contains(&name) {
+                consumers.push(name);
+            }
+        }
+    }
+}
+
+/// Reports nodes on a cycle, and takes their edges out.
+fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
+    // Nodes whose inputs are all reached from nodes without a cycle are taken away, over and over.
+    let mut left: Vec<&str> = graph.order.clone();
+    let inputs_of = |graph: &Graph<'_>, name: &str| -> Vec<String> {
+        let of = |(output, consumers): (&String, &Vec<&str>)| consumers.contains(&name).then(|| output.split('.').next().unwrap_or_default().to_owned());
+        graph.consumers.iter().filter_map(of).collect()
+    };
+    loop {
+        let before = left.len();
+        let present = left.clone();
+        left.retain(|name| inputs_of(graph, name).iter().any(|i| present.contains(&i.as_str())));
+        if left.len() == before {
+            break;
+        }
+    }
+    // Those behind a cycle are innocent.
+    let on_cycle: Vec<&str> = left.iter().copied().filter(|start| reaches(graph, start, start)).collect();
+    for name in &on_cycle {
+        let member = graph.members[name];
+        let message = format!("`{name}` takes events that come from itself: {}", on_cycle.join(" → "));
+        let place = member.node.get("inputs").map_or(&member.key.place, |n| &n.place);
+        faults.borrow_mut().push(Diagnostic::error(place, "cycle", message).help("events flow one way: take one of these inputs out"));
+    }
+    graph.consumers.values_mut().for_each(|c| c.retain(|name| !on_cycle.contains(name)));
+}
+
+fn reaches(graph: &Graph<'_>, from: &str, to: &str) -> bool {
+    let mut seen = Vec::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        for (output, consumers) in &graph.consumers {
+            if output.split('.').next() != Some(at) {
+                continue;
+            }
+            for next in consumers {
+                if *next == to {
+                    return true;
+                }
+                if !seen.contains(next) {
+                    seen.push(next);
+                    open.push(next);
+                }
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,194 @@
+//! Binding a lane: from its decoders through every transform to every sink and rule that its events reach.
+//!
+//! A transform with several inputs, or behind a diamond, is bound once for every path, each with its own slots.
+use super::bind::{Builder, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
+use super::graph::Family;
+use crate::codec::format::time::TimeRule;
+use crate::codec::format::{Shape, Subject};
+use crate::component::Bind;
+use crate::component::view::{Lane, View};
+use crate::config::Options;
+use crate::diagnostic::Diagnostic;
+use crate::limits::{LANE_NODES_MAX, SLOTS_MAX, TAGS_MAX};
+use crate::transform::formats::Format;
+use crate::window::watermark::TimePolicy;
+
+/// What a lane begins with.
+pub(super) struct Start<'s> {
+    pub(super) name: &'s str,
+    pub(super) formats: Vec<Format>,
+    pub(super) rule: TimeRule,
+    pub(super) policy: TimePolicy,
+    pub(super) time_field: Option<String>,
+    pub(super) original: bool,
+}
+
+/// A lane while it is bound.
+pub(super) struct LaneInProgress {
+    pub(super) number: usize,
+    pub(super) lane: Lane,
+    pub(super) policy: TimePolicy,
+    pub(super) is_rule: bool,
+    rule: TimeRule,
+    original: bool,
+    nodes: Vec<PlannedNode>,
+    pub(super) taps: Vec<PlannedTap>,
+}
+
+impl Builder<'_, '_> {
+    /// Binds everything behind a source.
+    pub(super) fn lane(&mut self, start: Start<'_>, number: usize) -> PlannedLane {
+        self.bind_lane(start, number, false)
+    }
+
+    /// Binds everything behind a rule: its alerts are JSON events.
+    pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
+        let name = self.rules[rule].spec.node.clone();
+        let start = Start { name: &name, formats: vec![Format::Json], rule: TimeRule::default(), policy: TimePolicy::default(), time_field: None, original: true };
+        self.bind_lane(start, number, true)
+    }
+
+    fn bind_lane(&mut self, start: Start<'_>, number: usize, is_rule: bool) -> PlannedLane {
+        self.bound.push(start.name.to_owned());
+        let mut progress = LaneInProgress {
+            number,
+            lane: Lane::new(),
+            policy: start.policy,
+            is_rule,
+            rule: start.rule.clone(),
+            original: start.original,
+            nodes: Vec::new(),
+            taps: Vec::new(),
+        };
+        let mut view = View::default();
+        let mut decoders = Vec::new();
+        for (i, format) in start.formats.into_iter().enumerate() {
+            let subject = if i == 0 { Some(Subject::Line) } else { view.read(&mut progress.lane, "message", start.name).map(Subject::Field) };
+            let (shape, names) = format.shape();
+            let plan = progress.lane.add_decoder(shape, names, start.name);
+            plan.borrow_mut().wanted.event_time = format.has_time() && start.time_field.is_none() && !is_rule;
+            view.push_decoder(&plan);
+            decoders.push((format, subject, plan));
+        }
+        let time_field = start.time_field.as_ref().and_then(|f| view.read(&mut progress.lane, f, start.name));
+        // Rows of a rule that only sinks read need no decoding at all.
+        let roots = self.follow(start.name, &view, &mut progress);
+        let errors = format!("{}.errors", start.name);
+        let error_roots = self.graph.consumers.contains_key(&errors).then(|| self.follow(&errors, &view, &mut progress));
+        self.report_bounds(&progress.lane, start.name);
+        PlannedLane {
+            name: start.name.to_owned(),
+            decoders,
+            slots: progress.lane.slots,
+            rule: start.rule,
+            time_field,
+            time_is_declared: start.time_field.is_some(),
+            policy: start.policy,
+            nodes: progress.nodes,
+            roots,
+            error_roots,
+            taps: progress.taps,
+        }
+    }
+
+    fn report_bounds(&self, lane: &Lane, name: &str) {
+        if lane.is_full {
+            let place = &self.graph.members[name].key.place;
+            let message = format!("what hangs on `{name}` needs more than {SLOTS_MAX} fields or {TAGS_MAX} tags");
+            self.faults.borrow_mut().push(Diagnostic::error(place, "too_large", message).help("split the pipeline"));
+        }
+    }
+
+    /// Binds the consumers of an output.
+    fn follow(&mut self, output: &str, view: &View, progress: &mut LaneInProgress) -> Vec<TargetPlan> {
+        let consumers: Vec<&str> = self.graph.consumers.get(output).cloned().unwrap_or_default();
+        let mut targets = Vec::new();
+        for name in consumers {
+            let member = self.graph.members[name];
+            self.bound.push(name.to_owned());
+            match member.family {
+                Family::Transform => targets.extend(self.transform(name, view.clone(), progress)),
+                Family::Rule => targets.extend(self.rule_tap(name, view, progress)),
+                Family::Sink => targets.extend(self.sink_tap(name, view.clone(), progress)),
+                Family::Source => {}
+            }
+        }
+        targets
+    }
+
+    fn transform(&mut self, name: &str, mut view: View, progress: &mut LaneInProgress) -> Option<TargetPlan> {
+        let member = self.graph.members[name];
+        let options = Options::new(name, member.node, self.faults);
+        let kind = kind_of(&options, crate::transform::KINDS)?;
+        if progress.nodes.len() >= LANE_NODES_MAX {
+            options.fault(Diagnostic::error(&member.key.place, "too_large", "the paths to this node multiply beyond reason").help("take diamonds out"));
+            return None;
+        }
+        let factory = {
+            let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut view, context: &mut self.context, time_rule: progress.rule.clone() };
+            (kind.bind)(&options, &mut bind)
+        };
+        let number = progress.nodes.len();
+        let errors = format!("{name}.errors");
+        let errors_wired = self.graph.consumers.contains_key(&errors);
+        if let Some(factory) = factory {
+            progress.nodes.push(PlannedNode { name: name.to_owned(), factory, outputs: Vec::new(), errors_wired });
+        }
+        let bound = progress.nodes.len() > number;
+        let mut outputs = vec![self.follow(name, &view, progress)];
+        for output in kind.outputs {
+            outputs.push(self.follow(&format!("{name}.{output}"), &view, progress));
+        }
+        if bound {
+            progress.nodes[number].outputs = outputs;
+        }
+        bound.then_some(TargetPlan::Node(number))
+    }
+
+    fn sink_tap(&mut self, name: &str, mut view: View, progress: &mut LaneInProgress) -> Option<TargetPlan> {
+        let sink = self.sink_places.iter().find(|(n, _)| n == name).map(|(_, at)| *at)?;
+        let member = self.graph.members[name];
+        let options = Options::new(name, member.node, self.faults);
+        let number = progress.nodes.len();
+        // `where` of a sink is a filter before its edge.
+        let filter = options.has("where").then(|| {
+            let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut view, context: &mut self.context, time_rule: progress.rule.clone() };
+            crate::transform::filter::of_option(&options, &mut bind)
+        });
+        let original = options.bool("original", progress.original);
+        let writer = view.event_writer(&mut progress.lane, original, options.bool("meta", false));
+        let input = self.sinks[sink].inputs.len();
+        self.sinks[sink].inputs.push((progress.number, writer, progress.policy));
+        progress.taps.push(PlannedTap::Sink(sink, input));
+        let tap = TargetPlan::Tap(progress.taps.len() - 1);
+        match filter {
+            None => Some(tap),
+            Some(factory) => {
+                progress.nodes.push(PlannedNode { name: format!("{name}.where"), factory: factory?, outputs: vec![vec![tap]], errors_wired: false });
+                Some(TargetPlan::Node(number))
+            }
+        }
+    }
+
+    /// Binds a node that no lane reaches.
+    pub(super) fn bind_alone(&mut self, name: &str) {
+        let mut progress = LaneInProgress {
+            number: usize::MAX,
+            lane: Lane::new(),
+            policy: TimePolicy::default(),
+            is_rule: false,
+            rule: TimeRule::default(),
+            original: true,
+            nodes: Vec::new(),
+            taps: Vec::new(),
+        };
+        let mut view = View::default();
+        let plan = progress.lane.add_decoder(Shape::Json, Vec::new(), name);
+        view.push_decoder(&plan);
+        match self.graph.members[name].family {
+            Family::Transform => drop(self.transform(name, view, &mut progress)),
+            Family::Rule => drop(self.rule_tap(name, &view, &mut progress)),
+            Family::Sink | Family::Source => {}
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! From a pipeline file to a plan: a graph of nodes, then lanes of bound operators, rules with their inputs, and sinks.
+//!
+//! Nothing here touches the network or starts anything. All faults are found in one go.
+pub mod bind;
+pub mod explain;
+pub mod graph;
+mod lane;
+mod rule;
+mod tables;
+
+pub use bind::{Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan};

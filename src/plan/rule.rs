@@ -1,0 +1,187 @@
+//! Binding a rule: what it reads of each of its inputs.
+use std::sync::Arc;
+
+use super::bind::{Builder, PlannedRule, PlannedTap, TargetPlan};
+use super::lane::LaneInProgress;
+use crate::component::Bind;
+use crate::component::bind::compile_at;
+use crate::component::correlator::Correlator;
+use crate::component::view::View;
+use crate::config::{Node, Options};
+use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity};
+use crate::correlate::extract::{RuleExtractor, Scratch};
+use crate::correlate::options::{Bound, RuleSpec};
+use crate::correlate::payload::reserved;
+use crate::correlate::threshold::{Counters, Port, Threshold};
+use crate::diagnostic::Diagnostic;
+use crate::event::Slot;
+use crate::expr::{Environment, Template};
+use crate::metrics::Registry;
+use crate::table::{Handle, Table};
+use crate::window::general::Measure;
+
+/// A rule whose inputs are being found.
+pub(super) struct RuleInProgress {
+    pub(super) spec: Arc<RuleSpec>,
+    ports: Vec<Port>,
+    inputs: Vec<usize>,
+    fingerprint: String,
+}
+
+impl RuleInProgress {
+    pub(super) fn new(spec: RuleSpec, node: &Node, tenant: &str) -> RuleInProgress {
+        let inputs: Vec<String> = node.get("inputs").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect();
+        let condition = node.get("where").and_then(Node::text).unwrap_or_default();
+        let fingerprint = spec.fingerprint(&inputs, &condition, tenant);
+        RuleInProgress { spec: Arc::new(spec), ports: Vec::new(), inputs: Vec::new(), fingerprint }
+    }
+
+    pub(super) fn finish(self, registry: &Registry) -> PlannedRule {
+        let RuleInProgress { spec, ports, inputs, fingerprint } = self;
+        let shardable = spec.shard_fields();
+        let counters = Counters::new(registry, &spec.node);
+        let of_rule = Arc::clone(&spec);
+        let factory = move || -> Box<dyn Correlator> { Box::new(Threshold::new(Arc::clone(&of_rule), ports.clone(), counters.clone())) };
+        PlannedRule {
+            name: spec.node.clone(),
+            factory: Box::new(factory),
+            inputs,
+            is_sharded: shardable.iter().any(|s| *s),
+            enabled: spec.enabled,
+            fingerprint,
+        }
+    }
+}
+
+/// Names in a rule's expressions: its reserved words, then fields.
+struct RuleNames<'b, 'x, 'c> {
+    bind: &'b mut Bind<'x, 'c>,
+    reads: Vec<Slot>,
+}
+
+impl Environment for RuleNames<'_, '_, '_> {
+    fn slot(&mut self, name: &str) -> Option<Slot> {
+        if let Some(slot) = reserved(name) {
+            return Some(slot);
+        }
+        let slot = self.bind.read(name)?;
+        self.reads.push(slot);
+        Some(slot)
+    }
+    fn table(&mut self, name: &str, list: bool) -> Option<Arc<Handle<Table>>> {
+        self.bind.table(name, list)
+    }
+    fn tables(&self, list: bool) -> Vec<String> {
+        self.bind.tables(list)
+    }
+}
+
+impl Builder<'_, '_> {
+    /// Binds one input of a rule.
+    pub(super) fn rule_tap(&mut self, name: &str, view: &View, progress: &mut LaneInProgress) -> Option<TargetPlan> {
+        let rule = self.rules.iter().position(|r| r.spec.node == name)?;
+        let spec = Arc::clone(&self.rules[rule].spec);
+        let member = self.graph.members[name];
+        let options = Options::new(name, member.node, self.faults);
+        let mut own_view = view.clone();
+        let time_rule = Default::default();
+        let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut own_view, context: &mut self.context, time_rule };
+        let condition = if options.has("where") { Some(bind.expression(&options, "where", true)?) } else { None };
+        let tenant = self.tenant.as_ref().and_then(|t| bind.read(t));
+        let by: Vec<Option<Slot>> = spec.by.iter().map(|b| bind.read(b)).collect();
+        let field = spec.field.as_ref().and_then(|f| bind.read(f));
+        let weight = if spec.measure == Measure::Count { bind.read("baseEventCount") } else { None };
+        let suppress_by: Vec<Option<Slot>> = spec.suppress.iter().flat_map(|(f, _)| f).map(|f| bind.read(f)).collect();
+        let mut names = RuleNames { bind: &mut bind, reads: Vec::new() };
+        let bound = match &spec.bound {
+            Bound::Expression(source, place) => Some(compile_at(source, place, false, &options, &mut names)?),
+            Bound::Constant(_) => None,
+        };
+        let unless = match options.placed("unless") {
+            Some((source, place)) => Some(compile_at(&source, &place, true, &options, &mut names)?),
+            None => None,
+        };
+        let alert = alert_programs(&spec, &options, &mut names)?;
+        let mut payload = std::mem::take(&mut names.reads);
+        payload.extend(suppress_by.iter().flatten());
+        payload.sort();
+        payload.dedup();
+        let mut reads: Vec<Slot> = payload.clone();
+        reads.extend(condition.iter().flat_map(|c| c.reads.iter().copied()));
+        reads.extend(by.iter().chain([&tenant, &field, &weight]).flatten());
+        reads.sort();
+        reads.dedup();
+        let missing_key = self.context.registry.counter("tripline_missing_key_total", &[("rule", name)]);
+        let extractor = RuleExtractor {
+            condition,
+            tenant,
+            by,
+            shard_by: spec.shard_fields(),
+            missing_is_value: spec.missing_is_value,
+            measure: spec.measure,
+            field,
+            weight,
+            reads,
+            missing_key,
+            scratch: Scratch::default(),
+        };
+        let port = Port { payload, policy: progress.policy, bound, unless, alert, suppress_by, is_rule: progress.is_rule, weighted: weight.is_some() };
+        if !spec.enabled || progress.number == usize::MAX {
+            return None;
+        }
+        let entry = &mut self.rules[rule];
+        entry.ports.push(port);
+        entry.inputs.push(progress.number);
+        let tap = PlannedTap::Rule(rule, entry.inputs.len() - 1, Box::new(move || Box::new(extractor.clone())));
+        progress.taps.push(tap);
+        Some(TargetPlan::Tap(progress.taps.len() - 1))
+    }
+}
+
+fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<'_, '_, '_>) -> Option<AlertPrograms> {
+    let section = options.section("alert");
+    let s = section.as_ref();
+    let mut template = |key: &str, default: &str| match s.and_then(|s| s.placed(key)) {
+        Some((source, place)) => match Template::compile(&source, names) {
+            Ok(template) => Some(template),
+            Err(fault) => {
+                options.fault(Diagnostic::error(&place.plus(fault.at), "bad_template", fault.message).help(fault.help));
+                None
+            }
+        },
+        None => Template::compile(&default.replace('{', "{{"), names).ok(),
+    };
+    let title = template("title", &spec.id)?;
+    let description = template("description", "")?;
+    let severity = match s.and_then(|s| s.placed("severity")) {
+        None => Severity::Word("medium".into()),
+        Some((word, _)) if SEVERITIES.contains(&word.as_str()) => Severity::Word(word),
+        Some((word, place)) if word.bytes().all(|b| b.is_ascii_alphabetic()) => {
+            options.fault(Diagnostic::error(&place, "unknown_severity", format!("there is no severity `{word}`")).help(crate::diagnostic::suggest(&word, SEVERITIES)));
+            return None;
+        }
+        Some((source, place)) => Severity::Program(compile_at(&source, &place, false, options, names)?),
+    };
+    let words = |key: &str| s.map(|s| s.texts(key)).unwrap_or_default().into_iter().map(|(t, _)| t).collect();
+    let mut observables = Vec::new();
+    let mut links = Vec::new();
+    let mut fields = Vec::new();
+    for (kind, node) in s.map(|s| s.entries("observables")).unwrap_or_default() {
+        for field in node.items().iter().filter_map(Node::text) {
+            let slot = names.slot(&field);
+            observables.push((kind.name.clone(), field, slot));
+        }
+    }
+    for (name, node) in s.map(|s| s.entries("links")).unwrap_or_default() {
+        match Template::compile(&node.text().unwrap_or_default(), names) {
+            Ok(template) => links.push((name.name.clone(), template)),
+            Err(fault) => options.fault(Diagnostic::error(&node.place.plus(fault.at), "bad_template", fault.message).help(fault.help)),
+        }
+    }
+    for (name, node) in s.map(|s| s.entries("fields")).unwrap_or_default() {
+        if let Some(program) = compile_at(&node.text().unwrap_or_default(), &node.place, false, options, names) {
+            fields.push((name.name.clone(), program));
+        }
+    }
+    Some(AlertPrograms { title, description, severity, observables, links, fields, tags: words("tags"), attack: words("attack") })
+}

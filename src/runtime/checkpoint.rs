@@ -1,0 +1,117 @@
+//! The record of an epoch: positions, which blobs hold the operators' state, and what the sinks sealed.
+use crate::state::{Blob, StateError, StateReader, StateWriter};
+
+/// Version of the record's form.
+const VERSION: u32 = 1;
+
+/// What one unit's state is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitState {
+    /// Rule and shard.
+    pub name: String,
+    /// What a change of makes the state void.
+    pub fingerprint: String,
+    /// Keys of its blobs, oldest first.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+/// An epoch as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Its number.
+    pub epoch: u64,
+    /// Position of each source, by name.
+    pub positions: Vec<(String, Vec<u8>)>,
+    /// State of each unit.
+    pub units: Vec<UnitState>,
+    /// What each sink sealed, by name.
+    pub sinks: Vec<(String, Vec<u8>)>,
+    /// Content hashes of tables and lists, by name.
+    pub contents: Vec<(String, u128)>,
+}
+
+impl Record {
+    /// As bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = StateWriter::default();
+        out.u32(VERSION);
+        out.u64(self.epoch);
+        for pairs in [&self.positions, &self.sinks] {
+            out.u32(pairs.len() as u32);
+            for (name, value) in pairs {
+                out.bytes(name.as_bytes());
+                out.bytes(value);
+            }
+        }
+        out.u32(self.units.len() as u32);
+        for unit in &self.units {
+            out.bytes(unit.name.as_bytes());
+            out.bytes(unit.fingerprint.as_bytes());
+            out.u32(unit.blobs.len() as u32);
+            unit.blobs.iter().for_each(|b| out.bytes(b));
+        }
+        out.u32(self.contents.len() as u32);
+        for (name, hash) in &self.contents {
+            out.bytes(name.as_bytes());
+            out.u128(*hash);
+        }
+        out.bytes
+    }
+
+    /// From bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Record, StateError> {
+        let mut from = StateReader::new(bytes);
+        let version = from.u32()?;
+        if version != VERSION {
+            return Err(StateError(format!("the state was written in form {version}, and this program reads form {VERSION}: start with --fresh, or with the program that wrote it")));
+        }
+        let mut record = Record { epoch: from.u64()?, ..Record::default() };
+        for pairs in [&mut record.positions, &mut record.sinks] {
+            for _ in 0..from.u32()? {
+                pairs.push((from.text()?.to_owned(), from.bytes()?.to_vec()));
+            }
+        }
+        for _ in 0..from.u32()? {
+            let mut unit = UnitState { name: from.text()?.to_owned(), fingerprint: from.text()?.to_owned(), blobs: Vec::new() };
+            for _ in 0..from.u32()? {
+                unit.blobs.push(from.bytes()?.to_vec());
+            }
+            record.units.push(unit);
+        }
+        for _ in 0..from.u32()? {
+            record.contents.push((from.text()?.to_owned(), from.u128()?));
+        }
+        Ok(record)
+    }
+
+    /// Takes a unit's pieces of an epoch in: they follow its older ones, or replace them. Returns the blobs to write, and adds those to forget.
+    pub fn absorb(&mut self, unit: usize, epoch: u64, full: bool, pieces: Vec<Vec<u8>>, forget: &mut Vec<Vec<u8>>) -> Vec<Blob> {
+        let state = &mut self.units[unit];
+        if full {
+            forget.append(&mut state.blobs);
+        }
+        let mut out = Vec::with_capacity(pieces.len());
+        for (number, value) in pieces.into_iter().enumerate() {
+            let key = format!("{}/{epoch:016x}/{number:06x}", state.name).into_bytes();
+            state.blobs.push(key.clone());
+            out.push(Blob { key, value });
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let unit = UnitState { name: "r/0".into(), fingerprint: "f".into(), blobs: vec![b"k".to_vec()] };
+        let mut record = Record { epoch: 7, positions: vec![("a".into(), vec![1])], units: vec![unit], sinks: vec![("s".into(), vec![])], contents: vec![("t".into(), 9)] };
+        assert_eq!(Record::from_bytes(&record.to_bytes()).unwrap(), record);
+        let mut forget = Vec::new();
+        assert_eq!(record.absorb(0, 8, true, vec![vec![1], vec![2]], &mut forget).len(), 2);
+        assert_eq!(forget, [b"k".to_vec()]);
+        assert!(Record::from_bytes(&[9, 0, 0, 0]).unwrap_err().0.contains("form 9"));
+    }
+}

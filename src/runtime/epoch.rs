@@ -1,0 +1,201 @@
+//! The coordinator: one numbered barrier through everything, and the epoch is durable when all has come back.
+//!
+//! Order: operators' deltas staged → rows settled and sinks sealed → record fsynced → sinks and sources commit.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::checkpoint::Record;
+use super::edge::Signal;
+use super::intake::Orders;
+use crate::limits::EPOCHS_OPEN_MAX;
+use crate::state::{StateError, Store};
+
+/// What units tell the coordinator.
+#[derive(Debug)]
+pub enum Report {
+    /// A source injected a barrier at a position.
+    Position { source: usize, epoch: u64, position: Vec<u8> },
+    /// A unit saved its state at a barrier.
+    State { unit: usize, epoch: u64, full: bool, pieces: Vec<Vec<u8>> },
+    /// A sink has everything before a barrier.
+    Sealed { sink: usize, epoch: u64, state: Vec<u8> },
+    /// A source gives nothing more.
+    SourceEnded { source: usize },
+    /// Whoever read the output went away.
+    ReaderGone,
+    /// A word for the user.
+    Word { level: &'static str, event: &'static str, message: String },
+    /// A unit panicked.
+    Panicked { name: String },
+}
+
+/// Where reports go. Bounded by what they report: each unit has at most [`EPOCHS_OPEN_MAX`] epochs under way.
+#[derive(Clone, Debug, Default)]
+pub struct Reports {
+    queue: Arc<Mutex<VecDeque<Report>>>,
+    signal: Arc<Signal>,
+}
+
+impl Reports {
+    /// Adds a report.
+    pub fn send(&self, report: Report) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(report);
+        self.signal.raise();
+    }
+
+    /// Takes a report.
+    pub fn receive(&self) -> Option<Report> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Waits for one.
+    pub fn park(&self, longest: Duration) {
+        self.signal.park(longest);
+    }
+
+    /// Wakes whoever waits.
+    pub fn raise(&self) {
+        self.signal.raise();
+    }
+}
+
+/// The steps of an epoch, for tests that stop in each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The barrier is under way.
+    Open,
+    /// Operators have saved.
+    Staged,
+    /// Sinks have sealed.
+    Settled,
+    /// The record is durable.
+    Durable,
+}
+
+type StatePieces = (bool, Vec<Vec<u8>>);
+
+#[derive(Default)]
+struct OpenEpoch {
+    positions: BTreeMap<usize, Vec<u8>>,
+    states: BTreeMap<usize, StatePieces>,
+    sealed: BTreeMap<usize, Vec<u8>>,
+}
+
+/// See the module.
+pub struct Coordinator {
+    store: Box<dyn Store>,
+    /// The last durable epoch.
+    pub record: Record,
+    orders: Arc<Orders>,
+    open: BTreeMap<u64, OpenEpoch>,
+    last_asked: u64,
+    last: Option<u64>,
+    /// Sources that have ended.
+    pub ended: Vec<bool>,
+    counts: (usize, usize, usize),
+    /// Signals of the intakes.
+    wakes: Vec<Arc<Signal>>,
+    forget: Vec<Vec<u8>>,
+}
+
+impl Coordinator {
+    /// A coordinator that goes on from a record; its lists of sources, units and sinks are in the order of their numbers.
+    pub fn new(store: Box<dyn Store>, record: Record, orders: Arc<Orders>, wakes: Vec<Arc<Signal>>, forget: Vec<Vec<u8>>) -> Coordinator {
+        let counts = (record.positions.len(), record.units.len(), record.sinks.len());
+        orders.barrier.store(record.epoch, Ordering::Release);
+        orders.durable.store(record.epoch, Ordering::Release);
+        Coordinator { store, last_asked: record.epoch, ended: vec![false; counts.0], record, orders, open: BTreeMap::new(), last: None, counts, wakes, forget }
+    }
+
+    /// Makes the record as it stands durable: what sinks found at the start.
+    pub fn publish_start(&mut self) -> Result<(), StateError> {
+        let bytes = self.record.to_bytes();
+        self.store.publish(Vec::new(), &bytes, &[])
+    }
+
+    /// Whether another barrier may be asked for.
+    pub fn may_ask(&self) -> bool {
+        self.last.is_none() && self.open.len() < EPOCHS_OPEN_MAX
+    }
+
+    /// Asks all intakes for a barrier.
+    pub fn ask(&mut self, is_last: bool) {
+        if self.last.is_some() {
+            return;
+        }
+        self.last_asked += 1;
+        if is_last {
+            self.last = Some(self.last_asked);
+            self.orders.last.store(self.last_asked, Ordering::Release);
+        }
+        self.open.entry(self.last_asked).or_default();
+        self.orders.barrier.store(self.last_asked, Ordering::Release);
+        self.wakes.iter().for_each(|w| w.raise());
+    }
+
+    /// Takes a report in.
+    pub fn take(&mut self, report: Report) {
+        match report {
+            Report::Position { source, epoch, position } => drop(self.open.entry(epoch).or_default().positions.insert(source, position)),
+            Report::State { unit, epoch, full, pieces } => drop(self.open.entry(epoch).or_default().states.insert(unit, (full, pieces))),
+            Report::Sealed { sink, epoch, state } => drop(self.open.entry(epoch).or_default().sealed.insert(sink, state)),
+            Report::SourceEnded { source } => self.ended[source] = true,
+            Report::ReaderGone | Report::Word { .. } | Report::Panicked { .. } => {}
+        }
+    }
+
+    /// How far the oldest open epoch has come.
+    pub fn phase(&self) -> Option<Phase> {
+        let epoch = self.open.values().next()?;
+        Some(if epoch.positions.len() < self.counts.0 || epoch.states.len() < self.counts.1 {
+            Phase::Open
+        } else if epoch.sealed.len() < self.counts.2 {
+            Phase::Staged
+        } else {
+            Phase::Settled
+        })
+    }
+
+    /// Makes the oldest epoch durable if all has come back. Returns its number.
+    pub fn advance(&mut self) -> Result<Option<u64>, StateError> {
+        if self.phase() != Some(Phase::Settled) {
+            return Ok(None);
+        }
+        let Some((number, epoch)) = self.open.pop_first() else { return Ok(None) };
+        let mut record = self.record.clone();
+        record.epoch = number;
+        for (source, position) in &epoch.positions {
+            record.positions[*source].1.clone_from(position);
+        }
+        for (sink, state) in &epoch.sealed {
+            record.sinks[*sink].1.clone_from(state);
+        }
+        let mut forget = self.forget.clone();
+        let mut blobs = Vec::new();
+        for (unit, (full, pieces)) in &epoch.states {
+            blobs.extend(record.absorb(*unit, number, *full, pieces.clone(), &mut forget));
+        }
+        if let Err(error) = self.store.publish(blobs, &record.to_bytes(), &forget) {
+            // Nothing was made durable: the epoch stays open and is tried again.
+            self.open.insert(number, epoch);
+            return Err(error);
+        }
+        self.forget.clear();
+        self.record = record;
+        self.orders.durable.store(number, Ordering::Release);
+        self.wakes.iter().for_each(|w| w.raise());
+        Ok(Some(number))
+    }
+
+    /// Whether the last epoch is durable.
+    pub fn is_done(&self) -> bool {
+        self.last.is_some_and(|last| self.record.epoch >= last)
+    }
+
+    /// Whether the last barrier has been asked for.
+    pub fn is_ending(&self) -> bool {
+        self.last.is_some()
+    }
+}

@@ -1,0 +1,11 @@
+//! The runtime: intake, stages, delivery and the epoch that ties them together. It names no concrete component and parses no config.
+//!
+pub mod checkpoint;
+pub mod delivery;
+pub mod edge;
+pub mod epoch;
+pub mod intake;
+pub mod lane;
+pub mod message;
+pub mod ports;
+pub mod rule;

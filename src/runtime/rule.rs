@@ -1,0 +1,112 @@
+//! A shard of a rule: takes hits from its inputs in the order in which they come, and puts its alerts into a lane of their own.
+use std::sync::Arc;
+
+use super::epoch::{Report, Reports};
+use super::lane::{Lane, Step};
+use super::message::Message;
+use super::ports::{Arrival, Ports};
+use crate::clock::{NEVER, Timestamp};
+use crate::component::Correlator;
+use crate::component::correlator::{AlertRows, alert_input};
+use crate::event::Origin;
+use crate::limits::BATCH_ROWS_MAX;
+
+/// See the module.
+pub struct RuleStage {
+    /// Number of the unit, for reports.
+    pub unit: usize,
+    /// Its inputs.
+    pub ports: Ports,
+    /// The rule.
+    pub correlator: Box<dyn Correlator>,
+    /// Where its alerts go.
+    pub lane: Lane,
+    /// Where alerts come from, as other rules see it.
+    pub origin: Arc<Origin>,
+    /// `--close`.
+    pub close: bool,
+    /// Where it reports its state.
+    pub reports: Reports,
+    out: AlertRows,
+    told: Timestamp,
+    /// Bytes of deltas since the last whole save.
+    delta_bytes: usize,
+    has_whole: bool,
+}
+
+impl RuleStage {
+    /// A shard; `has_whole`: the store holds a whole save that deltas may follow.
+    #[allow(clippy::too_many_arguments)] // the parts of a stage are what they are
+    pub fn new(unit: usize, ports: Ports, correlator: Box<dyn Correlator>, lane: Lane, origin: Arc<Origin>, close: bool, reports: Reports, has_whole: bool) -> RuleStage {
+        RuleStage { unit, ports, correlator, lane, origin, close, reports, out: AlertRows::default(), told: NEVER, delta_bytes: 0, has_whole }
+    }
+
+    /// Does one thing.
+    pub fn step(&mut self) -> Step {
+        if !self.lane.has_room() {
+            return Step::Idle;
+        }
+        let Some(arrival) = self.ports.receive() else { return Step::Idle };
+        match arrival {
+            Arrival::Message(port, message) => self.on_message(port, message),
+            Arrival::End(_, all) => {
+                if all {
+                    self.correlator.on_end(self.close, &mut self.out);
+                    self.give();
+                    self.lane.send_control(&Message::End);
+                }
+            }
+            Arrival::Barrier(barrier) => {
+                self.save(barrier.epoch);
+                self.lane.on_barrier();
+                self.lane.send_control(&Message::Barrier(barrier));
+                if barrier.is_last {
+                    return Step::Done;
+                }
+            }
+        }
+        self.give();
+        Step::Worked
+    }
+
+    fn on_message(&mut self, port: usize, message: Message) {
+        let out = &mut self.out;
+        match message {
+            Message::Hits(batch, hits) => self.correlator.on_hits(port, &batch, &hits, out),
+            Message::Partition(origin, activity, now) => self.correlator.on_partition(port, &origin, activity, now, out),
+            Message::Opened => {
+                self.correlator.on_opened(port, out);
+                // Rules behind this one need not know its partitions: they are told its time.
+                self.lane.send_control(&Message::Partition(Arc::clone(&self.origin), crate::window::watermark::Activity::Live, NEVER));
+                self.lane.send_control(&Message::Opened);
+            }
+            Message::Watermark(time) => self.correlator.on_watermark(port, time, out),
+            Message::Input(_) | Message::Rows(..) | Message::Barrier(_) | Message::End => {}
+        }
+    }
+
+    /// Puts alerts into the lane, and says how far time has come.
+    fn give(&mut self) {
+        let AlertRows { lines, times, ties } = &mut self.out;
+        while !lines.is_empty() {
+            let count = lines.len().min(BATCH_ROWS_MAX);
+            let part = AlertRows { lines: lines.drain(..count).collect(), times: times.drain(..count).collect(), ties: ties.drain(..count).collect() };
+            let input = alert_input(&part, Arc::clone(&self.origin));
+            self.lane.run(Arc::new(input), Some((&part.times, &part.ties)));
+        }
+        let watermark = self.correlator.watermark();
+        if watermark > self.told {
+            self.told = watermark;
+            self.lane.send_control(&Message::Watermark(watermark));
+        }
+    }
+
+    fn save(&mut self, epoch: u64) {
+        let full = !self.has_whole || self.delta_bytes > 2 * self.correlator.size_hint();
+        let pieces = self.correlator.save(full).pieces;
+        let bytes: usize = pieces.iter().map(|p| p.bytes.len()).sum();
+        self.delta_bytes = if full { 0 } else { self.delta_bytes + bytes };
+        self.has_whole = true;
+        self.reports.send(Report::State { unit: self.unit, epoch, full, pieces: pieces.into_iter().map(|p| p.bytes).collect() });
+    }
+}

@@ -1,0 +1,329 @@
+//! `file`: lines of files that match globs, followed through rename and truncation, or read to their end.
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::file_tracked::{Fate, Known, Tracked, begins_as, first_line, identity, inode, name_of};
+use super::{BindSource, COMMON, SourceContext, SourceFactory};
+use crate::codec::framing::newline::{NewlineFraming, push_line};
+use crate::component::source::{Fill, Position, Source};
+use crate::component::{BoxFuture, Kind, Outage};
+use crate::config::{Field, Options, ROOT, Type};
+use crate::diagnostic::Diagnostic;
+use crate::event::builder::Positions;
+use crate::event::{BatchBuilder, Origin};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, FILES_MAX, LINE_BYTES_MAX};
+use crate::state::{StateError, StateReader, StateWriter};
+use crate::window::watermark::Activity;
+
+const FIELDS: &[Field] = &[
+    Field::required("paths", Type::Texts, "globs of the files"),
+    Field::optional("exclude", Type::Texts, "globs of files to leave out"),
+    Field::optional("follow", Type::Bool, "true (default): wait for more; false: a file at its end has ended"),
+    Field::optional("start", Type::Word(&["begin", "end"]), "where a file that was never read begins; default begin"),
+];
+
+/// Time between two looks for new lines, and for new files.
+const POLL: Duration = Duration::from_millis(100);
+const GLOB_INTERVAL: i64 = crate::limits::SECOND;
+
+/// See the module.
+pub static KIND: Kind<BindSource> = Kind { name: "file", summary: "lines of files", fields: FIELDS, outputs: &["errors"], bind };
+
+fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
+    options.check(&[FIELDS, COMMON, ROOT]);
+    let mut globs = Vec::new();
+    for key in ["paths", "exclude"] {
+        for (glob, place) in options.texts(key) {
+            match glob::Pattern::new(&glob) {
+                Ok(_) if key == "paths" => globs.push(glob),
+                Ok(_) => {}
+                Err(e) => options.fault(Diagnostic::error(&place.plus(e.pos), "bad_glob", format!("bad glob: {}", e.msg)).help("`*` is any name, `**` any depth")),
+            }
+        }
+    }
+    let exclude: Vec<String> = options.texts("exclude").into_iter().map(|(t, _)| t).collect();
+    let follow = options.bool("follow", true);
+    let from_end = options.text("start").as_deref() == Some("end");
+    let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
+    let factory = move |context: SourceContext| -> Box<dyn Source> {
+        Box::new(FileSource {
+            name: name.clone(),
+            globs: globs.iter().map(|g| context.folder.join(g).display().to_string()).collect(),
+            exclude: exclude.iter().filter_map(|g| glob::Pattern::new(&context.folder.join(g).display().to_string()).ok()).collect(),
+            follow: follow && !context.until_end,
+            from_end,
+            context,
+            files: Vec::new(),
+            past: Vec::new(),
+            next: 0,
+            looked: i64::MIN,
+            opening: Vec::new(),
+            has_opened: false,
+            found_nothing_new: true,
+            framing: NewlineFraming::default(),
+        })
+    };
+    Some((Box::new(factory), "raw"))
+}
+
+struct FileSource {
+    name: String,
+    globs: Vec<String>,
+    exclude: Vec<glob::Pattern>,
+    follow: bool,
+    from_end: bool,
+    context: SourceContext,
+    files: Vec<Tracked>,
+    /// Files of the last run that have not been found again, and generations that are over.
+    past: Vec<Known>,
+    next: usize,
+    looked: i64,
+    /// Partitions to be named before the first line.
+    opening: Vec<Arc<Origin>>,
+    has_opened: bool,
+    found_nothing_new: bool,
+    framing: NewlineFraming,
+}
+
+impl FileSource {
+    /// Looks for files that match and are not open.
+    fn look(&mut self) {
+        self.looked = self.context.clock.now();
+        let is_first = !self.has_opened;
+        let mut paths: Vec<PathBuf> = self.globs.iter().filter_map(|g| glob::glob(g).ok()).flatten().flatten().collect();
+        paths.sort();
+        paths.dedup();
+        for path in paths {
+            if self.files.len() >= FILES_MAX {
+                break;
+            }
+            let known = self.files.iter().any(|f| f.path == path && !f.has_ended);
+            if known || self.exclude.iter().any(|p| p.matches_path(&path)) || !path.is_file() {
+                continue;
+            }
+            if let Ok(Some(tracked)) = self.open(path, is_first) {
+                self.opening.push(Arc::clone(&tracked.origin));
+                self.files.push(tracked);
+            }
+        }
+    }
+
+    /// Opens a file and finds out who it is. None while its first line is not whole.
+    fn open(&mut self, path: PathBuf, is_first: bool) -> std::io::Result<Option<Tracked>> {
+        let mut file = File::open(&path)?;
+        let name = name_of(&path, &self.context.folder);
+        let (own_inode, len) = (inode(&file)?, file.metadata()?.len());
+        if self.files.iter().any(|f| f.known.inode == own_inode && f.has_ended && f.path == path) && !self.follow {
+            return Ok(None);
+        }
+        // A file that is still open under its old name is being read already.
+        if self.files.iter().any(|f| f.known.inode == own_inode && !f.has_ended) {
+            return Ok(None);
+        }
+        let known = self.recognise(&file, &name, own_inode, len);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let Some(first_line) = first_line(&file, !self.follow)? else { return Ok(None) };
+                let alike = |k: &&Known| k.first_line == first_line;
+                let ordinal = self.files.iter().map(|f| &f.known).chain(&self.past).filter(alike).map(|k| k.ordinal + 1).max().unwrap_or(0);
+                let of_name = |k: &&Known| k.name == name;
+                let generation = self.files.iter().map(|f| &f.known).chain(&self.past).filter(of_name).map(|k| k.generation + 1).max().unwrap_or(0);
+                let offset = if self.from_end && is_first { len } else { 0 };
+                Known { name, first_line, ordinal, inode: own_inode, offset, generation, skipping: false }
+            }
+        };
+        file.seek(SeekFrom::Start(known.offset))?;
+        self.found_nothing_new &= known.offset >= len;
+        let origin = Origin { source: self.name.clone(), partition: known.name.clone(), identity: identity(&self.context.installation, &known) };
+        Ok(Some(Tracked { path, file, known, origin: Arc::new(origin), carry: Vec::new(), want: BATCH_BYTES_MAX, has_whole_lines: false, silent_since: None, is_idle: false, has_ended: false }))
+    }
+
+    /// Finds the file among those of the last run: by its name, by its inode, or by its beginning if the old name leads elsewhere now.
+    fn recognise(&mut self, file: &File, name: &str, own_inode: (u64, u64), len: u64) -> Option<Known> {
+        let fits = |k: &Known| k.offset <= len && begins_as(file, k);
+        let newest = |same: &dyn Fn(&Known) -> bool| {
+            let found = self.past.iter().enumerate().filter(|(_, k)| same(k) && fits(k));
+            found.max_by_key(|(_, k)| k.generation).map(|(i, _)| i)
+        };
+        let at = newest(&|k| k.name == name)
+            .or_else(|| newest(&|k| k.inode == own_inode))
+            .or_else(|| newest(&|k| !leads_to(&self.context.folder.join(&k.name), k)))?;
+        let mut known = self.past.swap_remove(at);
+        known.inode = own_inode;
+        Some(known)
+    }
+
+    /// Reads from one file. None where it has nothing.
+    fn read(&mut self, at: usize, builder: &mut BatchBuilder) -> std::io::Result<Option<Fill>> {
+        let tracked = &mut self.files[at];
+        builder.bytes.append(&mut tracked.carry);
+        let carried = builder.bytes.len();
+        let mut room = tracked.want.saturating_sub(carried).max(4096);
+        if carried >= BATCH_BYTES_MAX {
+            // A long line: read on until its end or its limit.
+            room = (LINE_BYTES_MAX + 1).saturating_sub(carried).clamp(1, BATCH_BYTES_MAX);
+        }
+        builder.bytes.reserve(room + crate::limits::BATCH_TAIL_BYTES);
+        let read = (&tracked.file).take(room as u64).read_to_end(&mut builder.bytes)?;
+        self.context.discarded.bytes.increment(read as u64);
+        let mut start = 0;
+        if tracked.known.skipping {
+            let end = memchr::memchr(b'\n', &builder.bytes).map(|n| n + 1);
+            let skipped = end.unwrap_or(builder.bytes.len());
+            self.context.discarded.cut_bytes.increment(skipped as u64);
+            tracked.known.skipping = end.is_none();
+            start = skipped;
+        }
+        // What the row limit left over has newlines that were not looked at.
+        let from = if tracked.has_whole_lines { start } else { carried.max(start) };
+        let framed = self.framing.mark(builder, start, from);
+        self.context.discarded.empty.increment(framed.empty);
+        let mut rest = framed.rest;
+        let waiting = builder.bytes.len() - rest;
+        if builder.lines.is_empty() && waiting > LINE_BYTES_MAX {
+            push_line(builder, rest, builder.bytes.len());
+            self.context.discarded.cut_bytes.increment((waiting - LINE_BYTES_MAX) as u64);
+            tracked.known.skipping = true;
+            rest = builder.bytes.len();
+        } else if read == 0 && waiting > 0 && !self.follow && builder.lines.len() < BATCH_ROWS_MAX && !builder.bytes[rest..].contains(&b'\n') {
+            // A last line without its newline.
+            push_line(builder, rest, builder.bytes.len());
+            rest = builder.bytes.len();
+        }
+        tracked.want = if builder.lines.len() == BATCH_ROWS_MAX { rest } else { (tracked.want + tracked.want / 4).min(BATCH_BYTES_MAX) };
+        tracked.has_whole_lines = builder.lines.len() == BATCH_ROWS_MAX;
+        let base = tracked.base();
+        tracked.carry.extend_from_slice(&builder.bytes[rest..]);
+        builder.bytes.truncate(rest);
+        tracked.known.offset += rest as u64;
+        if builder.lines.is_empty() {
+            builder.bytes.clear();
+            return Ok(if read > 0 { Some(Fill::Wait(Duration::ZERO)) } else { None });
+        }
+        tracked.silent_since = None;
+        tracked.is_idle = false;
+        Ok(Some(Fill::Rows { origin: Arc::clone(&tracked.origin), base, positions: Positions::Bytes }))
+    }
+
+    /// What to do with a file that has nothing more.
+    fn at_end(&mut self, at: usize) -> Option<Fill> {
+        let now = self.context.clock.now();
+        if !self.follow {
+            let tracked = &mut self.files[at];
+            tracked.has_ended = true;
+            self.context.pace.forget(&tracked.origin);
+            return Some(Fill::Partition(Arc::clone(&tracked.origin), Activity::Ended));
+        }
+        match self.files[at].fate() {
+            Fate::Truncated | Fate::Replaced => self.start_generation(at),
+            Fate::Gone | Fate::Same => {}
+        }
+        let tracked = &mut self.files[at];
+        let since = *tracked.silent_since.get_or_insert(now);
+        if !tracked.is_idle && now - since >= self.context.idle_timeout {
+            tracked.is_idle = true;
+            self.context.pace.forget(&tracked.origin);
+            return Some(Fill::Partition(Arc::clone(&tracked.origin), Activity::Idle));
+        }
+        None
+    }
+
+    /// The path's file was replaced or truncated: the old one is over, the new one continues the partition.
+    fn start_generation(&mut self, at: usize) {
+        let path = self.files[at].path.clone();
+        let tracked = self.files.swap_remove(at);
+        if !tracked.carry.is_empty() {
+            self.context.discarded.cut_bytes.increment(tracked.carry.len() as u64);
+        }
+        self.past.push(tracked.known);
+        if let Ok(Some(next)) = self.open(path, false) {
+            self.files.push(next);
+        }
+    }
+
+    fn fill_now(&mut self, builder: &mut BatchBuilder) -> Fill {
+        if self.files.is_empty() && !self.has_opened || (self.follow && self.context.clock.now() - self.looked >= GLOB_INTERVAL) {
+            self.look();
+        }
+        if let Some(origin) = self.opening.pop() {
+            return Fill::Partition(origin, Activity::Live);
+        }
+        if !self.has_opened {
+            self.has_opened = true;
+            return Fill::Opened;
+        }
+        let count = self.files.len();
+        let mut paused = false;
+        for step in 0..count {
+            let at = (self.next + step) % self.files.len().max(1);
+            if at >= self.files.len() || self.files[at].has_ended {
+                continue;
+            }
+            if !self.context.pace.may_read(&self.files[at].origin) {
+                paused = true;
+                continue;
+            }
+            match self.read(at, builder) {
+                Ok(Some(fill)) => {
+                    self.next = at + 1;
+                    return fill;
+                }
+                Ok(None) | Err(_) => {
+                    if let Some(fill) = self.at_end(at) {
+                        return fill;
+                    }
+                }
+            }
+        }
+        if !self.follow && self.files.iter().all(|f| f.has_ended) {
+            return Fill::End;
+        }
+        Fill::Wait(if paused { Duration::from_millis(1) } else { POLL })
+    }
+}
+
+/// Whether a path still leads to a known file.
+fn leads_to(path: &std::path::Path, known: &Known) -> bool {
+    File::open(path).is_ok_and(|f| inode(&f).is_ok_and(|i| i == known.inode) && begins_as(&f, known))
+}
+
+impl Source for FileSource {
+    fn connect(&mut self, from: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        let read = |bytes: &[u8]| -> Result<Vec<Known>, StateError> {
+            let mut reader = StateReader::new(bytes);
+            let mut out = Vec::new();
+            while !reader.is_empty() {
+                out.push(Known::load(&mut reader)?);
+            }
+            Ok(out)
+        };
+        let known = from.map_or(Ok(Vec::new()), read);
+        Box::pin(async move {
+            self.past = known.map_err(|e| Outage::new(e.to_string()))?;
+            self.found_nothing_new = !self.past.is_empty();
+            self.look();
+            self.opening.reverse();
+            Ok(())
+        })
+    }
+
+    fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>> {
+        Box::pin(async move { Ok(self.fill_now(builder)) })
+    }
+
+    fn position(&self) -> Position {
+        let mut out = StateWriter::default();
+        // Generations that are over are kept a while, so that a renamed file is not read again.
+        let past = self.past.iter().rev().take(FILES_MAX);
+        self.files.iter().map(|f| &f.known).chain(past).for_each(|k| k.save(&mut out));
+        out.bytes
+    }
+
+    fn is_exhausted_at_start(&self) -> bool {
+        self.found_nothing_new
+    }
+}

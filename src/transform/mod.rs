@@ -1,0 +1,18 @@
+//! Transforms: steps that decode, categorise, filter, set and join. Stateless, and a kind is a file.
+pub mod decode;
+pub mod enrich;
+pub mod filter;
+pub mod formats;
+pub mod map;
+pub mod map_reload;
+pub mod set;
+
+pub use crate::component::operator::OperatorFactory;
+use crate::component::{Bind, Kind};
+use crate::config::Options;
+
+/// Reads the options of a transform at its place in a lane.
+pub type BindTransform = fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<OperatorFactory>;
+
+/// All kinds of transforms.
+pub const KINDS: &[&Kind<BindTransform>] = &[&decode::KIND, &enrich::KIND, &filter::KIND, &map::KIND, &set::KIND];
