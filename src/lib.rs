@@ -1,4 +1,7 @@
 //! tripline turns logs into incidents while they flow.
+pub mod admin;
+pub mod cases;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod component;

@@ -48,6 +48,21 @@ impl Registry {
         out
     }
 
+    /// [`Registry::by_label`] over the label sets that hold a further label.
+    pub fn by_labels(&self, name: &str, label: &str, with: (&str, &str)) -> BTreeMap<String, u64> {
+        let mut out = BTreeMap::new();
+        for ((n, labels), (_, cell)) in self.lock().iter() {
+            let has = |k: &str, v: &str| labels.iter().any(|(lk, lv)| lk == k && lv == v);
+            if n == name
+                && has(with.0, with.1)
+                && let Some((_, value)) = labels.iter().find(|(k, _)| k == label)
+            {
+                *out.entry(value.clone()).or_insert(0) += cell.load(Ordering::Relaxed);
+            }
+        }
+        out
+    }
+
     /// Sum of a counter over all label sets.
     pub fn total(&self, name: &str) -> u64 {
         self.lock().iter().filter(|((n, _), _)| n == name).map(|(_, (_, c))| c.load(Ordering::Relaxed)).sum()

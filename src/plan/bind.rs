@@ -96,8 +96,8 @@ pub struct PlannedSource {
 pub struct PlannedRule {
     /// Name of the node.
     pub name: String,
-    /// Makes a shard. Called when all lanes are bound.
-    pub factory: Box<dyn Fn() -> Box<dyn Correlator>>,
+    /// Makes a shard, given which input each of its ports is: an input that is a sharded rule has a port for each shard.
+    pub factory: Box<dyn Fn(&[usize]) -> Box<dyn Correlator>>,
     /// For each input, the lane that it comes from.
     pub inputs: Vec<usize>,
     /// Whether it may be sharded.

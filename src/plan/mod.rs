@@ -3,9 +3,11 @@
 //! Nothing here touches the network or starts anything. All faults are found in one go.
 pub mod bind;
 pub mod explain;
+pub mod files;
 pub mod graph;
 mod lane;
 mod rule;
 mod tables;
 
+pub use files::load_plan;
 pub use bind::{Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan};

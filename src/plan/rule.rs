@@ -41,7 +41,10 @@ impl RuleInProgress {
         let shardable = spec.shard_fields();
         let counters = Counters::new(registry, &spec.node);
         let of_rule = Arc::clone(&spec);
-        let factory = move || -> Box<dyn Correlator> { Box::new(Threshold::new(Arc::clone(&of_rule), ports.clone(), counters.clone())) };
+        let factory = move |inputs: &[usize]| -> Box<dyn Correlator> {
+            let ports = inputs.iter().map(|i| ports[*i].clone()).collect();
+            Box::new(Threshold::new(Arc::clone(&of_rule), ports, counters.clone()))
+        };
         PlannedRule {
             name: spec.node.clone(),
             factory: Box::new(factory),

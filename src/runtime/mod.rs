@@ -9,3 +9,4 @@ pub mod lane;
 pub mod message;
 pub mod ports;
 pub mod rule;
+pub mod topology;

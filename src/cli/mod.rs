@@ -1,0 +1,75 @@
+//! The commands: `run check explain test list`.
+mod arguments;
+mod check;
+mod list;
+mod run;
+mod say;
+mod test;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+const USAGE: &str = "\
+tripline turns logs into incidents while they flow
+
+  tripline run PATH…      runs a pipeline
+      --state DIR         where its state is kept (default: .tripline beside the file)
+      --fresh             forgets the state first
+      --until-end         files end at their end
+      --close             closes open windows at the end
+      --shards N          shards of each rule (default: one per core)
+      --admin ADDR|off    address of metrics and health (default 127.0.0.1:9617)
+  tripline check PATH…    finds all faults of a pipeline        [--json] [--strict]
+  tripline explain PATH…  shows slots, stages and edges         [--json]
+  tripline test PATH…     runs the cases beside a pipeline      [--json] [--filter S] [--bless]
+  tripline list [sources|transforms|correlations|sinks|formats|functions|metrics] [--json]
+
+exit: 0 good, 1 a run or test failed, 2 configuration or usage is wrong
+";
+
+/// Runs the command line.
+pub fn main(words: Vec<String>) -> ExitCode {
+    let Some((command, rest)) = words.split_first() else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let flags: &[&str] = match command.as_str() {
+        "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin="],
+        "check" => &["--json", "--strict"],
+        "explain" => &["--json"],
+        "test" => &["--json", "--filter=", "--bless"],
+        "list" => &["--json"],
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        "--version" | "-V" => {
+            println!("tripline {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            let known = ["run", "check", "explain", "test", "list"];
+            eprintln!("tripline: there is no command `{other}`: {}\n\n{USAGE}", crate::diagnostic::suggest(other, known));
+            return ExitCode::from(2);
+        }
+    };
+    let arguments = match Arguments::parse(rest, flags) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("tripline {command}: {message}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if command != "list" && arguments.paths.is_empty() {
+        eprintln!("tripline {command}: a pipeline file or its folder is expected\n\n{USAGE}");
+        return ExitCode::from(2);
+    }
+    ExitCode::from(match command.as_str() {
+        "run" => run::run(&arguments),
+        "check" => check::check(&arguments),
+        "explain" => check::explain(&arguments),
+        "test" => test::test(&arguments),
+        _ => list::list(&arguments),
+    })
+}
