@@ -137,8 +137,10 @@ fn escaped_bits(backslash: u64, carry: &mut u64) -> u64 {
 }
 
 #[target_feature(enable = "avx2,pclmulqdq,bmi1,popcnt")]
-pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>) -> JsonMarks {
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) -> JsonMarks {
     out.clear();
+    backslashes.clear();
+    backslashes.reserve(bytes.len().div_ceil(64));
     let mut marks = JsonMarks::default();
     let (mut carry, mut in_string) = (0u64, 0u64);
     let mut control_in_string = 0u64;
@@ -146,6 +148,7 @@ pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>) -> JsonMarks {
         let block = Block::load(raw);
         let backslash = block.equal(b'\\');
         marks.backslash |= backslash != 0;
+        backslashes.push(backslash);
         let quotes = block.equal(b'"') & !escaped_bits(backslash, &mut carry);
         let product = _mm_clmulepi64_si128(_mm_set_epi64x(0, quotes as i64), _mm_set1_epi8(-1), 0);
         let strings = _mm_cvtsi128_si64(product) as u64 ^ in_string;

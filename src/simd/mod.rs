@@ -54,14 +54,14 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     scalar::find_escape(bytes, from)
 }
 
-/// Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, in order.
-pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>) -> JsonMarks {
+/// Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, in order, and `backslashes` by one bit per byte.
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) -> JsonMarks {
     #[cfg(target_arch = "x86_64")]
     if avx2() {
         // SAFETY: the features that the function is compiled for were just detected.
-        return unsafe { avx2::json_marks(bytes, out) };
+        return unsafe { avx2::json_marks(bytes, out, backslashes) };
     }
-    scalar::json_marks(bytes, out)
+    scalar::json_marks(bytes, out, backslashes)
 }
 
 /// Asks for the cache line of an element that will be needed soon. An index beyond the slice asks for nothing.

@@ -25,7 +25,8 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
 }
 
 /// See [`super::json_marks`].
-pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>) -> JsonMarks {
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) -> JsonMarks {
+    bitmap(bytes, [b'\\'], backslashes);
     out.clear();
     let mut marks = JsonMarks::default();
     let (mut in_string, mut escaped) = (false, false);

@@ -16,6 +16,7 @@ pub struct JsonDecoder {
     trie: Trie,
     wanted: Wanted,
     marks: Vec<u32>,
+    backslashes: Vec<u64>,
     key: Vec<u8>,
     literals: Vec<Slot>,
     subjects: Subjects,
@@ -25,13 +26,13 @@ impl JsonDecoder {
     /// A decoder for what the plan wants.
     pub fn new(wanted: Wanted) -> JsonDecoder {
         let trie = Trie::new(&wanted);
-        JsonDecoder { trie, wanted, marks: Vec::new(), key: Vec::new(), literals: Vec::new(), subjects: Subjects::default() }
+        JsonDecoder { trie, wanted, marks: Vec::new(), backslashes: Vec::new(), key: Vec::new(), literals: Vec::new(), subjects: Subjects::default() }
     }
 }
 
 impl Decoder for JsonDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let JsonDecoder { trie, wanted, marks, key, literals, subjects } = self;
+        let JsonDecoder { trie, wanted, marks, backslashes, key, literals, subjects } = self;
         lay_over(batch, wanted);
         // A nested document has no bytes of its own to splice: its members are fields like any other.
         let extras = wanted.all && subject != Subject::Line;
@@ -39,10 +40,10 @@ impl Decoder for JsonDecoder {
             let Some(bytes) = bytes else {
                 return refuse(batch, row, wanted, if subject == Subject::Line { "not UTF-8" } else { "no text to decode" });
             };
-            let found = simd::json_marks(bytes, marks);
+            let found = simd::json_marks(bytes, marks, backslashes);
             let start = batch.extras_len();
             literals.clear();
-            let mut walk = Walk { bytes, marks, next: 0, pos: 0, backslash: found.backslash, row: usize::from(row), at, extras, trie, key, literals, batch };
+            let mut walk = Walk { bytes, marks, next: 0, pos: 0, backslashes: if found.backslash { backslashes } else { &[] }, row: usize::from(row), at, extras, trie, key, literals, batch };
             let outcome = if found.broken { Err("control character in a string, or a string without an end") } else { walk.document() };
             if let Err(reason) = outcome {
                 batch.truncate_extras(start);
@@ -62,7 +63,8 @@ struct Walk<'a> {
     /// The next mark that was not consumed.
     next: usize,
     pos: usize,
-    backslash: bool,
+    /// One bit per byte; empty where there is no backslash at all.
+    backslashes: &'a [u64],
     row: usize,
     /// Address of the first byte.
     at: usize,
@@ -109,8 +111,23 @@ impl Walk<'_> {
         let close = *self.marks.get(self.next + 1).ok_or("a string without an end")? as usize;
         self.next += 2;
         self.pos = close + 1;
-        let escaped = self.backslash && check_escapes(&self.bytes[from..close])?;
+        let escaped = self.has_backslash(from, close) && check_escapes(&self.bytes[from..close])?;
         Ok((from, close - from, escaped))
+    }
+
+    /// Whether a backslash stands in a range.
+    #[inline(always)]
+    fn has_backslash(&self, from: usize, to: usize) -> bool {
+        if self.backslashes.is_empty() || from == to {
+            return false;
+        }
+        let (first, last) = (from / 64, (to - 1) / 64);
+        let head = u64::MAX << (from % 64);
+        let tail = u64::MAX >> (63 - (to - 1) % 64);
+        if first == last {
+            return self.backslashes[first] & head & tail != 0;
+        }
+        self.backslashes[first] & head != 0 || self.backslashes[last] & tail != 0 || self.backslashes[first + 1..last].iter().any(|w| *w != 0)
     }
 
     fn object(&mut self, node: Option<NodeId>, depth: usize) -> Result<(), Fault> {

@@ -10,7 +10,7 @@
 //! | `cisco.facility` `cisco.severity` `cisco.mnemonic` `cisco.<key>` | `%FAC-SEV-MNEMONIC: … [key: value] … key=value` of RFC 3164 messages |
 use super::syslog_cisco::Cisco;
 use super::syslog_rfc5424::StructuredData;
-use super::time::TimeRule;
+use super::time::{Received, TimeRule};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::time::{is_canonical, write_rfc3339};
 use crate::event::{Batch, Kind, Slot, Span};
@@ -49,6 +49,8 @@ pub(super) struct Common {
     pub(super) structured: StructuredData,
     pub(super) cisco: Cisco,
     pub(super) event_time: bool,
+    /// When the batch was received.
+    pub(super) received: Received,
 }
 
 /// One line while it is decoded.
@@ -156,6 +158,7 @@ impl SyslogDecoder {
             structured: StructuredData::new(&wanted),
             cisco: Cisco::new(&wanted),
             event_time: wanted.event_time,
+            received: 0.into(),
         };
         SyslogDecoder {
             common,
@@ -182,6 +185,7 @@ impl Decoder for SyslogDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         lay_over(batch, &self.wanted);
         self.words(batch);
+        self.common.received = batch.input.received.into();
         let end = batch.input.bytes().len();
         if subject == Subject::Line {
             simd::bitmap(batch.input.bytes(), MARKS, &mut self.map);

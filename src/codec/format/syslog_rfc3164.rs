@@ -15,7 +15,6 @@ impl Common {
     /// Decodes from behind PRI on. Without PRI a line must at least begin with a time.
     pub(super) fn rfc3164(&mut self, row: &mut Row<'_>, from: usize, has_pri: bool, all: bool) -> Result<(), &'static str> {
         let line = row.line;
-        let received = row.batch.input.received;
         let mut at = from;
         let mut host = None;
         let mut time = None;
@@ -23,14 +22,14 @@ impl Common {
             while line.get(at) == Some(&b' ') {
                 at += 1;
             }
-            time = self.time_at(line, at, received);
+            time = self.time_at(line, at);
             if time.is_some() {
                 break;
             }
             let Some((end, next)) = colon_token(line, at) else { break };
             if !line[at..end].iter().all(u8::is_ascii_digit) {
                 // Only a word that a time follows was a host; otherwise it is the tag.
-                if host.is_some() || !self.time_follows(line, next, received) {
+                if host.is_some() || !self.time_follows(line, next) {
                     break;
                 }
                 host = Some((at, end));
@@ -51,7 +50,7 @@ impl Common {
 
     /// A time at `at`: its value and the bytes of its text.
     #[inline(always)]
-    fn time_at(&self, line: &[u8], at: usize, received: i64) -> Option<(i64, usize, usize)> {
+    fn time_at(&self, line: &[u8], at: usize) -> Option<(i64, usize, usize)> {
         let start = at + usize::from(matches!(line.get(at), Some(b'*' | b'.')));
         let rest = line.get(start..)?;
         if rest.first()?.is_ascii_digit() {
@@ -61,11 +60,11 @@ impl Common {
             let len = memchr::memchr(b' ', rest)?;
             return parse_rfc3339(rest[..len].strip_suffix(b":").unwrap_or(&rest[..len])).map(|t| (t, start, start + len));
         }
-        self.rule.syslog(rest, received).map(|(time, used)| (time, start, start + used))
+        self.rule.syslog(rest, &self.received).map(|(time, used)| (time, start, start + used))
     }
 
-    fn time_follows(&self, line: &[u8], at: usize, received: i64) -> bool {
-        self.time_at(line, at, received).is_some() || colon_token(line, at).is_some_and(|(_, next)| self.time_at(line, next, received).is_some())
+    fn time_follows(&self, line: &[u8], at: usize) -> bool {
+        self.time_at(line, at).is_some() || colon_token(line, at).is_some_and(|(_, next)| self.time_at(line, next).is_some())
     }
 
     /// Reads the zone, the colon and the host that may stand behind a time. Returns where the tag begins.

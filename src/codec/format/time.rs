@@ -65,12 +65,27 @@ pub struct TimeRule {
     pub year: Option<i64>,
 }
 
+/// When something was received, with the parts that a missing year is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    time: Timestamp,
+    year: i64,
+    month: u32,
+}
+
+impl From<Timestamp> for Received {
+    fn from(time: Timestamp) -> Received {
+        let (year, month, _) = civil_from_days(time.div_euclid(86_400 * SECOND));
+        Received { time, year, month }
+    }
+}
+
 impl TimeRule {
     /// Reads a time.
     pub fn parse(&self, text: &[u8], received: Timestamp) -> Option<Timestamp> {
         match self.format {
             TimeFormat::Rfc3339 => self.rfc3339(text),
-            TimeFormat::Syslog => self.syslog(text, received).filter(|(_, used)| *used == text.len()).map(|(t, _)| t),
+            TimeFormat::Syslog => self.syslog(text, &received.into()).filter(|(_, used)| *used == text.len()).map(|(t, _)| t),
             TimeFormat::Epoch(unit) => parse_epoch(text, unit),
             TimeFormat::Auto => self.auto(text, received),
         }
@@ -90,7 +105,7 @@ impl TimeRule {
             };
             return parse_epoch(text, unit);
         }
-        self.syslog(text, received).filter(|(_, used)| *used == text.len()).map(|(t, _)| t)
+        self.syslog(text, &received.into()).filter(|(_, used)| *used == text.len()).map(|(t, _)| t)
     }
 
     fn rfc3339(&self, text: &[u8]) -> Option<Timestamp> {
@@ -100,7 +115,8 @@ impl TimeRule {
     }
 
     /// Reads `Mmm [d]d [yyyy] hh:mm:ss[.fff]` at the start of a text. Returns the time and the bytes used.
-    pub fn syslog(&self, text: &[u8], received: Timestamp) -> Option<(Timestamp, usize)> {
+    #[inline]
+    pub fn syslog(&self, text: &[u8], received: &Received) -> Option<(Timestamp, usize)> {
         let month = month(text.get(..3)?)?;
         if text.get(3) != Some(&b' ') {
             return None;
@@ -136,22 +152,34 @@ impl TimeRule {
 }
 
 /// The time of a date without a year that lies nearest to when it was received.
-fn nearest_year(month: u32, day: u32, clock: (u32, u32, u32), nanos: i64, received: Timestamp) -> Option<Timestamp> {
-    let (year, now_month, _) = civil_from_days(received.div_euclid(86_400 * SECOND));
+fn nearest_year(month: u32, day: u32, clock: (u32, u32, u32), nanos: i64, received: &Received) -> Option<Timestamp> {
     // Near the middle of the year only one year can be nearest.
-    if now_month.abs_diff(month) < 5
-        && let Some(time) = from_civil((year, month, day), clock, nanos)
+    if received.month.abs_diff(month) < 5
+        && let Some(time) = from_civil((received.year, month, day), clock, nanos)
     {
         return Some(time);
     }
-    let candidates = [year - 1, year, year + 1].into_iter().filter_map(|y| from_civil((y, month, day), clock, nanos));
-    candidates.min_by_key(|t| received.abs_diff(*t))
+    let years = [received.year - 1, received.year, received.year + 1];
+    let candidates = years.into_iter().filter_map(|y| from_civil((y, month, day), clock, nanos));
+    candidates.min_by_key(|t| received.time.abs_diff(*t))
 }
 
 fn month(name: &[u8]) -> Option<u32> {
-    const NAMES: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
-    let name = [name[0] | 0x20, name[1] | 0x20, name[2] | 0x20];
-    NAMES.chunks(3).position(|n| n == name).map(|m| m as u32 + 1)
+    Some(match &[name[0] | 0x20, name[1] | 0x20, name[2] | 0x20] {
+        b"jan" => 1,
+        b"feb" => 2,
+        b"mar" => 3,
+        b"apr" => 4,
+        b"may" => 5,
+        b"jun" => 6,
+        b"jul" => 7,
+        b"aug" => 8,
+        b"sep" => 9,
+        b"oct" => 10,
+        b"nov" => 11,
+        b"dec" => 12,
+        _ => return None,
+    })
 }
 
 /// Reads at least one and at most `most` digits.

@@ -1,0 +1,246 @@
+//! What the benches share: interleaved runs, medians, the lines that they print, the bars, and made-up logs in the shapes of real ones.
+#![allow(dead_code, unsafe_code, clippy::expect_used)] // each bench uses its part; an allocator that counts needs unsafe
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Counts allocations.
+pub struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static GLOBAL: Counting = Counting;
+
+pub fn allocations() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
+}
+
+/// The flags of a bench.
+pub struct Bench {
+    name: &'static str,
+    json: bool,
+    check: bool,
+    pub quick: bool,
+    failed: bool,
+    bars: Vec<(String, f64)>,
+}
+
+/// One measure. `ratio` = reference ÷ ours, so more is better.
+pub struct Measured {
+    pub ours_ns: f64,
+    pub reference_ns: f64,
+    pub allocations: u64,
+}
+
+impl Bench {
+    /// Reads the flags, and starts itself again on one core unless that is so already.
+    pub fn new(name: &'static str, pinned: bool) -> Bench {
+        let flags: Vec<String> = std::env::args().skip(1).collect();
+        if pinned && std::env::var("TRIPLINE_PINNED").is_err() {
+            let own = std::env::current_exe().expect("own path");
+            let status = std::process::Command::new("taskset").args(["-c", "0"]).arg(own).args(&flags).env("TRIPLINE_PINNED", "1").status();
+            if let Ok(status) = status {
+                std::process::exit(status.code().unwrap_or(1));
+            }
+        }
+        let has = |f: &str| flags.iter().any(|x| x == f);
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/bars.toml")).unwrap_or_default();
+        let mut bars = Vec::new();
+        let mut section = String::new();
+        for line in text.lines().map(|l| l.split('#').next().unwrap_or_default().trim()) {
+            if let Some(inner) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                section = inner.to_owned();
+            } else if let Some((case, bar)) = line.split_once('=')
+                && section == name
+            {
+                bars.push((case.trim().trim_matches('"').to_owned(), bar.trim().parse().expect("a bar is a number")));
+            }
+        }
+        Bench { name, json: has("--json"), check: has("--check"), quick: has("--quick"), failed: false, bars }
+    }
+
+    pub fn runs(&self) -> usize {
+        if self.quick { 3 } else { 7 }
+    }
+
+    /// Runs both sides in turn and takes the medians of the whole.
+    pub fn interleave(&self, mut ours: impl FnMut(), mut reference: impl FnMut()) -> Measured {
+        ours();
+        reference();
+        let (mut a, mut b, mut allocations_of) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.runs() {
+            let before = allocations();
+            let t = Instant::now();
+            ours();
+            a.push(t.elapsed().as_nanos() as f64);
+            allocations_of.push(allocations() - before);
+            let t = Instant::now();
+            reference();
+            b.push(t.elapsed().as_nanos() as f64);
+        }
+        allocations_of.sort_unstable();
+        Measured { ours_ns: median(a), reference_ns: median(b), allocations: allocations_of[allocations_of.len() / 2] }
+    }
+
+    /// Prints a measure over so many events and bytes. `scale`: reference events per event of ours.
+    pub fn report(&mut self, case: &str, reference: &str, events: u64, bytes: u64, m: &Measured) {
+        self.report_as(case, reference, events, bytes, m, 1, None);
+    }
+
+    pub fn report_as(&mut self, case: &str, reference: &str, events: u64, bytes: u64, m: &Measured, threads: usize, instructions: Option<f64>) {
+        let (ours, theirs) = (m.ours_ns / events as f64, m.reference_ns / events as f64);
+        let ratio = theirs / ours;
+        let bar = self.bars.iter().find(|(c, _)| c == case).map(|(_, b)| *b);
+        let missed = bar.is_some_and(|b| ratio < b);
+        self.failed |= missed && self.check;
+        if self.json {
+            let line = serde_json::json!({"bench": self.name, "case": case, "threads": threads, "events": events, "bytes": bytes, "ns_per_event": round(ours),
+                "events_per_s": (1e9 / ours).round(), "bytes_per_s": (bytes as f64 / events as f64 * 1e9 / ours).round(), "reference": reference,
+                "reference_ns_per_event": round(theirs), "ratio": round(ratio * 100.0) / 100.0, "runs": self.runs(),
+                "allocs_per_event": round(m.allocations as f64 / events as f64 * 1000.0) / 1000.0, "instructions_per_event": instructions});
+            println!("{line}");
+        } else {
+            let verdict = match bar {
+                Some(b) if missed => format!("  MISSED {b}"),
+                Some(b) => format!("  bar {b}"),
+                None => String::new(),
+            };
+            println!("{:10} {case:44} {ours:9.1} ns/event {:7.2} M/s  {reference}: {theirs:.1} ns  ratio {ratio:.3}{verdict}", self.name, 1e3 / ours);
+        }
+    }
+
+    /// Ends the bench: exit 1 below any bar, if asked.
+    pub fn end(self) {
+        if self.failed {
+            eprintln!("{}: below a bar", self.name);
+            std::process::exit(1);
+        }
+    }
+}
+
+fn round(x: f64) -> f64 {
+    (x * 100.0).round() / 100.0
+}
+
+pub fn median(mut xs: Vec<f64>) -> f64 {
+    xs.sort_by(f64::total_cmp);
+    xs[xs.len() / 2]
+}
+
+/// A small fixed generator: the same lines everywhere.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+    /// Small numbers are much more common.
+    pub fn skewed(&mut self, n: u64) -> u64 {
+        let x = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+        ((x * x * x) * n as f64) as u64
+    }
+}
+
+fn stamp(i: u64) -> String {
+    let ms = i * 3;
+    let s = ms / 1000;
+    format!("2026-03-{:02}T{:02}:{:02}:{:02}.{:03}Z", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, ms % 1000)
+}
+
+/// About 264 bytes, six header fields and structured data.
+pub fn rfc5424(n: u64) -> Vec<u8> {
+    let mut r = Rng(1);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let (host, user) = (r.skewed(5000), r.skewed(8000));
+        let src = format!("10.{}.{}.{}", r.skewed(4), r.below(64), r.below(250));
+        let outcome = if r.below(5) == 0 { "failure" } else { "success" };
+        out.extend_from_slice(format!("<{}>1 {} host{host:04}.example.com sshd {} ID47 [auth@32473 src=\"{src}\" user=\"user{user:04}\" outcome=\"{outcome}\" port=\"{}\"][meta@32473 seq=\"{i:08}\" env=\"prod\"] Failed password for user{user:04} from {src} port 22 ssh2 and nothing more was said here\n", 32 + r.below(8), stamp(i), 1000 + r.below(9000), 1024 + r.below(60_000)).as_bytes());
+    }
+    out
+}
+
+/// About 171 bytes, Cisco IOS over RFC 3164.
+pub fn cisco(n: u64) -> Vec<u8> {
+    let mut r = Rng(2);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let s = i / 300;
+        out.extend_from_slice(format!("<189>{i}: *Mar {:2} {:02}:{:02}:{:02}.{:03}: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: user{:04}] [Source: 10.{}.{}.{}] [localport: 22] [Reason: Login Authentication Failed]\n", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, i % 1000, r.skewed(8000), r.skewed(4), r.below(64), r.below(250)).as_bytes());
+    }
+    out
+}
+
+/// About 1,433 bytes, 44 leaves in the shape of Winlogbeat.
+pub fn json(n: u64) -> Vec<u8> {
+    let mut r = Rng(3);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let (host, user) = (r.skewed(5000), r.skewed(8000));
+        let src = format!("10.{}.{}.{}", r.skewed(4), r.below(64), r.below(250));
+        out.extend_from_slice(format!(concat!(
+            r#"{{"@timestamp":"{ts}","@version":"1","agent":{{"type":"winlogbeat","version":"8.13.2","hostname":"WS{host:04}","ephemeral_id":"5ab9a6c2-32b6-4d10-9d6f-7fe7a2ec1f0e","id":"d2f1c4e0-61a4-4a8f-9a3d-9d55a7b2c901"}},"ecs":{{"version":"8.0.0"}},"#,
+            r#""event":{{"code":"4625","kind":"event","provider":"Microsoft-Windows-Security-Auditing","action":"logon-failed","category":["authentication"],"type":["start"],"outcome":"failure","created":"{ts}","module":"security"}},"#,
+            r#""host":{{"name":"WS{host:04}.corp.example.com","hostname":"WS{host:04}","os":{{"family":"windows","kernel":"10.0.19041.3803","build":"19045.3803","platform":"windows","version":"10.0","name":"Windows 10 Pro"}},"architecture":"x86_64"}},"#,
+            r#""log":{{"level":"information"}},"message":"An account failed to log on.\n\nSubject:\n\tSecurity ID:\t\tS-1-0-0\n\tAccount Name:\t\t-","source":{{"ip":"{src}","port":{port},"domain":"-"}},"user":{{"name":"user{user:04}","domain":"CORP","id":"S-1-0-0"}},"#,
+            r#""winlog":{{"api":"wineventlog","channel":"Security","computer_name":"WS{host:04}.corp.example.com","event_id":4625,"record_id":{i},"opcode":"Info","task":"Logon","keywords":["Audit Failure"],"process":{{"pid":{pid},"thread":{{"id":{tid}}}}},"#,
+            r#""event_data":{{"LogonType":"3","Status":"0xc000006d","SubStatus":"0xc0000064","TargetUserName":"user{user:04}","TargetDomainName":"CORP","IpAddress":"{src}","IpPort":"{port}","WorkstationName":"WS{host:04}"}}}}}}"#, "\n"),
+            ts = stamp(i), host = host, user = user, src = src, port = 1024 + r.below(60_000), pid = 600 + r.below(400), tid = r.below(9000), i = i).as_bytes());
+    }
+    out
+}
+
+/// Names of all leaves of a JSON document.
+pub fn leaves(line: &[u8]) -> Vec<String> {
+    fn walk(prefix: &str, value: &serde_json::Value, out: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(members) => members.iter().for_each(|(k, v)| walk(&if prefix.is_empty() { k.clone() } else { format!("{prefix}.{k}") }, v, out)),
+            _ => out.push(prefix.to_owned()),
+        }
+    }
+    let mut out = Vec::new();
+    walk("", &serde_json::from_slice(line).expect("made here"), &mut out);
+    out
+}
+
+/// Inputs of full batches over lines.
+pub fn inputs(lines: &[u8]) -> Vec<std::sync::Arc<tripline::event::Input>> {
+    use tripline::codec::framing::newline::NewlineFraming;
+    use tripline::event::builder::Positions;
+    let mut out = Vec::new();
+    let mut framing = NewlineFraming::default();
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let mut builder = tripline::event::BatchBuilder::default();
+        builder.bytes.extend_from_slice(&rest[..rest.len().min(256 * 1024)]);
+        let used = framing.mark(&mut builder, 0, 0).rest;
+        builder.bytes.truncate(used);
+        rest = &rest[used..];
+        let base = out.len() as u64;
+        out.push(std::sync::Arc::new(builder.seal(Default::default(), base, Positions::Bytes, 1_772_000_000_000_000_000)));
+    }
+    out
+}
