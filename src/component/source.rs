@@ -1,7 +1,7 @@
 //! A source: fills buffers with lines of one partition at a time, and knows how to go on from a position.
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BoxFuture, Outage};
 use crate::clock::{Clock, Timestamp};
@@ -103,9 +103,9 @@ impl Pace {
         Pace { times: Arc::default(), skew_max }
     }
 
-    /// Says how far a partition has come.
+    /// Says how far a partition has come. What was under way when it stopped being waited for is not heard.
     pub fn report(&self, origin: &Origin, time: Timestamp) {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.lock();
         match times.get_mut(&(origin.source.clone(), origin.partition.clone())) {
             Some(old) => *old = time.max(*old),
             None => drop(times.insert((origin.source.clone(), origin.partition.clone()), time)),
@@ -113,13 +113,22 @@ impl Pace {
     }
 
     /// A partition no longer holds the others back.
-    pub fn forget(&self, origin: &Origin) {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).remove(&(origin.source.clone(), origin.partition.clone()));
+    pub fn release(&self, origin: &Origin) {
+        self.lock().insert((origin.source.clone(), origin.partition.clone()), Timestamp::MAX);
+    }
+
+    /// A partition that was released speaks again.
+    pub fn resume(&self, origin: &Origin) {
+        self.lock().remove(&(origin.source.clone(), origin.partition.clone()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Timestamp>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a partition may go on.
     pub fn may_read(&self, origin: &Origin) -> bool {
-        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = self.lock();
         if times.len() < 2 {
             return true;
         }

@@ -226,7 +226,9 @@ impl Threshold {
         }
         if hit.time != self.firings_at {
             self.firings_at = hit.time;
-            self.firings.clear();
+            if !self.firings.is_empty() {
+                self.firings.clear();
+            }
         }
         self.passed = (hit.time, hit.tie.0, hit.tie.1);
         if hit.clamped {
@@ -406,9 +408,10 @@ impl Threshold {
         self.end_suppressions(watermark, out);
     }
 
-    fn sweep(&mut self, hits: usize) {
+    /// Gives up groups whose window is empty: two are looked at for each that came, so that they cannot gather.
+    fn sweep(&mut self, came: usize) {
         let now = self.passed.0;
-        let steps = hits * 2 + 16;
+        let steps = came * 2 + 16;
         let evicted = match &mut self.groups {
             Groups::Ring(ring) => {
                 ring.sweep(now, steps);
@@ -431,7 +434,13 @@ impl Threshold {
         self.counters.groups.set(self.groups_len() as f64);
     }
 
-    pub(super) fn groups_len(&self) -> usize {
+    /// Bytes that the groups hold, where they are rings.
+    pub fn memory(&self) -> usize {
+        if let Groups::Ring(ring) = &self.groups { ring.memory() } else { 0 }
+    }
+
+    /// Open groups.
+    pub fn groups_len(&self) -> usize {
         match &self.groups {
             Groups::Ring(ring) => ring.len(),
             Groups::General(groups) => groups.len(),
@@ -520,12 +529,11 @@ impl Correlator for Threshold {
             self.judge_slowly(at, batch);
         }
         let rank = self.partitions.ranks[at];
+        let groups_before = self.groups_len();
         let direct = self.partitions.is_single() && self.ports[port].policy.lateness == 0 && !self.ports[port].is_rule;
         for (i, hit) in hits.hits.iter().enumerate() {
-            if i % 64 == 0
-                && let Groups::Ring(ring) = &self.groups
-            {
-                ring.prefetch(hits.hits[i..hits.hits.len().min(i + 64)].iter().map(|h| h.hash));
+            if let Groups::Ring(ring) = &self.groups {
+                ring.prefetch(hits.hits.get(i + 32).map(|h| h.hash), hits.hits.get(i + 16).map(|h| h.hash));
             }
             let row = usize::from(hit.row);
             let (judged, pending) = match plain {
@@ -557,7 +565,7 @@ impl Correlator for Threshold {
             self.partitions.all[at].clock.pass_plain(hits.max, hits.last);
         }
         self.advance(out);
-        self.sweep(hits.hits.len());
+        self.sweep(self.groups_len().saturating_sub(groups_before));
     }
 
     fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {

@@ -205,7 +205,9 @@ impl FileSource {
             return Ok(if read > 0 { Some(Fill::Wait(Duration::ZERO)) } else { None });
         }
         tracked.silent_since = None;
-        tracked.is_idle = false;
+        if std::mem::take(&mut tracked.is_idle) {
+            self.context.pace.resume(&tracked.origin);
+        }
         Ok(Some(Fill::Rows { origin: Arc::clone(&tracked.origin), base, positions: Positions::Bytes }))
     }
 
@@ -215,7 +217,7 @@ impl FileSource {
         if !self.follow {
             let tracked = &mut self.files[at];
             tracked.has_ended = true;
-            self.context.pace.forget(&tracked.origin);
+            self.context.pace.release(&tracked.origin);
             return Some(Fill::Partition(Arc::clone(&tracked.origin), Activity::Ended));
         }
         match self.files[at].fate() {
@@ -226,7 +228,7 @@ impl FileSource {
         let since = *tracked.silent_since.get_or_insert(now);
         if !tracked.is_idle && now - since >= self.context.idle_timeout {
             tracked.is_idle = true;
-            self.context.pace.forget(&tracked.origin);
+            self.context.pace.release(&tracked.origin);
             return Some(Fill::Partition(Arc::clone(&tracked.origin), Activity::Idle));
         }
         None

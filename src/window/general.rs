@@ -1,7 +1,6 @@
 //! Sliding windows that hold all their hits: any measure, any trigger, bounds that change.
-use std::collections::VecDeque;
-
-use foldhash::{HashMap, HashMapExt as _};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::key_index::KeyIndex;
 use crate::clock::{NEVER, Timestamp};
@@ -27,6 +26,36 @@ pub struct Entry {
     pub amount: i128,
 }
 
+/// A hash of 128 bits as a key: it needs no hashing again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hashed(u64, u64);
+
+impl Hashed {
+    fn of(amount: i128) -> Hashed {
+        Hashed(amount as u64, (amount >> 64) as u64)
+    }
+}
+
+impl std::hash::Hash for Hashed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// Takes the hash as it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// One group.
 #[derive(Debug, Default)]
 pub struct Group {
@@ -34,7 +63,7 @@ pub struct Group {
     key: Box<[u8]>,
     entries: VecDeque<Entry>,
     total: i128,
-    values: HashMap<i128, u32>,
+    values: HashMap<Hashed, u32, BuildHasherDefault<Taken>>,
     /// Whether the next time that the bound is met fires.
     pub armed: bool,
     /// Time of the last firing.
@@ -71,7 +100,7 @@ impl Group {
 
     fn add(&mut self, measure: Measure, entry: Entry) {
         match measure {
-            Measure::Distinct => *self.values.entry(entry.amount).or_insert(0) += 1,
+            Measure::Distinct => *self.values.entry(Hashed::of(entry.amount)).or_insert(0) += 1,
             Measure::Count | Measure::Sum => self.total += entry.amount,
         }
         self.entries.push_back(entry);
@@ -81,10 +110,10 @@ impl Group {
         let Some(entry) = self.entries.pop_front() else { return };
         match measure {
             Measure::Distinct => {
-                if let Some(count) = self.values.get_mut(&entry.amount) {
+                if let Some(count) = self.values.get_mut(&Hashed::of(entry.amount)) {
                     *count -= 1;
                     if *count == 0 {
-                        self.values.remove(&entry.amount);
+                        self.values.remove(&Hashed::of(entry.amount));
                     }
                 }
             }
@@ -165,7 +194,7 @@ impl GeneralGroups {
             return id;
         }
         let fresh =
-            Group { hash, key: key.into(), armed: true, fired: NEVER, evidence: u64::MAX, live: true, values: HashMap::new(), ..Group::default() };
+            Group { hash, key: key.into(), armed: true, fired: NEVER, evidence: u64::MAX, live: true, ..Group::default() };
         let id = match self.free.pop() {
             Some(id) => {
                 self.groups[id as usize] = fresh;
@@ -176,14 +205,12 @@ impl GeneralGroups {
                 (self.groups.len() - 1) as u32
             }
         };
-        let groups = &self.groups;
-        self.index.insert(hash, id, |g| groups[g as usize].hash);
+        self.index.insert(hash, id);
         id
     }
 
     fn remove(&mut self, id: u32) {
-        let groups = &self.groups;
-        self.index.remove(groups[id as usize].hash, id, |g| groups[g as usize].hash);
+        self.index.remove(self.groups[id as usize].hash, id);
         self.groups[id as usize] = Group::default();
         self.free.push(id);
     }

@@ -1,5 +1,7 @@
 //! From the hash of a key to the number of its group: open addressing over words of 32 bits of hash and 32 bits of number.
 //!
+//! The place follows from the stored bits too, so that growing the table reads nothing but the table.
+//!
 //! Hashes come from outside with a fixed seed (state outlives the process), so the place in the table is taken from the hash mixed with a seed
 //! of this process, and a full key decides.
 use crate::simd;
@@ -40,7 +42,7 @@ impl KeyIndex {
     #[inline(always)]
     fn mix(&self, hash: u64) -> u64 {
         let wide = u128::from(hash ^ self.seed) * u128::from(self.seed | 0x9e37_79b9_7f4a_7c15);
-        (wide >> 64) as u64 ^ wide as u64
+        ((wide >> 64) as u64 ^ wide as u64) >> 32
     }
 
     /// Asks for the cache line that a hash leads to.
@@ -68,38 +70,37 @@ impl KeyIndex {
             if slot == EMPTY {
                 return None;
             }
-            if slot >> 32 == mixed >> 32 && is(slot as u32 - 1) {
+            if slot >> 32 == mixed && is(slot as u32 - 1) {
                 return Some(slot as u32 - 1);
             }
             at = (at + 1) & mask;
         }
     }
 
-    /// Adds a group that is not in it. `hash_of` gives the hash of any group, to grow.
-    pub fn insert(&mut self, hash: u64, group: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds a group that is not in it.
+    pub fn insert(&mut self, hash: u64, group: u32) {
         if (self.len + 1) * 4 > self.slots.len() * 3 {
             let old = std::mem::replace(&mut self.slots, Vec::new());
             self.slots = vec![EMPTY; old.len() * 2];
             for slot in old.into_iter().filter(|s| *s != EMPTY) {
-                self.place(hash_of(slot as u32 - 1), slot as u32 - 1);
+                self.place(slot >> 32, slot as u32 - 1);
             }
         }
-        self.place(hash, group);
+        self.place(self.mix(hash), group);
         self.len += 1;
     }
 
-    fn place(&mut self, hash: u64, group: u32) {
-        let mixed = self.mix(hash);
+    fn place(&mut self, mixed: u64, group: u32) {
         let mask = self.slots.len() - 1;
         let mut at = mixed as usize & mask;
         while self.slots[at] != EMPTY {
             at = (at + 1) & mask;
         }
-        self.slots[at] = (mixed >> 32) << 32 | u64::from(group + 1);
+        self.slots[at] = mixed << 32 | u64::from(group + 1);
     }
 
     /// Removes a group; those behind it move up, so that no tombstones gather.
-    pub fn remove(&mut self, hash: u64, group: u32, hash_of: impl Fn(u32) -> u64) {
+    pub fn remove(&mut self, hash: u64, group: u32) {
         let mask = self.slots.len() - 1;
         let mut at = self.mix(hash) as usize & mask;
         while self.slots[at] as u32 != group + 1 {
@@ -111,7 +112,7 @@ impl KeyIndex {
         self.len -= 1;
         let mut next = (at + 1) & mask;
         while self.slots[next] != EMPTY {
-            let home = self.mix(hash_of(self.slots[next] as u32 - 1)) as usize & mask;
+            let home = (self.slots[next] >> 32) as usize & mask;
             // It may move up only if its home is not between the gap and itself.
             if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(at) & mask) {
                 self.slots[at] = self.slots[next];
@@ -133,7 +134,7 @@ mod tests {
         #[test]
         fn equals_a_map(steps in prop::collection::vec((0u64..40, any::<bool>()), 0..400)) {
             let mut index = KeyIndex::default();
-            let mut hashes: Vec<u64> = Vec::new();
+            let mut groups = 0;
             let mut map: HashMap<u64, u32> = HashMap::new();
             for (key, add) in steps {
                 let hash = key / 3; // collisions
@@ -141,13 +142,13 @@ mod tests {
                 prop_assert_eq!(found, map.get(&key).copied());
                 match (found, add) {
                     (None, true) => {
-                        let group = hashes.len() as u32;
-                        hashes.push(hash);
-                        index.insert(hash, group, |g| hashes[g as usize]);
+                        let group = groups;
+                        groups += 1;
+                        index.insert(hash, group);
                         map.insert(key, group);
                     }
                     (Some(group), false) => {
-                        index.remove(hash, group, |g| hashes[g as usize]);
+                        index.remove(hash, group);
                         map.remove(&key);
                     }
                     _ => {}

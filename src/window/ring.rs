@@ -23,8 +23,8 @@ const LIVE: u64 = 1 << 18;
 
 /// Longest key that lies inside its record.
 const KEY_INLINE: usize = 16;
-/// Records of one chunk: memory grows by chunks, never by copying.
-const CHUNK: usize = 1 << 12;
+/// Records of one chunk: memory grows by chunks, never by copying, and a chunk is large enough for huge pages.
+const CHUNK: usize = 1 << 16;
 /// Largest N that is worth a record of N times.
 pub const RING_MAX: usize = 16;
 
@@ -93,16 +93,16 @@ impl RingGroups {
         self.index.memory() + self.chunks.iter().map(|c| c.capacity() * 8).sum::<usize>() + self.long_keys.capacity() + self.dirty.capacity() * 4
     }
 
-    /// Asks for the memory that hits will need: first the index, then the records.
+    /// Asks for the memory that hits will need: the index for one far ahead, the record for one that is nearer.
     #[inline(always)]
-    pub fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
-        hashes.clone().for_each(|hash| self.index.prefetch(hash));
-        for hash in hashes {
-            if let Some(group) = self.index.guess(hash) {
-                let (chunk, at) = (group as usize / CHUNK, group as usize % CHUNK * self.stride);
-                simd::prefetch(&self.chunks[chunk], at);
-                simd::prefetch(&self.chunks[chunk], at + self.stride - 1);
-            }
+    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) {
+        if let Some(hash) = far {
+            self.index.prefetch(hash);
+        }
+        if let Some(group) = near.and_then(|hash| self.index.guess(hash)) {
+            let (chunk, at) = (&self.chunks[group as usize / CHUNK], group as usize % CHUNK * self.stride);
+            simd::prefetch(chunk, at);
+            simd::prefetch(chunk, at + self.stride - 1);
         }
     }
 
@@ -164,8 +164,7 @@ impl RingGroups {
         [record[KEY], record[KEY + 1]] = place;
         record[META] = (key.len() as u64) << 32 | ARMED | LIVE;
         record[EVIDENCE] = u64::MAX;
-        let RingGroups { index, chunks, stride, .. } = self;
-        index.insert(hash, group, |g| chunks[g as usize / CHUNK][g as usize % CHUNK * *stride + HASH]);
+        self.index.insert(hash, group);
         group
     }
 
@@ -249,9 +248,8 @@ impl RingGroups {
     }
 
     fn remove(&mut self, group: u32) {
-        let RingGroups { index, chunks, stride, .. } = self;
-        let hash_of = |g: u32| chunks[g as usize / CHUNK][g as usize % CHUNK * *stride + HASH];
-        index.remove(hash_of(group), group, hash_of);
+        let hash = self.record(group)[HASH];
+        self.index.remove(hash, group);
         self.record_mut(group)[META] = 0;
         self.free.push(group);
     }
