@@ -103,41 +103,72 @@ fn main() {
     let inputs = common::inputs(&lines);
     let mut ends = Vec::new();
     let m = bench.interleave(
-        || lines.chunks(256 * 1024).for_each(|c| {
-            ends.clear();
-            tripline::simd::offsets(c, b'\n', 0, &mut ends);
-            black_box(&ends);
-        }),
+        || {
+            lines.chunks(256 * 1024).for_each(|c| {
+                ends.clear();
+                tripline::simd::offsets(c, b'\n', 0, &mut ends);
+                black_box(&ends);
+            })
+        },
         {
             let mut offsets: Vec<u32> = Vec::new();
             let lines = &lines;
-            move || lines.chunks(256 * 1024).for_each(|c| {
-                offsets.clear();
-                offsets.extend(memchr::memchr_iter(b'\n', c).map(|o| o as u32));
-                black_box(&offsets);
-            })
+            move || {
+                lines.chunks(256 * 1024).for_each(|c| {
+                    offsets.clear();
+                    offsets.extend(memchr::memchr_iter(b'\n', c).map(|o| o as u32));
+                    black_box(&offsets);
+                })
+            }
         },
     );
     bench.report("framing / memchr_iter", "memchr_iter offsets", n, lines.len() as u64, &m);
 
     let sd = ["src", "user", "outcome", "port"].map(|k| format!("sd.auth@32473.{k}"));
-    let mut names = strings(&["timestamp", "hostname", "facility", "severity", "appname", "procid", "msgid", "message", "sd.meta@32473.seq", "sd.meta@32473.env"]);
+    let mut names = strings(&[
+        "timestamp",
+        "hostname",
+        "facility",
+        "severity",
+        "appname",
+        "procid",
+        "msgid",
+        "message",
+        "sd.meta@32473.seq",
+        "sd.meta@32473.env",
+    ]);
     names.extend(sd);
     let mut decoder = SyslogDecoder::new(wanted(&names, true), TimeRule::default());
     let mut batch = Batch::default();
     let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || per_line(&lines));
     bench.report("rfc5424 / framing", "per-line memchr", n, lines.len() as u64, &m);
-    let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || text.lines().for_each(|l| drop(black_box(rfc5424_map(l)))));
+    let m = bench.interleave(
+        || decode(&inputs, &mut decoder, &mut batch, names.len()),
+        || text.lines().for_each(|l| drop(black_box(rfc5424_map(l)))),
+    );
     bench.report("rfc5424 / map parser", "parser into a map", n, lines.len() as u64, &m);
 
     let lines = common::cisco(n);
     let text = std::str::from_utf8(&lines).expect("made here");
     let inputs = common::inputs(&lines);
-    let names = strings(&["timestamp", "facility", "severity", "message", "cisco.facility", "cisco.severity", "cisco.mnemonic", "cisco.user", "cisco.Source", "cisco.localport", "cisco.Reason"]);
+    let names = strings(&[
+        "timestamp",
+        "facility",
+        "severity",
+        "message",
+        "cisco.facility",
+        "cisco.severity",
+        "cisco.mnemonic",
+        "cisco.user",
+        "cisco.Source",
+        "cisco.localport",
+        "cisco.Reason",
+    ]);
     let mut decoder = SyslogDecoder::new(wanted(&names, true), TimeRule::default());
     let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || per_line(&lines));
     bench.report("cisco / framing", "per-line memchr", n, lines.len() as u64, &m);
-    let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || text.lines().for_each(|l| drop(black_box(cisco_map(l)))));
+    let m = bench
+        .interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || text.lines().for_each(|l| drop(black_box(cisco_map(l)))));
     bench.report("cisco / map parser", "parser into a map", n, lines.len() as u64, &m);
 
     let n = n / 4;
@@ -148,18 +179,25 @@ fn main() {
     let mut decoder = JsonDecoder::new(wanted(&names, false));
     let m = bench.interleave(
         || decode(&inputs, &mut decoder, &mut batch, names.len()),
-        || lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()).for_each(|l| drop(black_box(serde_json::from_slice::<serde_json::Value>(l).expect("made here")))),
+        || {
+            lines
+                .split(|b| *b == b'\n')
+                .filter(|l| !l.is_empty())
+                .for_each(|l| drop(black_box(serde_json::from_slice::<serde_json::Value>(l).expect("made here"))))
+        },
     );
     bench.report(&format!("json {} leaves / serde_json::Value", 44), "serde_json::Value", n, lines.len() as u64, &m);
     let mut scratch = Vec::new();
     let mut buffers = simd_json::Buffers::default();
     let m = bench.interleave(
         || decode(&inputs, &mut decoder, &mut batch, names.len()),
-        || lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()).for_each(|l| {
-            scratch.clear();
-            scratch.extend_from_slice(l);
-            black_box(simd_json::to_tape_with_buffers(&mut scratch, &mut buffers).expect("made here"));
-        }),
+        || {
+            lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()).for_each(|l| {
+                scratch.clear();
+                scratch.extend_from_slice(l);
+                black_box(simd_json::to_tape_with_buffers(&mut scratch, &mut buffers).expect("made here"));
+            })
+        },
     );
     bench.report("json 44 leaves / simd-json tape", "simd-json tape", n, lines.len() as u64, &m);
 
@@ -187,16 +225,20 @@ fn main() {
         .collect();
     let (mut out, mut copy) = (Vec::with_capacity(1 << 20), Vec::with_capacity(1 << 20));
     let m = bench.interleave(
-        || batches.iter().for_each(|batch| {
-            out.clear();
-            (0..batch.rows()).for_each(|row| writer.write(batch, row, RowFacts::default(), &mut out));
-            black_box(&out);
-        }),
-        || batches.iter().for_each(|batch| {
-            copy.clear();
-            (0..batch.rows()).for_each(|row| copy.extend_from_slice(batch.input.line(row)));
-            black_box(&copy);
-        }),
+        || {
+            batches.iter().for_each(|batch| {
+                out.clear();
+                (0..batch.rows()).for_each(|row| writer.write(batch, row, RowFacts::default(), &mut out));
+                black_box(&out);
+            })
+        },
+        || {
+            batches.iter().for_each(|batch| {
+                copy.clear();
+                (0..batch.rows()).for_each(|row| copy.extend_from_slice(batch.input.line(row)));
+                black_box(&copy);
+            })
+        },
     );
     bench.report("json out + 4 fields / memcpy", "memcpy of the line", n, lines.len() as u64, &m);
     bench.end();

@@ -1,5 +1,5 @@
 //! P3: exact and regex map files against a single hash hit, against the container style, and against a small file.
-#![allow(clippy::expect_used)] // made-up data is as it was made
+#![allow(clippy::expect_used, clippy::unnecessary_to_owned, dropping_copy_types)] // made-up data is as it was made
 
 mod common;
 
@@ -37,11 +37,13 @@ fn regex_map(rows: u64) -> CompiledMap {
 /// Names never seen before: every one is new.
 fn names(n: u64, rows: u64) -> Vec<String> {
     let mut r = Rng(6);
-    (0..n).map(|i| match r.below(50) {
-        0 => format!("w{i}.bad{}domain.com", r.below(rows)),
-        1 => format!("x{i}-track{}er-7.example.net", r.below(rows)),
-        _ => format!("h{:x}.host{}.example.org", r.next() & 0xffff_ffff, i),
-    }).collect()
+    (0..n)
+        .map(|i| match r.below(50) {
+            0 => format!("w{i}.bad{}domain.com", r.below(rows)),
+            1 => format!("x{i}-track{}er-7.example.net", r.below(rows)),
+            _ => format!("h{:x}.host{}.example.org", r.next() & 0xffff_ffff, i),
+        })
+        .collect()
 }
 
 fn main() {
@@ -60,15 +62,23 @@ fn main() {
     let events = || (0..n / HOT).flat_map(|_| hot.iter());
     let n = n / HOT * HOT;
     let mut scratch = Scratch::default();
-    let mut find = || events().fold(0u64, |sum, e| {
-        let values = [Some(e[0].as_bytes()), Some(e[1].as_bytes()), Some(e[2].as_bytes())];
-        sum + u64::from(map.find(&values, &mut scratch).unwrap_or(0))
-    });
+    let mut find = || {
+        events().fold(0u64, |sum, e| {
+            let values = [Some(e[0].as_bytes()), Some(e[1].as_bytes()), Some(e[2].as_bytes())];
+            sum + u64::from(map.find(&values, &mut scratch).unwrap_or(0))
+        })
+    };
     let single: hashbrown::HashMap<u64, u32, foldhash::fast::RandomState> = (0..rows).map(|i| (i, i as u32)).collect();
-    let m = bench.interleave(|| drop(black_box(find())), || drop(black_box((0..n / HOT).flat_map(|_| picked.iter()).map(|k| u64::from(single.get(k).copied().unwrap_or(0))).sum::<u64>())));
+    let m = bench.interleave(
+        || drop(black_box(find())),
+        || drop(black_box((0..n / HOT).flat_map(|_| picked.iter()).map(|k| u64::from(single.get(k).copied().unwrap_or(0))).sum::<u64>())),
+    );
     bench.report("exact 10000 rows / u64 hash hit", "one u64 hash hit", n, n * 24, &m);
     let naive: HashMap<Vec<String>, u32> = (0..rows).map(|i| (cell(i).to_vec(), i as u32)).collect();
-    let m = bench.interleave(|| drop(black_box(find())), || drop(black_box(events().map(|e| u64::from(naive.get(&e.to_vec()).copied().unwrap_or(0))).sum::<u64>())));
+    let m = bench.interleave(
+        || drop(black_box(find())),
+        || drop(black_box(events().map(|e| u64::from(naive.get(&e.to_vec()).copied().unwrap_or(0))).sum::<u64>())),
+    );
     bench.report("exact 10000 rows / HashMap<Vec<String>>", "HashMap<Vec<String>, _>", n, n * 24, &m);
 
     let n = n / 4;

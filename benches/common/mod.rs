@@ -1,5 +1,5 @@
 //! What the benches share: interleaved runs, medians, the lines that they print, the bars, and made-up logs in the shapes of real ones.
-#![allow(dead_code, unsafe_code, clippy::expect_used)] // each bench uses its part; an allocator that counts needs unsafe
+#![allow(dead_code, unsafe_code, clippy::expect_used, clippy::disallowed_methods, clippy::too_many_arguments)] // each bench uses its part; an allocator that counts needs unsafe
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -103,7 +103,16 @@ impl Bench {
         self.report_as(case, reference, events, bytes, m, 1, None);
     }
 
-    pub fn report_as(&mut self, case: &str, reference: &str, events: u64, bytes: u64, m: &Measured, threads: usize, instructions: Option<f64>) {
+    pub fn report_as(
+        &mut self,
+        case: &str,
+        reference: &str,
+        events: u64,
+        bytes: u64,
+        m: &Measured,
+        threads: usize,
+        instructions: Option<f64>,
+    ) {
         let (ours, theirs) = (m.ours_ns / events as f64, m.reference_ns / events as f64);
         let ratio = theirs / ours;
         let bar = self.bars.iter().find(|(c, _)| c == case).map(|(_, b)| *b);
@@ -121,7 +130,11 @@ impl Bench {
                 Some(b) => format!("  bar {b}"),
                 None => String::new(),
             };
-            println!("{:10} {case:44} {ours:9.1} ns/event {:7.2} M/s  {reference}: {theirs:.1} ns  ratio {ratio:.3}{verdict}", self.name, 1e3 / ours);
+            println!(
+                "{:10} {case:44} {ours:9.1} ns/event {:7.2} M/s  {reference}: {theirs:.1} ns  ratio {ratio:.3}{verdict}",
+                self.name,
+                1e3 / ours
+            );
         }
     }
 
@@ -217,7 +230,9 @@ pub fn json(n: u64) -> Vec<u8> {
 pub fn leaves(line: &[u8]) -> Vec<String> {
     fn walk(prefix: &str, value: &serde_json::Value, out: &mut Vec<String>) {
         match value {
-            serde_json::Value::Object(members) => members.iter().for_each(|(k, v)| walk(&if prefix.is_empty() { k.clone() } else { format!("{prefix}.{k}") }, v, out)),
+            serde_json::Value::Object(members) => {
+                members.iter().for_each(|(k, v)| walk(&if prefix.is_empty() { k.clone() } else { format!("{prefix}.{k}") }, v, out))
+            }
             _ => out.push(prefix.to_owned()),
         }
     }

@@ -17,8 +17,9 @@ use crate::event::time::parse_rfc3339;
 use crate::event::{Batch, BatchBuilder, Origin};
 use crate::plan::Plan;
 use crate::plan::files::CAPTURE;
+use crate::runtime::assemble::RunOptions;
 use crate::runtime::delivery::Health;
-use crate::runtime::topology::{Host, RunOptions, run as run_plan};
+use crate::runtime::topology::{Host, run as run_plan};
 use crate::state::{MemoryStore, StateReader, StateWriter};
 use crate::window::watermark::Activity;
 
@@ -73,8 +74,15 @@ pub fn find(path: &Path) -> Result<Vec<Case>, String> {
     let mut out = Vec::new();
     for entry in entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()) {
         let name = entry.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut case =
-            Case { name, pipeline: pipeline.clone(), folder: entry.clone(), clock: None, ordered: false, close: false, crash_after: Vec::new() };
+        let mut case = Case {
+            name,
+            pipeline: pipeline.clone(),
+            folder: entry.clone(),
+            clock: None,
+            ordered: false,
+            close: false,
+            crash_after: Vec::new(),
+        };
         let options = entry.join("case.yaml");
         if options.exists() {
             read_options(&mut case, &options)?;
@@ -97,7 +105,13 @@ fn read_options(case: &mut Case, path: &Path) -> Result<(), String> {
             ("ordered", Data::Bool(b)) => case.ordered = *b,
             ("close", Data::Bool(b)) => case.close = *b,
             ("crash_after", _) => case.crash_after = node.items().iter().filter_map(Node::text).filter_map(|t| t.parse().ok()).collect(),
-            (other, _) => return Err(format!("{}:{}: `{other}` is not known here: clock, ordered, close, crash_after", path.display(), key.place.line)),
+            (other, _) => {
+                return Err(format!(
+                    "{}:{}: `{other}` is not known here: clock, ordered, close, crash_after",
+                    path.display(),
+                    key.place.line
+                ));
+            }
         }
     }
     Ok(())
@@ -106,7 +120,7 @@ fn read_options(case: &mut Case, path: &Path) -> Result<(), String> {
 /// Lines of one source, given as one partition; a crash is an end after so many rows of which nothing is remembered but the last epoch.
 struct CaseSource {
     origin: Arc<Origin>,
-    lines: Arc<Vec<Vec<u8>>>,
+    lines: Arc<Lines>,
     next: usize,
     end: usize,
     started: u8,
@@ -141,6 +155,7 @@ impl Source for CaseSource {
     }
 }
 
+type Lines = Vec<Vec<u8>>;
 type Captured = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
 
 /// Keeps what reached a sink, under the sink's name.
@@ -185,7 +200,7 @@ impl Host for Quiet {
 }
 
 /// Reads `in.SOURCE.EXT` of a case.
-fn inputs(case: &Case) -> Result<BTreeMap<String, Arc<Vec<Vec<u8>>>>, String> {
+fn inputs(case: &Case) -> Result<BTreeMap<String, Arc<Lines>>, String> {
     let mut out = BTreeMap::new();
     for path in std::fs::read_dir(&case.folder).map_err(|e| e.to_string())?.flatten().map(|e| e.path()) {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -273,7 +288,11 @@ pub fn bless(case: &Case, rules: &[String], make: &Make<'_>) -> Result<(), Strin
 fn compare(node: &str, want: &[Value], got: &[Value], ordered: bool, outcome: &mut CaseOutcome) {
     let mut left: Vec<&Value> = got.iter().collect();
     for (i, want) in want.iter().enumerate() {
-        let at = if ordered { got.get(i).filter(|g| is_part(want, g)).and_then(|g| left.iter().position(|l| std::ptr::eq(*l, g))) } else { left.iter().position(|g| is_part(want, g)) };
+        let at = if ordered {
+            got.get(i).filter(|g| is_part(want, g)).and_then(|g| left.iter().position(|l| std::ptr::eq(*l, g)))
+        } else {
+            left.iter().position(|g| is_part(want, g))
+        };
         match at {
             Some(at) => drop(left.remove(at)),
             None => outcome.missing.push(format!("{node}: {want}")),

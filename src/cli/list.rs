@@ -37,7 +37,10 @@ pub(super) fn list(arguments: &Arguments) -> u8 {
     ];
     let wanted: Vec<String> = arguments.paths.iter().map(|p| p.display().to_string()).collect();
     if let Some(unknown) = wanted.iter().find(|w| !families.iter().any(|(f, _)| f == w)) {
-        eprintln!("tripline list: there is no family `{unknown}`: {}", crate::diagnostic::suggest(unknown, families.iter().map(|(f, _)| *f)));
+        eprintln!(
+            "tripline list: there is no family `{unknown}`: {}",
+            crate::diagnostic::suggest(unknown, families.iter().map(|(f, _)| *f))
+        );
         return 2;
     }
     let shown: Vec<&(&str, Vec<Value>)> = families.iter().filter(|(f, _)| wanted.is_empty() || wanted.iter().any(|w| w == f)).collect();
@@ -52,7 +55,11 @@ pub(super) fn list(arguments: &Arguments) -> u8 {
             println!("  {:34} {}", item["name"].as_str().unwrap_or_default(), item["summary"].as_str().unwrap_or_default());
             for field in item["fields"].as_array().into_iter().flatten() {
                 let mark = if field["required"] == true { "!" } else { "" };
-                println!("      {:30} {}", format!("{}{mark}", field["name"].as_str().unwrap_or_default()), field["help"].as_str().unwrap_or_default());
+                println!(
+                    "      {:30} {}",
+                    format!("{}{mark}", field["name"].as_str().unwrap_or_default()),
+                    field["help"].as_str().unwrap_or_default()
+                );
             }
         }
     }

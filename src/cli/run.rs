@@ -13,8 +13,9 @@ use crate::admin::{self, Shown};
 use crate::clock::{Clock, Stopwatch};
 use crate::limits::SHARDS_MAX;
 use crate::metrics::Registry;
+use crate::runtime::assemble::RunOptions;
 use crate::runtime::delivery::Health;
-use crate::runtime::topology::{Host, Outcome, RunOptions, run as run_plan};
+use crate::runtime::topology::{Host, Outcome, run as run_plan};
 use crate::state::{FolderStore, StateError};
 
 /// Cores that this process may use.
@@ -71,7 +72,9 @@ fn installation(state: &Path) -> Result<Vec<u8>, StateError> {
     let half = || RandomState::new().hash_one(std::process::id()).to_le_bytes();
     let id = [half(), half()].concat();
     let made = path.with_extension("new");
-    std::fs::write(&made, &id).and_then(|()| std::fs::rename(&made, &path)).map_err(|e| StateError(format!("state folder {}: {e}", state.display())))?;
+    std::fs::write(&made, &id)
+        .and_then(|()| std::fs::rename(&made, &path))
+        .map_err(|e| StateError(format!("state folder {}: {e}", state.display())))?;
     Ok(id)
 }
 
@@ -103,7 +106,8 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     let address = arguments.value("--admin").map(str::to_owned).or_else(|| plan.admin.clone()).unwrap_or_else(|| admin::DEFAULT.to_owned());
     let admin = if address == "off" { None } else { admin::listen(&address, shown.clone()) };
     let mut host = Process { stops, shown, admin };
-    let options = RunOptions { shards, workers: cores(), until_end: arguments.has("--until-end"), close: arguments.has("--close"), installation };
+    let options =
+        RunOptions { shards, workers: cores(), until_end: arguments.has("--until-end"), close: arguments.has("--close"), installation };
     let watch = Stopwatch::start();
     let sinks: Vec<String> = plan.sinks.iter().map(|s| s.name.clone()).collect();
     let sources: Vec<String> = plan.sources.iter().map(|s| s.name.clone()).collect();

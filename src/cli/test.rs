@@ -48,7 +48,10 @@ pub(super) fn test(arguments: &Arguments) -> u8 {
 
 fn report(arguments: &Arguments, name: &str, outcome: &CaseOutcome) {
     if arguments.has("--json") {
-        println!("{}", serde_json::json!({"case": name, "ok": outcome.is_ok(), "missing": outcome.missing, "unexpected": outcome.unexpected}));
+        println!(
+            "{}",
+            serde_json::json!({"case": name, "ok": outcome.is_ok(), "missing": outcome.missing, "unexpected": outcome.unexpected})
+        );
     } else if outcome.is_ok() {
         println!("ok {name}");
     } else {

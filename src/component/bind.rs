@@ -96,7 +96,13 @@ impl Bind<'_, '_> {
 }
 
 /// Parses and compiles an expression that stands at a place.
-pub fn compile_at(source: &str, place: &crate::diagnostic::Place, truth: bool, options: &Options<'_>, env: &mut dyn Environment) -> Option<Program> {
+pub fn compile_at(
+    source: &str,
+    place: &crate::diagnostic::Place,
+    truth: bool,
+    options: &Options<'_>,
+    env: &mut dyn Environment,
+) -> Option<Program> {
     let parsed = expr::parse(source).map_err(|f| vec![f]);
     let compiled = parsed.and_then(|tree| if truth { expr::compile_truth(&tree, env) } else { expr::compile(&tree, env) });
     compiled

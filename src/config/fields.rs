@@ -163,7 +163,11 @@ impl<'a> Options<'a> {
 
 fn check_map(node: &Node, known: &[&[Field]], faults: &RefCell<Diagnostics>, name: &str) {
     let Data::Map(entries) = &node.data else {
-        faults.borrow_mut().push(Diagnostic::error(&node.place, "wrong_type", format!("`{name}` must be a map, and this is {}", node.kind())));
+        faults.borrow_mut().push(Diagnostic::error(
+            &node.place,
+            "wrong_type",
+            format!("`{name}` must be a map, and this is {}", node.kind()),
+        ));
         return;
     };
     let fields = || known.iter().flat_map(|f| f.iter());
@@ -171,7 +175,9 @@ fn check_map(node: &Node, known: &[&[Field]], faults: &RefCell<Diagnostics>, nam
         match fields().find(|f| f.name == key.name) {
             None => {
                 let help = suggest(&key.name, fields().map(|f| f.name).collect::<Vec<_>>());
-                faults.borrow_mut().push(Diagnostic::error(&key.place, "unknown_key", format!("`{}` is not known here", key.name)).help(help));
+                faults
+                    .borrow_mut()
+                    .push(Diagnostic::error(&key.place, "unknown_key", format!("`{}` is not known here", key.name)).help(help));
             }
             Some(field) => check_value(field, value, faults),
         }
@@ -179,7 +185,9 @@ fn check_map(node: &Node, known: &[&[Field]], faults: &RefCell<Diagnostics>, nam
     for field in fields().filter(|f| f.required) {
         if !entries.iter().any(|(k, v)| k.name == field.name && !matches!(v.data, Data::Null)) {
             let message = format!("`{name}` lacks `{}`", field.name);
-            faults.borrow_mut().push(Diagnostic::error(&node.place, "missing_key", message).help(format!("`{}`: {}", field.name, field.help)));
+            faults
+                .borrow_mut()
+                .push(Diagnostic::error(&node.place, "missing_key", message).help(format!("`{}`: {}", field.name, field.help)));
         }
     }
 }
@@ -191,7 +199,9 @@ fn check_value(field: &Field, value: &Node, faults: &RefCell<Diagnostics>) {
         Type::Expression => (text.is_some(), "an expression".to_owned()),
         Type::Bool => (matches!(value.data, Data::Bool(_)), "true or false".to_owned()),
         Type::Count => (matches!(value.data, Data::Int(n) if n >= 0), "a whole number".to_owned()),
-        Type::CountOrExpression => (text.is_some() && !matches!(value.data, Data::Int(n) if n < 0), "a whole number or an expression".to_owned()),
+        Type::CountOrExpression => {
+            (text.is_some() && !matches!(value.data, Data::Int(n) if n < 0), "a whole number or an expression".to_owned())
+        }
         Type::Duration => (text.as_deref().and_then(quantity::duration).is_some(), "a duration such as 500ms, 5s, 10m, 1h, 7d".to_owned()),
         Type::Size => (text.as_deref().and_then(quantity::size).is_some(), "a size such as 64KiB, 10MiB".to_owned()),
         Type::Texts => (value.items().iter().all(|i| i.text().is_some()), "a text or a list of texts".to_owned()),

@@ -25,7 +25,10 @@ pub fn load(path: &Path, env: &Environment, faults: &mut Diagnostics) -> Option<
     let text = match read_text(&file, CONFIG_BYTES_MAX) {
         Ok(text) => text,
         Err(message) => {
-            faults.push(Diagnostic::error(&Place::start_of(&shown), "unreadable", message).help("name a pipeline file, or a folder that holds `pipeline.yaml`"));
+            faults.push(
+                Diagnostic::error(&Place::start_of(&shown), "unreadable", message)
+                    .help("name a pipeline file, or a folder that holds `pipeline.yaml`"),
+            );
             return None;
         }
     };

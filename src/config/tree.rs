@@ -122,7 +122,9 @@ impl<'s> Builder<'s> {
             Err(error) => {
                 let marker = error.marker();
                 let place = Place { source: Arc::clone(self.source), line: marker.line().max(1), column: marker.col() + 1 };
-                self.faults.push(Diagnostic::error(&place, "yaml", error.info().to_owned()).help("check the indentation and the quotes around here"));
+                self.faults.push(
+                    Diagnostic::error(&place, "yaml", error.info().to_owned()).help("check the indentation and the quotes around here"),
+                );
                 None
             }
         }
@@ -133,7 +135,10 @@ impl<'s> Builder<'s> {
         let before = self.nodes;
         self.nodes += 1;
         if depth > CONFIG_DEPTH_MAX || self.nodes > CONFIG_NODES_MAX {
-            self.faults.push(Diagnostic::error(&place, "too_deep", "the file is nested too deeply, or its aliases expand without end").help("write it out flat"));
+            self.faults.push(
+                Diagnostic::error(&place, "too_deep", "the file is nested too deeply, or its aliases expand without end")
+                    .help("write it out flat"),
+            );
             return None;
         }
         let (data, anchor) = match event {
@@ -183,11 +188,15 @@ impl<'s> Builder<'s> {
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
             let Some(name) = key.text() else {
-                self.faults.push(Diagnostic::error(&key.place, "bad_key", format!("a key must be a word, and this is {}", key.kind())).help("quote it"));
+                self.faults.push(
+                    Diagnostic::error(&key.place, "bad_key", format!("a key must be a word, and this is {}", key.kind())).help("quote it"),
+                );
                 continue;
             };
             if entries.iter().any(|(k, _)| k.name == name) {
-                self.faults.push(Diagnostic::error(&key.place, "duplicate_key", format!("`{name}` stands here a second time")).help("keep one of them"));
+                self.faults.push(
+                    Diagnostic::error(&key.place, "duplicate_key", format!("`{name}` stands here a second time")).help("keep one of them"),
+                );
                 continue;
             }
             entries.push((Key { name, place: key.place }, value));

@@ -92,7 +92,9 @@ mod tests {
             write_decimal(parse_decimal(text.as_bytes()).unwrap(), &mut out);
             String::from_utf8(out).unwrap()
         };
-        for (text, want) in [("0.1", "0.1"), ("-12.50", "-12.5"), ("1e3", "1000"), ("12.5E-1", "1.25"), ("0.0000000019", "0.000000001"), ("7", "7")] {
+        for (text, want) in
+            [("0.1", "0.1"), ("-12.50", "-12.5"), ("1e3", "1000"), ("12.5E-1", "1.25"), ("0.0000000019", "0.000000001"), ("7", "7")]
+        {
             assert_eq!(back(text), want);
         }
         assert_eq!(weight(Value::Number(b"3")), 3);

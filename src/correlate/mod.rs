@@ -4,8 +4,10 @@
 pub mod alert;
 pub mod amount;
 pub mod extract;
+mod firing;
 pub mod options;
 pub mod payload;
+pub mod port;
 pub mod suppress;
 pub mod threshold;
 mod threshold_state;

@@ -38,9 +38,17 @@ pub const COMMON: &[Field] = &[
     Field::optional("by", Type::Texts, "fields whose values make a group"),
     Field::optional("unless", Type::Expression, "holds a firing back when it is true of the deciding event"),
     Field::optional("suppress", Type::Section(SUPPRESS), "holds further firings back for a time"),
-    Field::optional("late", Type::Word(&["clamp", "drop"]), "clamp (default): a late hit counts at the edge of lateness; drop: it does not count"),
+    Field::optional(
+        "late",
+        Type::Word(&["clamp", "drop"]),
+        "clamp (default): a late hit counts at the edge of lateness; drop: it does not count",
+    ),
     Field::optional("late_max", Type::Duration, "later than this, clamp drops too; default 1h"),
-    Field::optional("missing", Type::Word(&["skip", "group"]), "skip (default): an event without a `by` field is no hit; group: absent is a value"),
+    Field::optional(
+        "missing",
+        Type::Word(&["skip", "group"]),
+        "skip (default): an event without a `by` field is no hit; group: absent is a value",
+    ),
     Field::optional("mode", Type::Word(&["live", "shadow"]), "shadow counts without output"),
     Field::optional("enabled", Type::Bool, "false: the rule takes no events"),
     Field::optional("limits", Type::Section(LIMITS), "bounds of its memory"),
@@ -230,7 +238,9 @@ impl RuleSpec {
                 }
                 match count.map(|c| (c, &c.data)) {
                     None => wrong(options, options.node, &format!("`{}` lacks `count`", self.node), "`count`: how many hits make it fire"),
-                    Some((node, Data::Int(n))) if *n < 1 => wrong(options, node, "`count` must be at least 1", "a rule for every event is `count: 1`"),
+                    Some((node, Data::Int(n))) if *n < 1 => {
+                        wrong(options, node, "`count` must be at least 1", "a rule for every event is `count: 1`")
+                    }
                     Some((_, Data::Int(n))) => self.bound = Bound::Constant(i128::from(*n)),
                     Some((node, _)) => {
                         if let Some(text) = node.text() {

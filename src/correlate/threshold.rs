@@ -6,27 +6,25 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::alert::{Alert, AlertPrograms, write_event};
-use super::amount::{self, ONE};
+use super::BindRule;
 use super::options::{Bound, COMMON, RuleSpec, Trigger};
 use super::payload::{self, Hit, RuleRow, key_parts};
+use super::port::{Counters, Port, bound_of, count_text, join};
 use super::suppress::Suppressions;
-use super::BindRule;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
 use crate::component::{Correlator, HitBatch, Kind};
 use crate::config::{Field, Options, Type};
-use crate::event::{Batch, Origin, Slot, id};
+use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
-use crate::limits::{EVIDENCE_EVENTS_MAX, SKEW_MAX};
-use crate::metrics::Registry;
+use crate::limits::SKEW_MAX;
 use crate::state::{Chunks, StateError};
 use crate::window::evidence::EvidenceRing;
 use crate::window::general::{Entry, GeneralGroups, Measure};
 use crate::window::reorder::Reorder;
 use crate::window::ring::{RING_MAX, RingGroups};
-use crate::window::watermark::{Activity, Judged, Partitions, TimePolicy};
+use crate::window::watermark::{Activity, Judged, Partitions};
 
 const FIELDS: &[Field] = &[
     Field::required("within", Type::Duration, "length of the window"),
@@ -53,62 +51,10 @@ pub static KIND: Kind<BindRule> = Kind {
     },
 };
 
-/// What a shard evaluates over the slots of one input.
-#[derive(Clone)]
-pub struct Port {
-    /// Slots that a waiting hit keeps.
-    pub payload: Vec<Slot>,
-    /// How its source judges time.
-    pub policy: TimePolicy,
-    /// The bound, where it is an expression.
-    pub bound: Option<Program>,
-    /// Holds a firing back.
-    pub unless: Option<Program>,
-    /// What alerts say.
-    pub alert: AlertPrograms,
-    /// Fields of the suppression.
-    pub suppress_by: Vec<Option<Slot>>,
-    /// The input is another rule.
-    pub is_rule: bool,
-    /// Whether an event may carry a weight.
-    pub weighted: bool,
-}
-
 /// The groups, in the form that the rule allows.
 pub(super) enum Groups {
     Ring(RingGroups),
     General(GeneralGroups),
-}
-
-/// Counters of one rule, shared by its shards.
-#[derive(Clone)]
-pub struct Counters {
-    alerts: metrics::Counter,
-    excepted: metrics::Counter,
-    suppressed: metrics::Counter,
-    late: metrics::Counter,
-    idle_return: metrics::Counter,
-    evicted: metrics::Counter,
-    forced: metrics::Counter,
-    groups: metrics::Gauge,
-}
-
-impl Counters {
-    /// The counters of a rule.
-    pub fn new(registry: &Registry, rule: &str) -> Counters {
-        let counter = |name: &str| registry.counter(name, &[("rule", rule)]);
-        let with = |name: &str, reason: &str| registry.counter(name, &[("rule", rule), ("reason", reason)]);
-        Counters {
-            alerts: counter("tripline_alerts_total"),
-            excepted: counter("tripline_excepted_total"),
-            suppressed: counter("tripline_suppressed_total"),
-            late: with("tripline_late_total", "late"),
-            idle_return: with("tripline_late_total", "idle_return"),
-            evicted: with("tripline_evicted_total", "groups"),
-            forced: with("tripline_evicted_total", "forced"),
-            groups: registry.gauge("tripline_groups", &[("rule", rule)]),
-        }
-    }
 }
 
 /// One shard of a rule.
@@ -128,11 +74,11 @@ pub struct Threshold {
     pub(super) passed: (Timestamp, u32, u128),
     /// When a group last had a clamped hit.
     pub(super) clamped: HashMap<u64, Timestamp>,
-    forced: u64,
-    late: u64,
-    evicted: u64,
-    counters: Counters,
-    bump: Bump,
+    pub(super) forced: u64,
+    pub(super) late: u64,
+    pub(super) evicted: u64,
+    pub(super) counters: Counters,
+    pub(super) bump: Bump,
     judged: Vec<(Judged, bool)>,
     /// Slots of waiting hits, by input.
     payload_slots: Arc<Vec<Vec<Slot>>>,
@@ -299,81 +245,6 @@ impl Threshold {
         self.fire(hit, row, measure, first, newest, out);
     }
 
-    fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, measure: i128, first: Timestamp, newest: u64, out: &mut AlertRows) {
-        let spec = Arc::clone(&self.spec);
-        let ordinal = self.firings.entry(hit.key.to_vec()).or_insert(0);
-        let number = *ordinal;
-        *ordinal += 1;
-        let count = count_text(measure, spec.measure);
-        let parts: Vec<&[u8]> = key_parts(hit.key).collect();
-        let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, parts[0], row));
-        if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key)
-            && suppressions.holds(key, hit.time, &count)
-        {
-            self.counters.suppressed.increment(1);
-            return;
-        }
-        let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), hit.time, number);
-        let mut alert = Alert {
-            id: String::from_utf8_lossy(&id).into_owned(),
-            revision: 1,
-            time: hit.time,
-            first_seen: first,
-            last_seen: hit.time,
-            count: count.clone(),
-            ..Alert::default()
-        };
-        let joined = join(&parts);
-        let rule_row = RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &joined };
-        alert.describe((&spec.id, &spec.node), &spec.by, &parts, &self.ports[hit.port].alert, &rule_row, &self.bump);
-        let (events, pushed_out) = self.events(newest, hit);
-        let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > hit.time.saturating_sub(spec.within));
-        let exact = !clamped && self.forced == 0 && self.evicted == 0;
-        let completeness = serde_json::json!({"exact": exact, "watermark_lag_ms": (hit.time.saturating_sub(self.partitions.released).max(0)) / 1_000_000,
-            "late": self.late, "evicted": self.evicted, "forced": self.forced, "evidence_evicted": u8::from(pushed_out), "tables": {}});
-        alert.finish(&events, &completeness.to_string());
-        if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
-            suppressions.open(key, hit.hash, hit.time, &alert);
-        }
-        self.counters.alerts.increment(1);
-        self.say(&alert, (u128::from(hit.tie.0) << 96) | hit.tie.1, out);
-    }
-
-    fn say(&self, alert: &Alert, tie: u128, out: &mut AlertRows) {
-        if self.spec.shadow {
-            return;
-        }
-        out.lines.push(alert.to_json());
-        out.times.push(alert.time);
-        out.ties.push(tie);
-    }
-
-    fn events(&self, newest: u64, hit: &Hit<'_>) -> (Vec<u8>, bool) {
-        let oldest = hit.time.saturating_sub(self.spec.within);
-        let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, oldest, EVIDENCE_EVENTS_MAX);
-        let mut out = Vec::new();
-        for record in kept {
-            if let Some(origin) = self.origins.get(record.origin as usize) {
-                let id = id::event_id(&origin.identity, origin.partition.as_bytes(), record.position, &record.text);
-                write_event(&id, record.time, &record.text, &mut out);
-            }
-        }
-        (out, pushed_out)
-    }
-
-    /// Says the revisions of suppressions whose deadline lies before `time`.
-    fn end_suppressions(&mut self, time: Timestamp, out: &mut AlertRows) {
-        while let Some(suppressions) = &mut self.suppressions
-            && suppressions.deadline().is_some_and(|d| d < time)
-        {
-            if let Some((alert, key)) = suppressions.end_first() {
-                // Behind every hit of its time, by key among its like.
-                let head = key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b));
-                self.say(&alert, u128::MAX << 96 | head, out);
-            }
-        }
-    }
-
     /// Takes the waiting hits that `ready` lets go.
     fn release(&mut self, ready: impl Fn(Timestamp) -> bool, out: &mut AlertRows) {
         let slots = Arc::clone(&self.payload_slots);
@@ -459,39 +330,6 @@ impl Threshold {
     }
 }
 
-/// The bound that an expression gives.
-fn bound_of(value: crate::event::Value<'_>, measure: Measure) -> Option<i128> {
-    let units = amount::decimal(value)?;
-    // Counts are whole: a bound of 2.5 is met by 3.
-    Some(if measure == Measure::Sum { units } else { units.div_euclid(ONE) + i128::from(units.rem_euclid(ONE) != 0) })
-}
-
-fn count_text(measure: i128, kind: Measure) -> String {
-    if kind != Measure::Sum {
-        return measure.to_string();
-    }
-    let mut out = Vec::new();
-    amount::write_decimal(measure, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-fn join(parts: &[&[u8]]) -> Vec<u8> {
-    parts.get(1..).unwrap_or_default().join(&b',')
-}
-
-fn suppress_key<R: Row>(fields: &[Option<Slot>], tenant: &[u8], row: &R) -> Vec<u8> {
-    let mut key = Vec::new();
-    payload::push_part(tenant, &mut key);
-    for slot in fields {
-        let mut text = Vec::new();
-        if let Some(slot) = slot {
-            row.value(*slot).write_text(&mut text);
-        }
-        payload::push_part(&text, &mut key);
-    }
-    key
-}
-
 impl Correlator for Threshold {
     fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows) {
         let at = self.partition(port, origin);
@@ -552,7 +390,8 @@ impl Correlator for Threshold {
             let text = if self.spec.evidence_max > 0 { batch.input.line(row) } else { b"" };
             let key = &hits.keys[hit.key.0 as usize..(hit.key.0 + hit.key.1) as usize];
             let partition = at as u32;
-            let hit = Hit { port, time, hash: hit.hash, key, amount: hit.amount, clamped, partition, origin, position, tie: (rank, tie), text };
+            let hit =
+                Hit { port, time, hash: hit.hash, key, amount: hit.amount, clamped, partition, origin, position, tie: (rank, tie), text };
             // Nothing before this hit can still come, unless its time is pending.
             if direct && !pending && self.waiting.is_empty() {
                 self.take(&hit, &BatchRow { batch, row }, out);

@@ -76,7 +76,15 @@ impl Threshold {
             // Until its source names it again, a partition of the last run holds nothing back.
             let activity = crate::window::watermark::Activity::Ended;
             let told = self.ports.get(port).is_some_and(|p| p.is_rule).then_some(crate::clock::NEVER);
-            self.partitions.all.push(Partition { port, name, identity: Vec::new(), clock, activity, told, idle_since: crate::clock::NEVER });
+            self.partitions.all.push(Partition {
+                port,
+                name,
+                identity: Vec::new(),
+                clock,
+                activity,
+                told,
+                idle_since: crate::clock::NEVER,
+            });
         }
         self.partitions.rank();
         self.origins.clear();

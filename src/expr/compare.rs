@@ -25,12 +25,20 @@ pub fn holds<'a>(op: Binary, a: Value<'a>, b: Value<'a>, bump: &'a Bump) -> bool
         (Value::Absent, _) | (_, Value::Absent) => return false,
         (Value::Json(_), _) => {
             if let Some(mut items) = elements(a, bump) {
-                return if op == Binary::NotEqual { !items.any(|i| holds(Binary::Equal, i, b, bump)) } else { items.any(|i| holds(op, i, b, bump)) };
+                return if op == Binary::NotEqual {
+                    !items.any(|i| holds(Binary::Equal, i, b, bump))
+                } else {
+                    items.any(|i| holds(op, i, b, bump))
+                };
             }
         }
         (_, Value::Json(_)) => {
             if let Some(mut items) = elements(b, bump) {
-                return if op == Binary::NotEqual { !items.any(|i| holds(Binary::Equal, a, i, bump)) } else { items.any(|i| holds(op, a, i, bump)) };
+                return if op == Binary::NotEqual {
+                    !items.any(|i| holds(Binary::Equal, a, i, bump))
+                } else {
+                    items.any(|i| holds(op, a, i, bump))
+                };
             }
         }
         _ => {}

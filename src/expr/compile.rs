@@ -80,7 +80,11 @@ impl Compiler<'_> {
                 Type::Text => "a text",
                 Type::Any => "a value",
             };
-            self.fault(expr.at, format!("{} is wanted here, and this is {}", word(wanted), word(got)), "compare it with something, or quote it");
+            self.fault(
+                expr.at,
+                format!("{} is wanted here, and this is {}", word(wanted), word(got)),
+                "compare it with something, or quote it",
+            );
         }
     }
 
@@ -171,7 +175,11 @@ impl Compiler<'_> {
             }
         };
         if arguments.len() < least || arguments.len() > most {
-            return self.fault(at, format!("`{name}` takes {least}{} arguments, not {}", if most > least { " or more" } else { "" }, arguments.len()), "see `tripline list functions`");
+            return self.fault(
+                at,
+                format!("`{name}` takes {least}{} arguments, not {}", if most > least { " or more" } else { "" }, arguments.len()),
+                "see `tripline list functions`",
+            );
         }
         match name {
             "has" => match &arguments[0].node {
@@ -207,7 +215,13 @@ impl Compiler<'_> {
                     None | Some((_, None)) => ZoneOf::Utc,
                     Some((at, Some(zone))) => match jiff::tz::TimeZone::get(&zone) {
                         Ok(zone) => ZoneOf::Named(zone),
-                        Err(_) => return self.fault(at, format!("there is no time zone `{zone}`"), "a name of the IANA database, as in \"Europe/Paris\""),
+                        Err(_) => {
+                            return self.fault(
+                                at,
+                                format!("there is no time zone `{zone}`"),
+                                "a name of the IANA database, as in \"Europe/Paris\"",
+                            );
+                        }
                     },
                 };
                 Op::Calendar(name == "hour", Box::new(self.op(&arguments[0])), zone)
@@ -282,7 +296,9 @@ fn type_of(op: &Op) -> Type {
         Op::Constant(Constant::Bool(_)) => Type::Bool,
         Op::Constant(Constant::Int(_) | Constant::Float(_)) => Type::Number,
         Op::Constant(Constant::Text(_)) => Type::Text,
-        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::InItems(..) | Op::Has(_) | Op::Test(..) => Type::Bool,
+        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::InItems(..) | Op::Has(_) | Op::Test(..) => {
+            Type::Bool
+        }
         Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::Category(..) => Type::Bool,
         Op::Negate(_) | Op::Size(_) | Op::Calendar(..) => Type::Number,
         Op::Lower(_) | Op::Upper(_) | Op::Hash(_) => Type::Text,

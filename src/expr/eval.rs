@@ -186,7 +186,9 @@ impl Op {
             Op::Arithmetic(op, ab) => functions::arithmetic(*op, ab[0].eval(row, bump), ab[1].eval(row, bump), bump),
             Op::Has(slot) => Value::Bool(row.value(*slot).is_present()),
             Op::Test(test, ab) => Value::Bool(text_test(*test, ab[0].eval(row, bump), ab[1].eval(row, bump), bump)),
-            Op::Matches(a, pattern) => Value::Bool(some(a.eval(row, bump), bump, &mut |v| v.plain_text().is_some_and(|t| pattern.matches(t)))),
+            Op::Matches(a, pattern) => {
+                Value::Bool(some(a.eval(row, bump), bump, &mut |v| v.plain_text().is_some_and(|t| pattern.matches(t))))
+            }
             Op::Size(a) => functions::size(a.eval(row, bump), bump),
             Op::Lower(a) => functions::map_ascii(a.eval(row, bump), bump, u8::to_ascii_lowercase),
             Op::Upper(a) => functions::map_ascii(a.eval(row, bump), bump, u8::to_ascii_uppercase),
@@ -213,7 +215,14 @@ impl Op {
                 table.refresh();
                 keys.iter_mut().for_each(Op::refresh);
             }
-            Op::Not(a) | Op::Negate(a) | Op::Matches(a, _) | Op::Size(a) | Op::Lower(a) | Op::Upper(a) | Op::Cidr(a, _) | Op::Calendar(_, a, _) => a.refresh(),
+            Op::Not(a)
+            | Op::Negate(a)
+            | Op::Matches(a, _)
+            | Op::Size(a)
+            | Op::Lower(a)
+            | Op::Upper(a)
+            | Op::Cidr(a, _)
+            | Op::Calendar(_, a, _) => a.refresh(),
             Op::All(items) | Op::Any(items) | Op::Hash(items) => items.iter_mut().for_each(Op::refresh),
             Op::Choice(abc) => abc.iter_mut().for_each(Op::refresh),
             Op::Compare(_, ab) | Op::Arithmetic(_, ab) | Op::Test(_, ab) => ab.iter_mut().for_each(Op::refresh),

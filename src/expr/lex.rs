@@ -83,7 +83,9 @@ fn quoted(text: &str) -> Result<Option<(&str, String)>, &'static str> {
             Some('0') => out.push('\0'),
             Some('u') => {
                 let code: String = chars.by_ref().take(4).map(|(_, c)| c).collect();
-                out.push(u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).ok_or("four hexadecimal digits are expected after \\u")?);
+                out.push(
+                    u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).ok_or("four hexadecimal digits are expected after \\u")?,
+                );
             }
             Some(c @ ('\\' | '"' | '\'' | '/')) => out.push(c),
             // Patterns are written in expressions: `\d` and `\.` mean themselves.

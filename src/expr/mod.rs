@@ -3,8 +3,8 @@
 //! Absent is a value here: any operator with an absent or ill-typed operand gives false where a truth is wanted and absent where a value is.
 pub mod array;
 pub mod ast;
-pub mod compile;
 pub mod compare;
+pub mod compile;
 pub mod eval;
 pub mod functions;
 pub mod lex;

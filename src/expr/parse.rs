@@ -27,7 +27,9 @@ pub fn parse(source: &str) -> Result<Expr, Fault> {
     let expr = parser.choice()?;
     match parser.tokens.get(parser.next) {
         None => Ok(expr),
-        Some((at, token)) => Err(Fault::new(*at, format!("{} is not expected here", show(token)), "an operator is missing, or something is left over")),
+        Some((at, token)) => {
+            Err(Fault::new(*at, format!("{} is not expected here", show(token)), "an operator is missing, or something is left over"))
+        }
     }
 }
 

@@ -58,16 +58,45 @@ fn eval(source: &str) -> String {
 #[test]
 fn truths() {
     for yes in [
-        "s == \"Hello\"", "n > num", "n == \"10\"", "!(void == 1)", "not (void != 1)", "s != \"x\" and n >= 10", "s.contains(\"ell\")",
-        "contains(s, 'ell') && s.startsWith(\"H\") && endsWith(s, \"o\")", "s.matches(\"(?i)^h.l+o$\")", "cidr(ip, \"192.168.0.0/16\", \"10.0.0.0/8\")",
-        "category(cat, \"/Auth\")", "!category(cat, \"/Au\")", "\"bc\" in tags", "tags == \"a\"", "!(tags != \"a\")", "tags != \"z\"", "n in [1, 10]",
-        "tags in [\"q\", \"a\"]", "has(s) && !has(void) && !has(nowhere)", "in_table(\"limits\", tenant)", "lookup(\"limits\", \"n\", tenant) < n", "b", "b == true",
-        "void ? false : true", "`a.b` == a.b", "hour(t) == 23 && hour(t, \"Europe/Paris\") == 0", "weekday(t) == 2", "s < \"I\"", "'1' < \"9\"", "s.matches(\"\\w+\")",
-        "tags.startsWith(\"b\")", "size(tags) == 3 && size(s) == 5", "true ? true : false",
+        "s == \"Hello\"",
+        "n > num",
+        "n == \"10\"",
+        "!(void == 1)",
+        "not (void != 1)",
+        "s != \"x\" and n >= 10",
+        "s.contains(\"ell\")",
+        "contains(s, 'ell') && s.startsWith(\"H\") && endsWith(s, \"o\")",
+        "s.matches(\"(?i)^h.l+o$\")",
+        "cidr(ip, \"192.168.0.0/16\", \"10.0.0.0/8\")",
+        "category(cat, \"/Auth\")",
+        "!category(cat, \"/Au\")",
+        "\"bc\" in tags",
+        "tags == \"a\"",
+        "!(tags != \"a\")",
+        "tags != \"z\"",
+        "n in [1, 10]",
+        "tags in [\"q\", \"a\"]",
+        "has(s) && !has(void) && !has(nowhere)",
+        "in_table(\"limits\", tenant)",
+        "lookup(\"limits\", \"n\", tenant) < n",
+        "b",
+        "b == true",
+        "void ? false : true",
+        "`a.b` == a.b",
+        "hour(t) == 23 && hour(t, \"Europe/Paris\") == 0",
+        "weekday(t) == 2",
+        "s < \"I\"",
+        "'1' < \"9\"",
+        "s.matches(\"\\w+\")",
+        "tags.startsWith(\"b\")",
+        "size(tags) == 3 && size(s) == 5",
+        "true ? true : false",
     ] {
         assert_eq!(eval(yes), "true", "{yes}");
     }
-    for no in ["void != 1", "void == void", "s > 1", "s != 1", "b == \"true\"", "in_table(\"limits\", void)", "s.contains(n)", "void in [1]"] {
+    for no in
+        ["void != 1", "void == void", "s > 1", "s != 1", "b == \"true\"", "in_table(\"limits\", void)", "s.contains(n)", "void in [1]"]
+    {
         assert_eq!(eval(no), "false", "{no}");
     }
 }
@@ -75,9 +104,21 @@ fn truths() {
 #[test]
 fn values() {
     for (source, want) in [
-        ("1 + 2 * 3 - 4", "3"), ("n / 3", "3"), ("n / 4.0", "2.5"), ("7 % 0", "absent"), ("9223372036854775807 + 1", "absent"), ("-n", "-10"),
-        ("s + \"!\"", "Hello!"), ("s + void", "absent"), ("n + num", "19.5"), ("s.lowerAscii()", "hello"), ("upperAscii(s)", "HELLO"),
-        ("void ? 1 : \"x\"", "x"), ("size(\"né\")", "2"), ("lookup(\"limits\", \"n\", \"none\")", "absent"), ("tags", r#"["a","b\u0063",3]"#),
+        ("1 + 2 * 3 - 4", "3"),
+        ("n / 3", "3"),
+        ("n / 4.0", "2.5"),
+        ("7 % 0", "absent"),
+        ("9223372036854775807 + 1", "absent"),
+        ("-n", "-10"),
+        ("s + \"!\"", "Hello!"),
+        ("s + void", "absent"),
+        ("n + num", "19.5"),
+        ("s.lowerAscii()", "hello"),
+        ("upperAscii(s)", "HELLO"),
+        ("void ? 1 : \"x\"", "x"),
+        ("size(\"né\")", "2"),
+        ("lookup(\"limits\", \"n\", \"none\")", "absent"),
+        ("tags", r#"["a","b\u0063",3]"#),
     ] {
         assert_eq!(eval(source), want, "{source}");
     }
@@ -88,10 +129,22 @@ fn values() {
 fn faults_name_their_character() {
     let fields = fields();
     for (source, at, word) in [
-        ("x = = 1", 2, "no meaning"), ("s == ", 5, "ends"), ("é.matches(\"(a\")", 11, "bad pattern"), ("s.matches(\"(?=a)b\")", 11, "bad pattern"),
-        ("foo(1)", 0, "no function"), ("in_list(\"nope\", s)", 8, "no list"), ("1 && true", 0, "truth"), ("s +", 3, "ends"), ("(s", 2, "`)`"), ("\"abc", 0, "quote"),
-        ("[1]", 0, "list"), ("hour(t, \"Mars/Base\")", 8, "time zone"), ("cidr(ip, \"10.0.0.0/99\")", 9, "no network"), ("b == 1 == 1 == b true", 17, "not expected"),
-        ("true == 3", 8, "truth"), ("lookup(\"limits\", \"m\", tenant)", 17, "no column"),
+        ("x = = 1", 2, "no meaning"),
+        ("s == ", 5, "ends"),
+        ("é.matches(\"(a\")", 11, "bad pattern"),
+        ("s.matches(\"(?=a)b\")", 11, "bad pattern"),
+        ("foo(1)", 0, "no function"),
+        ("in_list(\"nope\", s)", 8, "no list"),
+        ("1 && true", 0, "truth"),
+        ("s +", 3, "ends"),
+        ("(s", 2, "`)`"),
+        ("\"abc", 0, "quote"),
+        ("[1]", 0, "list"),
+        ("hour(t, \"Mars/Base\")", 8, "time zone"),
+        ("cidr(ip, \"10.0.0.0/99\")", 9, "no network"),
+        ("b == 1 == 1 == b true", 17, "not expected"),
+        ("true == 3", 8, "truth"),
+        ("lookup(\"limits\", \"m\", tenant)", 17, "no column"),
     ] {
         let fault = match parse(source) {
             Err(fault) => fault,

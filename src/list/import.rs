@@ -19,7 +19,8 @@ pub fn read_keyed(text: &str, delimiter: char, keys: &[String], place: &Place, f
             Some(column) => key_columns.push(column),
             None => {
                 let help = crate::diagnostic::suggest(key, columns.iter().map(String::as_str));
-                faults.push(Diagnostic::error(&at(header.line, 1), "unknown_column", format!("the header has no column `{key}`")).help(help));
+                faults
+                    .push(Diagnostic::error(&at(header.line, 1), "unknown_column", format!("the header has no column `{key}`")).help(help));
             }
         }
     }

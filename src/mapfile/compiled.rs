@@ -7,6 +7,9 @@ use super::rows::{Condition, GetterKind, MapFile, fold};
 /// No row.
 const NONE: u32 = u32::MAX;
 
+/// A column, its rows with their patterns, and whether none of them has a further condition.
+type RegexRows = (usize, Vec<(u32, regex_syntax::hir::Hir)>, bool);
+
 /// A compiled map file.
 #[derive(Debug)]
 pub struct CompiledMap {
@@ -41,7 +44,7 @@ impl CompiledMap {
             folds: file.getters.iter().any(|g| g.kind == GetterKind::Folded),
             file,
         };
-        let mut regex_rows: Vec<(usize, Vec<(u32, regex_syntax::hir::Hir)>, bool)> = Vec::new();
+        let mut regex_rows: Vec<RegexRows> = Vec::new();
         let mut interval_rows: Vec<(usize, Vec<u32>)> = Vec::new();
         for (number, row) in map.file.rows.iter().enumerate() {
             let number = number as u32;
@@ -49,7 +52,9 @@ impl CompiledMap {
             let keyed: Vec<(usize, bool)> = present.iter().filter_map(|i| key_column(*i, &row.conditions[*i])).collect();
             let decided = if !keyed.is_empty() {
                 insert_exact(&mut map.exact, keyed, &row.conditions, number)
-            } else if let Some((column, hir)) = present.iter().find_map(|i| if let Condition::Regex(_, hir) = &row.conditions[*i] { Some((*i, hir)) } else { None }) {
+            } else if let Some((column, hir)) =
+                present.iter().find_map(|i| if let Condition::Regex(_, hir) = &row.conditions[*i] { Some((*i, hir)) } else { None })
+            {
                 let alone = present.len() == 1;
                 match regex_rows.iter_mut().find(|(c, ..)| *c == column) {
                     Some((_, rows, all_alone)) => {
@@ -76,7 +81,8 @@ impl CompiledMap {
             Condition::Ranges(spans) => (row, spans.as_slice()),
             _ => (row, &[][..]),
         };
-        map.intervals = interval_rows.iter().map(|(column, rows)| IntervalIndex::new(*column, rows.iter().map(|r| spans(*column, *r)))).collect();
+        map.intervals =
+            interval_rows.iter().map(|(column, rows)| IntervalIndex::new(*column, rows.iter().map(|r| spans(*column, *r)))).collect();
         map
     }
 
@@ -125,7 +131,9 @@ impl CompiledMap {
             let column = usize::from(*column);
             let condition = &self.file.rows[row as usize].conditions[column];
             match condition {
-                Condition::Regex(text, hir) => values[column].is_some_and(|value| self.rest_pattern(text, hir).is_some_and(|p| p.matches(value))),
+                Condition::Regex(text, hir) => {
+                    values[column].is_some_and(|value| self.rest_pattern(text, hir).is_some_and(|p| p.matches(value)))
+                }
                 other => other.holds(values[column], None),
             }
         })

@@ -50,7 +50,11 @@ pub fn parse(cell: &str) -> Result<Call<String>, (usize, String)> {
     let offset = name.chars().count() + 1;
     let arguments = arguments(inside, offset)?;
     let count = |least: usize, most: usize| {
-        if (least..=most).contains(&arguments.len()) { Ok(()) } else { Err((offset, format!("`{name}` does not take {} arguments", arguments.len()))) }
+        if (least..=most).contains(&arguments.len()) {
+            Ok(())
+        } else {
+            Err((offset, format!("`{name}` does not take {} arguments", arguments.len())))
+        }
     };
     let function = match name.trim() {
         "__concatenate" => count(1, usize::MAX).map(|()| Function::Concatenate)?,

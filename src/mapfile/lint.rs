@@ -25,14 +25,21 @@ pub fn lint(file: &MapFile, place: &Place, faults: &mut Vec<Diagnostic>) {
         }
     }
     // Only a row with something wider than exact cells can cover another one.
-    let wide: Vec<usize> = rows.iter().copied().filter(|i| !file.rows[*i].conditions.iter().all(|c| matches!(c, Condition::Exact(_)))).collect();
+    let wide: Vec<usize> =
+        rows.iter().copied().filter(|i| !file.rows[*i].conditions.iter().all(|c| matches!(c, Condition::Exact(_)))).collect();
     if wide.len().saturating_mul(rows.len()) > PAIRS_MAX {
         return;
     }
     let patterns: HashMap<&str, Pattern> = wide
         .iter()
         .flat_map(|i| &file.rows[*i].conditions)
-        .filter_map(|c| if let Condition::Regex(text, hir) = c { Some((text.as_str(), Pattern::from_hirs(std::slice::from_ref(hir)).ok()?)) } else { None })
+        .filter_map(|c| {
+            if let Condition::Regex(text, hir) = c {
+                Some((text.as_str(), Pattern::from_hirs(std::slice::from_ref(hir)).ok()?))
+            } else {
+                None
+            }
+        })
         .collect();
     for later in &rows {
         let covering = wide.iter().take_while(|w| *w < later).find(|w| {
@@ -41,7 +48,10 @@ pub fn lint(file: &MapFile, place: &Place, faults: &mut Vec<Diagnostic>) {
         });
         if let Some(first) = covering {
             let message = format!("the row in line {} matches all that this row matches", file.rows[*first].line);
-            faults.push(Diagnostic::warning(&at(file.rows[*later].line), "shadowed_row", message).help("the first matching row wins: move this row up"));
+            faults.push(
+                Diagnostic::warning(&at(file.rows[*later].line), "shadowed_row", message)
+                    .help("the first matching row wins: move this row up"),
+            );
         }
     }
 }
@@ -79,7 +89,9 @@ fn literal_covers(a: &Shape, b: &Shape) -> bool {
         (Shape::Prefix(a), Shape::Prefix(b) | Shape::Exact(b)) => b.starts_with(a),
         (Shape::Suffix(a), Shape::Suffix(b) | Shape::Exact(b)) => b.ends_with(a),
         (Shape::DomainSuffix(a), Shape::DomainSuffix(b)) => a == b || (b.ends_with(a) && b[..b.len() - a.len()].ends_with(b".")),
-        (Shape::Contains(a), Shape::Contains(b) | Shape::Exact(b) | Shape::Prefix(b) | Shape::Suffix(b) | Shape::DomainSuffix(b)) => holds(b, a),
+        (Shape::Contains(a), Shape::Contains(b) | Shape::Exact(b) | Shape::Prefix(b) | Shape::Suffix(b) | Shape::DomainSuffix(b)) => {
+            holds(b, a)
+        }
         _ => false,
     }
 }

@@ -81,7 +81,13 @@ impl Reader<'_> {
             let fields = fields.split('|').map(|f| f.trim().trim_start_matches("event.").to_owned()).filter(|f| !f.is_empty()).collect();
             Some((SetterKind::Expression(fields), field))
         } else if let Some(field) = name.strip_prefix("set.").filter(|f| !f.contains('(')) {
-            self.warn(line, cell.column, "setter_without_event", &format!("`{name}` lacks `event.`"), &format!("write `set.event.{field}`"));
+            self.warn(
+                line,
+                cell.column,
+                "setter_without_event",
+                &format!("`{name}` lacks `event.`"),
+                &format!("write `set.event.{field}`"),
+            );
             Some((SetterKind::Constant, field))
         } else {
             None
@@ -120,7 +126,13 @@ impl Reader<'_> {
                 Column::Getter(i) => {
                     let kind = self.file.getters[*i].kind;
                     if cell.text.is_empty() {
-                        self.warn(record.line, cell.column, "empty_getter", "an empty condition matches anything", "that is meant? then leave it");
+                        self.warn(
+                            record.line,
+                            cell.column,
+                            "empty_getter",
+                            "an empty condition matches anything",
+                            "that is meant? then leave it",
+                        );
                     } else if let Some(condition) = self.condition(record.line, cell, kind) {
                         row.conditions[*i] = condition;
                     }
@@ -169,12 +181,24 @@ impl Reader<'_> {
                 return None;
             };
             if network.host_bits {
-                self.warn(line, column, "host_bits", &format!("`{part}` has bits behind its prefix: they are ignored"), "write the first address of the network");
+                self.warn(
+                    line,
+                    column,
+                    "host_bits",
+                    &format!("`{part}` has bits behind its prefix: they are ignored"),
+                    "write the first address of the network",
+                );
             }
             return Some(network.into());
         }
         let Some(span) = Span::parse(part) else {
-            self.error(line, column, "bad_range", &format!("`{part}` is no range"), "as in `1-1024` or `10.0.0.1-10.0.0.99`, several joined by `|`");
+            self.error(
+                line,
+                column,
+                "bad_range",
+                &format!("`{part}` is no range"),
+                "as in `1-1024` or `10.0.0.1-10.0.0.99`, several joined by `|`",
+            );
             return None;
         };
         if !span.is_ordered() {

@@ -34,6 +34,9 @@ pub enum TargetPlan {
     Tap(usize),
 }
 
+/// A decoder: its format, what it reads, what it is asked for.
+pub type PlannedDecoder = (Format, Option<Subject>, Rc<RefCell<DecoderPlan>>);
+
 /// An operator at its place in a lane.
 pub struct PlannedNode {
     /// Name of the node.
@@ -46,12 +49,18 @@ pub struct PlannedNode {
     pub errors_wired: bool,
 }
 
+/// Makes what finds a rule's hits, for one worker.
+pub type ExtractorFactory = Box<dyn Fn() -> Box<dyn Extractor>>;
+
+/// Makes a shard of a rule, given which input each of its ports is.
+pub type CorrelatorFactory = Box<dyn Fn(&[usize]) -> Box<dyn Correlator>>;
+
 /// A way out of a lane.
 pub enum PlannedTap {
     /// To a sink, by number, as its input of a number.
     Sink(usize, usize),
     /// To a rule, by number, as its input of a number.
-    Rule(usize, usize, Box<dyn Fn() -> Box<dyn Extractor>>),
+    Rule(usize, usize, ExtractorFactory),
 }
 
 /// Everything behind one source or rule.
@@ -59,7 +68,7 @@ pub struct PlannedLane {
     /// The source or rule.
     pub name: String,
     /// Decoders: format, what it reads, what it is asked for.
-    pub decoders: Vec<(Format, Option<Subject>, Rc<RefCell<DecoderPlan>>)>,
+    pub decoders: Vec<PlannedDecoder>,
     /// Slots.
     pub slots: Vec<SlotInfo>,
     /// How times are read.
@@ -97,7 +106,7 @@ pub struct PlannedRule {
     /// Name of the node.
     pub name: String,
     /// Makes a shard, given which input each of its ports is: an input that is a sharded rule has a port for each shard.
-    pub factory: Box<dyn Fn(&[usize]) -> Box<dyn Correlator>>,
+    pub factory: CorrelatorFactory,
     /// For each input, the lane that it comes from.
     pub inputs: Vec<usize>,
     /// Whether it may be sharded.
@@ -168,15 +177,33 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     top.check(&[TOP]);
     let graph = graph(root, &outputs_of, &faults);
     if graph.members.values().all(|m| m.family != Family::Source) {
-        faults.borrow_mut().push(Diagnostic::error(&root.place, "no_source", "the file has no source").help("`sources: {NAME: {type: file, paths: [\"*.log\"]}}`"));
+        faults.borrow_mut().push(
+            Diagnostic::error(&root.place, "no_source", "the file has no source")
+                .help("`sources: {NAME: {type: file, paths: [\"*.log\"]}}`"),
+        );
     }
     let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
     let table_map = tables::read(root, false, folder, &faults, &mut reloads);
     let list_map = tables::read(root, true, folder, &faults, &mut reloads);
     let registry = Registry::default();
-    let context = Context { folder: folder.to_owned(), tables: &table_map, lists: &list_map, registry: registry.clone(), clock: clock.clone(), reloads: &mut reloads };
-    let mut builder =
-        Builder { graph: &graph, faults: &faults, context, tenant: top.text("tenant"), rules: Vec::new(), sinks: Vec::new(), sink_places: Vec::new(), bound: Vec::new() };
+    let context = Context {
+        folder: folder.to_owned(),
+        tables: &table_map,
+        lists: &list_map,
+        registry: registry.clone(),
+        clock: clock.clone(),
+        reloads: &mut reloads,
+    };
+    let mut builder = Builder {
+        graph: &graph,
+        faults: &faults,
+        context,
+        tenant: top.text("tenant"),
+        rules: Vec::new(),
+        sinks: Vec::new(),
+        sink_places: Vec::new(),
+        bound: Vec::new(),
+    };
     builder.read_rules();
     builder.read_sinks();
     let (sources, mut lanes) = builder.read_sources();
@@ -185,7 +212,11 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     let Builder { rules, sinks, .. } = builder;
     let rules = rules.into_iter().map(|r| r.finish(&registry)).collect();
     let interval = top.section("barrier").and_then(|b| b.duration("interval")).unwrap_or(BARRIER_INTERVAL_MS as i64 * 1_000_000);
-    let contents = list_map.into_iter().map(|(n, t)| (format!("lists/{n}"), t)).chain(table_map.into_iter().map(|(n, t)| (format!("tables/{n}"), t))).collect();
+    let contents = list_map
+        .into_iter()
+        .map(|(n, t)| (format!("lists/{n}"), t))
+        .chain(table_map.into_iter().map(|(n, t)| (format!("tables/{n}"), t)))
+        .collect();
     let plan = Plan {
         state: top.text("state").map_or_else(|| folder.join(".tripline"), |s| folder.join(s)),
         folder: folder.to_owned(),
@@ -232,7 +263,13 @@ fn outputs_of(family: Family, kind: &str) -> Option<Vec<String>> {
 
 impl<'a> Builder<'a, '_> {
     fn members(&self, family: Family) -> Vec<(&'a str, &'a Node)> {
-        self.graph.order.iter().filter_map(|n| self.graph.members.get(n)).filter(|m| m.family == family).map(|m| (m.key.name.as_str(), m.node)).collect()
+        self.graph
+            .order
+            .iter()
+            .filter_map(|n| self.graph.members.get(n))
+            .filter(|m| m.family == family)
+            .map(|m| (m.key.name.as_str(), m.node))
+            .collect()
     }
 
     fn read_rules(&mut self) {
@@ -269,7 +306,8 @@ impl<'a> Builder<'a, '_> {
                 Some(format) => Format::read_chain(format, &options),
                 None => Format::by_name(own_format).into_iter().collect(),
             };
-            let start = lane::Start { name, formats, rule, policy, time_field: section.time_field, original: options.bool("original", true) };
+            let start =
+                lane::Start { name, formats, rule, policy, time_field: section.time_field, original: options.bool("original", true) };
             let planned = self.lane(start, lanes.len());
             let Some((factory, _)) = bound else { continue };
             lanes.push(planned);
@@ -297,8 +335,7 @@ struct TimeSection {
 fn time_options(options: &Options<'_>) -> (TimeRule, TimePolicy, TimeSection) {
     let section = options.section("time");
     let s = section.as_ref();
-    let mut rule = TimeRule::default();
-    rule.format = match s.and_then(|s| s.text("format")).as_deref() {
+    let format = match s.and_then(|s| s.text("format")).as_deref() {
         Some("rfc3339") => TimeFormat::Rfc3339,
         Some("syslog") => TimeFormat::Syslog,
         Some("epoch_s") => TimeFormat::Epoch(1_000_000_000),
@@ -307,10 +344,14 @@ fn time_options(options: &Options<'_>) -> (TimeRule, TimePolicy, TimeSection) {
         Some("epoch_ns") => TimeFormat::Epoch(1),
         _ => TimeFormat::Auto,
     };
+    let mut rule = TimeRule { format, ..TimeRule::default() };
     if let Some((zone, place)) = s.and_then(|s| s.placed("zone")) {
         match Zone::named(&zone) {
             Some(zone) => rule.zone = zone,
-            None => options.fault(Diagnostic::error(&place, "unknown_zone", format!("there is no time zone `{zone}`")).help("a name of the IANA database, as in Europe/Paris")),
+            None => options.fault(
+                Diagnostic::error(&place, "unknown_zone", format!("there is no time zone `{zone}`"))
+                    .help("a name of the IANA database, as in Europe/Paris"),
+            ),
         }
     }
     rule.year = s.and_then(|s| s.count("year")).map(|y| y as i64);

@@ -11,12 +11,20 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
     let mut edges = Vec::new();
     for (number, lane) in plan.lanes.iter().enumerate() {
         for slot in &lane.slots {
-            slots.push(json!({"name": slot.name, "type": "text", "lane": lane.name, "read_by": slot.read_by, "written_by": slot.written_by}));
+            slots.push(
+                json!({"name": slot.name, "type": "text", "lane": lane.name, "read_by": slot.read_by, "written_by": slot.written_by}),
+            );
         }
         let is_rule = number >= plan.sources.len();
         let own = plan.rules.get(number.wrapping_sub(plan.sources.len()));
         let count = match own {
-            Some(rule) if is_rule => if rule.is_sharded { shards } else { 1 },
+            Some(rule) if is_rule => {
+                if rule.is_sharded {
+                    shards
+                } else {
+                    1
+                }
+            }
             _ => workers,
         };
         let mut nodes = vec![lane.name.clone()];

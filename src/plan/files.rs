@@ -31,7 +31,10 @@ fn join(loaded: Vec<Loaded>, faults: &mut Diagnostics) -> Option<Loaded> {
             let Data::Map(entries) = &mut first.root.data else { return Some(first) };
             match entries.iter_mut().find(|(k, _)| k.name == key.name) {
                 Some((_, Node { data: Data::Map(own), .. })) => own.extend(node.entries().iter().cloned()),
-                Some(_) => faults.push(Diagnostic::error(&key.place, "duplicate_key", format!("`{}` stands in another file too", key.name)).help("keep one of them")),
+                Some(_) => faults.push(
+                    Diagnostic::error(&key.place, "duplicate_key", format!("`{}` stands in another file too", key.name))
+                        .help("keep one of them"),
+                ),
                 None => entries.push((key.clone(), node.clone())),
             }
         }

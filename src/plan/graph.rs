@@ -50,7 +50,11 @@ pub const TOP: &[Field] = &[
     Field::optional("sinks", Type::Map, "where events and alerts go"),
     Field::optional("state", Type::Text, "the state folder; default `.tripline` beside the file"),
     Field::optional("tenant", Type::Text, "the field that separates customers"),
-    Field::optional("admin", Type::Section(&[Field::optional("listen", Type::Text, "address of metrics and health; default 127.0.0.1:9617")]), "the admin port"),
+    Field::optional(
+        "admin",
+        Type::Section(&[Field::optional("listen", Type::Text, "address of metrics and health; default 127.0.0.1:9617")]),
+        "the admin port",
+    ),
     Field::optional("barrier", Type::Section(&[Field::optional("interval", Type::Duration, "time between epochs; default 1s")]), "epochs"),
     Field::optional("stop_timeout", Type::Duration, "how long a stop waits for sinks; default 30s"),
 ];
@@ -58,9 +62,12 @@ pub const TOP: &[Field] = &[
 /// Reads the graph of a file.
 pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Vec<String>>, faults: &RefCell<Diagnostics>) -> Graph<'a> {
     let mut graph = Graph::default();
-    for (family, key) in [(Family::Source, "sources"), (Family::Transform, "transforms"), (Family::Rule, "correlations"), (Family::Sink, "sinks")] {
+    for (family, key) in
+        [(Family::Source, "sources"), (Family::Transform, "transforms"), (Family::Rule, "correlations"), (Family::Sink, "sinks")]
+    {
         for (name, node) in root.get(key).map(Node::entries).unwrap_or_default() {
-            let fault = |message: String, help: &str| faults.borrow_mut().push(Diagnostic::error(&name.place, "bad_name", message).help(help));
+            let fault =
+                |message: String, help: &str| faults.borrow_mut().push(Diagnostic::error(&name.place, "bad_name", message).help(help));
             if name.name.is_empty() || !name.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
                 fault(format!("`{}` is no name for a node", name.name), "names are made of a-z, 0-9 and _");
             }
@@ -99,8 +106,11 @@ fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Optio
             let found = graph.members.get(node).filter(|m| m.family != Family::Sink);
             let Some(found) = found else {
                 let known = graph.members.values().filter(|m| m.family != Family::Sink && m.key.name != name).map(|m| m.key.name.as_str());
-                let help = nearest(node, known).map_or_else(|| "name a source, a transform or a correlation".to_owned(), |k| format!("did you mean `{k}`?"));
-                faults.borrow_mut().push(Diagnostic::error(&input.place, "unknown_input", format!("there is no node `{node}` to take events from")).help(help));
+                let help = nearest(node, known)
+                    .map_or_else(|| "name a source, a transform or a correlation".to_owned(), |k| format!("did you mean `{k}`?"));
+                faults.borrow_mut().push(
+                    Diagnostic::error(&input.place, "unknown_input", format!("there is no node `{node}` to take events from")).help(help),
+                );
                 continue;
             };
             if let Some(output) = output
@@ -108,8 +118,14 @@ fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Optio
                 && let Some(outputs) = outputs_of(found.family, &kind)
                 && !outputs.iter().any(|o| o == output)
             {
-                let help = if outputs.is_empty() { format!("`{node}` has its main output only") } else { format!("its outputs: {}", outputs.join(", ")) };
-                faults.borrow_mut().push(Diagnostic::error(&input.place, "unknown_output", format!("`{node}` has no output `{output}`")).help(help));
+                let help = if outputs.is_empty() {
+                    format!("`{node}` has its main output only")
+                } else {
+                    format!("its outputs: {}", outputs.join(", "))
+                };
+                faults
+                    .borrow_mut()
+                    .push(Diagnostic::error(&input.place, "unknown_output", format!("`{node}` has no output `{output}`")).help(help));
                 continue;
             }
             let consumers = graph.consumers.entry(wanted).or_default();
@@ -125,7 +141,9 @@ fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
     // Nodes whose inputs are all reached from nodes without a cycle are taken away, over and over.
     let mut left: Vec<&str> = graph.order.clone();
     let inputs_of = |graph: &Graph<'_>, name: &str| -> Vec<String> {
-        let of = |(output, consumers): (&String, &Vec<&str>)| consumers.contains(&name).then(|| output.split('.').next().unwrap_or_default().to_owned());
+        let of = |(output, consumers): (&String, &Vec<&str>)| {
+            consumers.contains(&name).then(|| output.split('.').next().unwrap_or_default().to_owned())
+        };
         graph.consumers.iter().filter_map(of).collect()
     };
     loop {

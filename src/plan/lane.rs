@@ -44,7 +44,14 @@ impl Builder<'_, '_> {
     /// Binds everything behind a rule: its alerts are JSON events.
     pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
         let name = self.rules[rule].spec.node.clone();
-        let start = Start { name: &name, formats: vec![Format::Json], rule: TimeRule::default(), policy: TimePolicy::default(), time_field: None, original: true };
+        let start = Start {
+            name: &name,
+            formats: vec![Format::Json],
+            rule: TimeRule::default(),
+            policy: TimePolicy::default(),
+            time_field: None,
+            original: true,
+        };
         self.bind_lane(start, number, true)
     }
 
@@ -63,7 +70,8 @@ impl Builder<'_, '_> {
         let mut view = View::default();
         let mut decoders = Vec::new();
         for (i, format) in start.formats.into_iter().enumerate() {
-            let subject = if i == 0 { Some(Subject::Line) } else { view.read(&mut progress.lane, "message", start.name).map(Subject::Field) };
+            let subject =
+                if i == 0 { Some(Subject::Line) } else { view.read(&mut progress.lane, "message", start.name).map(Subject::Field) };
             let (shape, names) = format.shape();
             let plan = progress.lane.add_decoder(shape, names, start.name);
             plan.borrow_mut().wanted.event_time = format.has_time() && start.time_field.is_none() && !is_rule;
@@ -121,11 +129,20 @@ impl Builder<'_, '_> {
         let options = Options::new(name, member.node, self.faults);
         let kind = kind_of(&options, crate::transform::KINDS)?;
         if progress.nodes.len() >= LANE_NODES_MAX {
-            options.fault(Diagnostic::error(&member.key.place, "too_large", "the paths to this node multiply beyond reason").help("take diamonds out"));
+            options.fault(
+                Diagnostic::error(&member.key.place, "too_large", "the paths to this node multiply beyond reason")
+                    .help("take diamonds out"),
+            );
             return None;
         }
         let factory = {
-            let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut view, context: &mut self.context, time_rule: progress.rule.clone() };
+            let mut bind = Bind {
+                node: name,
+                lane: &mut progress.lane,
+                view: &mut view,
+                context: &mut self.context,
+                time_rule: progress.rule.clone(),
+            };
             (kind.bind)(&options, &mut bind)
         };
         let number = progress.nodes.len();
@@ -152,7 +169,13 @@ impl Builder<'_, '_> {
         let number = progress.nodes.len();
         // `where` of a sink is a filter before its edge.
         let filter = options.has("where").then(|| {
-            let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut view, context: &mut self.context, time_rule: progress.rule.clone() };
+            let mut bind = Bind {
+                node: name,
+                lane: &mut progress.lane,
+                view: &mut view,
+                context: &mut self.context,
+                time_rule: progress.rule.clone(),
+            };
             crate::transform::filter::of_option(&options, &mut bind)
         });
         let original = options.bool("original", progress.original);
@@ -164,7 +187,12 @@ impl Builder<'_, '_> {
         match filter {
             None => Some(tap),
             Some(factory) => {
-                progress.nodes.push(PlannedNode { name: format!("{name}.where"), factory: factory?, outputs: vec![vec![tap]], errors_wired: false });
+                progress.nodes.push(PlannedNode {
+                    name: format!("{name}.where"),
+                    factory: factory?,
+                    outputs: vec![vec![tap]],
+                    errors_wired: false,
+                });
                 Some(TargetPlan::Node(number))
             }
         }

@@ -12,7 +12,8 @@ use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity};
 use crate::correlate::extract::{RuleExtractor, Scratch};
 use crate::correlate::options::{Bound, RuleSpec};
 use crate::correlate::payload::reserved;
-use crate::correlate::threshold::{Counters, Port, Threshold};
+use crate::correlate::port::{Counters, Port};
+use crate::correlate::threshold::Threshold;
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::{Environment, Template};
@@ -128,7 +129,16 @@ impl Builder<'_, '_> {
             missing_key,
             scratch: Scratch::default(),
         };
-        let port = Port { payload, policy: progress.policy, bound, unless, alert, suppress_by, is_rule: progress.is_rule, weighted: weight.is_some() };
+        let port = Port {
+            payload,
+            policy: progress.policy,
+            bound,
+            unless,
+            alert,
+            suppress_by,
+            is_rule: progress.is_rule,
+            weighted: weight.is_some(),
+        };
         if !spec.enabled || progress.number == usize::MAX {
             return None;
         }
@@ -160,7 +170,10 @@ fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<
         None => Severity::Word("medium".into()),
         Some((word, _)) if SEVERITIES.contains(&word.as_str()) => Severity::Word(word),
         Some((word, place)) if word.bytes().all(|b| b.is_ascii_alphabetic()) => {
-            options.fault(Diagnostic::error(&place, "unknown_severity", format!("there is no severity `{word}`")).help(crate::diagnostic::suggest(&word, SEVERITIES)));
+            options.fault(
+                Diagnostic::error(&place, "unknown_severity", format!("there is no severity `{word}`"))
+                    .help(crate::diagnostic::suggest(&word, SEVERITIES)),
+            );
             return None;
         }
         Some((source, place)) => Severity::Program(compile_at(&source, &place, false, options, names)?),

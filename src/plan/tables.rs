@@ -21,10 +21,8 @@ const TABLE: &[Field] = &[
     Field::optional("reload", Type::Bool, "whether a changed file is read again; default true"),
 ];
 
-const LIST: &[Field] = &[
-    Field::required("key", Type::Texts, "the columns that make a key"),
-    Field::required("path", Type::Text, "the CSV file"),
-];
+const LIST: &[Field] =
+    &[Field::required("key", Type::Texts, "the columns that make a key"), Field::required("path", Type::Text, "the CSV file")];
 
 /// Reads all tables or all lists of a file.
 pub fn read(root: &Node, lists: bool, folder: &Path, faults: &RefCell<Diagnostics>, reloads: &mut Vec<Box<dyn Reload>>) -> Tables {
@@ -34,7 +32,8 @@ pub fn read(root: &Node, lists: bool, folder: &Path, faults: &RefCell<Diagnostic
         let options = Options::new(&key.name, node, faults);
         options.check(&[fields]);
         if let Some((kind, place)) = options.placed("type").filter(|(k, _)| !lists && k != "csv") {
-            options.fault(Diagnostic::error(&place, "unknown_type", format!("there is no table type `{kind}`")).help(suggest(&kind, ["csv"])));
+            options
+                .fault(Diagnostic::error(&place, "unknown_type", format!("there is no table type `{kind}`")).help(suggest(&kind, ["csv"])));
             continue;
         }
         let Some((path, place)) = options.placed("path") else { continue };
@@ -107,7 +106,9 @@ impl Reload for TableReload {
                 self.handle.set(table);
                 Ok(true)
             }
-            (Some(_), None) => Err(format!("{}: other columns than before: the old rows stay until the next start", self.file.path.display())),
+            (Some(_), None) => {
+                Err(format!("{}: other columns than before: the old rows stay until the next start", self.file.path.display()))
+            }
             (_, why) => Err(format!("{}: not taken, the old rows stay\n{}", self.file.path.display(), why.unwrap_or_default())),
         }
     }

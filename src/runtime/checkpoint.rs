@@ -63,7 +63,9 @@ impl Record {
         let mut from = StateReader::new(bytes);
         let version = from.u32()?;
         if version != VERSION {
-            return Err(StateError(format!("the state was written in form {version}, and this program reads form {VERSION}: start with --fresh, or with the program that wrote it")));
+            return Err(StateError(format!(
+                "the state was written in form {version}, and this program reads form {VERSION}: start with --fresh, or with the program that wrote it"
+            )));
         }
         let mut record = Record { epoch: from.u64()?, ..Record::default() };
         for pairs in [&mut record.positions, &mut record.sinks] {
@@ -107,7 +109,13 @@ mod tests {
     #[test]
     fn a_record_comes_back_as_it_was() {
         let unit = UnitState { name: "r/0".into(), fingerprint: "f".into(), blobs: vec![b"k".to_vec()] };
-        let mut record = Record { epoch: 7, positions: vec![("a".into(), vec![1])], units: vec![unit], sinks: vec![("s".into(), vec![])], contents: vec![("t".into(), 9)] };
+        let mut record = Record {
+            epoch: 7,
+            positions: vec![("a".into(), vec![1])],
+            units: vec![unit],
+            sinks: vec![("s".into(), vec![])],
+            contents: vec![("t".into(), 9)],
+        };
         assert_eq!(Record::from_bytes(&record.to_bytes()).unwrap(), record);
         let mut forget = Vec::new();
         assert_eq!(record.absorb(0, 8, true, vec![vec![1], vec![2]], &mut forget).len(), 2);

@@ -12,7 +12,6 @@ use super::ports::{Arrival, Ports};
 use crate::clock::Timestamp;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
 use crate::component::{Body, Outage, Sink};
-use crate::event::batch::TIME_MISSING;
 use crate::event::{Batch, Origin};
 use crate::limits::{BODY_BYTES_MAX, RETRY_MAX_MS, RETRY_MIN_MS};
 use crate::metrics::Counter;
@@ -41,7 +40,16 @@ impl Health {
     }
 
     fn set(&self, tries: u32) {
-        self.0.store(if tries == 0 { 0 } else if tries < 10 { 1 } else { 2 }, Ordering::Relaxed);
+        self.0.store(
+            if tries == 0 {
+                0
+            } else if tries < 10 {
+                1
+            } else {
+                2
+            },
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -71,7 +79,15 @@ pub struct Delivery {
 
 impl Delivery {
     /// A delivery of a connected sink.
-    pub fn new(sink_number: usize, name: &str, ports: Ports, inputs: Vec<SinkPort>, sink: Box<dyn Sink>, reports: Reports, outcomes: (Counter, Counter)) -> Delivery {
+    pub fn new(
+        sink_number: usize,
+        name: &str,
+        ports: Ports,
+        inputs: Vec<SinkPort>,
+        sink: Box<dyn Sink>,
+        reports: Reports,
+        outcomes: (Counter, Counter),
+    ) -> Delivery {
         let needs_facts = inputs.iter().any(|i| i.writer.meta);
         Delivery {
             sink_number,
@@ -151,7 +167,6 @@ impl Delivery {
         self.facts.clear();
         let received: Timestamp = batch.input.received;
         self.facts.extend(batch.times.iter().map(|time| {
-            debug_assert!(*time == TIME_MISSING || *time > TIME_MISSING, "a time or none");
             let judged = clock.judge(*time, received);
             RowFacts { time: judged.time, late: judged.behind.is_some() }
         }));
@@ -213,7 +228,11 @@ impl Delivery {
             return Duration::ZERO;
         }
         if self.tries == 0 {
-            self.reports.send(Report::Word { level: "warn", event: "sink_outage", message: format!("{}: {outage}; holding and trying again", self.name) });
+            self.reports.send(Report::Word {
+                level: "warn",
+                event: "sink_outage",
+                message: format!("{}: {outage}; holding and trying again", self.name),
+            });
         }
         self.tries = self.tries.saturating_add(1);
         self.health.set(self.tries);

@@ -106,7 +106,18 @@ impl Coordinator {
         let counts = (record.positions.len(), record.units.len(), record.sinks.len());
         orders.barrier.store(record.epoch, Ordering::Release);
         orders.durable.store(record.epoch, Ordering::Release);
-        Coordinator { store, last_asked: record.epoch, ended: vec![false; counts.0], record, orders, open: BTreeMap::new(), last: None, counts, wakes, forget }
+        Coordinator {
+            store,
+            last_asked: record.epoch,
+            ended: vec![false; counts.0],
+            record,
+            orders,
+            open: BTreeMap::new(),
+            last: None,
+            counts,
+            wakes,
+            forget,
+        }
     }
 
     /// Makes the record as it stands durable: what sinks found at the start.

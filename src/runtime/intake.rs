@@ -118,7 +118,11 @@ impl Intake {
             }
             Some(Err(outage)) => {
                 if self.tries == 0 {
-                    self.reports.send(Report::Word { level: "warn", event: "source_outage", message: format!("{}: {outage}; trying again", self.name) });
+                    self.reports.send(Report::Word {
+                        level: "warn",
+                        event: "source_outage",
+                        message: format!("{}: {outage}; trying again", self.name),
+                    });
                 }
                 self.tries = self.tries.saturating_add(1);
                 Next::Wait(Duration::from_millis((RETRY_MIN_MS << self.tries.min(10)).min(RETRY_MAX_MS)))

@@ -1,5 +1,6 @@
 //! The runtime: intake, stages, delivery and the epoch that ties them together. It names no concrete component and parses no config.
 //!
+pub mod assemble;
 pub mod checkpoint;
 pub mod delivery;
 pub mod edge;

@@ -37,8 +37,29 @@ pub struct RuleStage {
 impl RuleStage {
     /// A shard; `has_whole`: the store holds a whole save that deltas may follow.
     #[allow(clippy::too_many_arguments)] // the parts of a stage are what they are
-    pub fn new(unit: usize, ports: Ports, correlator: Box<dyn Correlator>, lane: Lane, origin: Arc<Origin>, close: bool, reports: Reports, has_whole: bool) -> RuleStage {
-        RuleStage { unit, ports, correlator, lane, origin, close, reports, out: AlertRows::default(), told: NEVER, delta_bytes: 0, has_whole }
+    pub fn new(
+        unit: usize,
+        ports: Ports,
+        correlator: Box<dyn Correlator>,
+        lane: Lane,
+        origin: Arc<Origin>,
+        close: bool,
+        reports: Reports,
+        has_whole: bool,
+    ) -> RuleStage {
+        RuleStage {
+            unit,
+            ports,
+            correlator,
+            lane,
+            origin,
+            close,
+            reports,
+            out: AlertRows::default(),
+            told: NEVER,
+            delta_bytes: 0,
+            has_whole,
+        }
     }
 
     /// Does one thing.
@@ -90,7 +111,11 @@ impl RuleStage {
         let AlertRows { lines, times, ties } = &mut self.out;
         while !lines.is_empty() {
             let count = lines.len().min(BATCH_ROWS_MAX);
-            let part = AlertRows { lines: lines.drain(..count).collect(), times: times.drain(..count).collect(), ties: ties.drain(..count).collect() };
+            let part = AlertRows {
+                lines: lines.drain(..count).collect(),
+                times: times.drain(..count).collect(),
+                ties: ties.drain(..count).collect(),
+            };
             let input = alert_input(&part, Arc::clone(&self.origin));
             self.lane.run(Arc::new(input), Some((&part.times, &part.ties)));
         }

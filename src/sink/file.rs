@@ -21,7 +21,10 @@ fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[FIELDS, COMMON, INPUTS]);
     let (path, place) = options.placed("path")?;
     if path.contains('{') {
-        options.fault(Diagnostic::error(&place, "templated_path", "paths with fields are not supported yet").help("route the events to one `file` sink each"));
+        options.fault(
+            Diagnostic::error(&place, "templated_path", "paths with fields are not supported yet")
+                .help("route the events to one `file` sink each"),
+        );
         return None;
     }
     Some(Box::new(move |context| Box::new(FileSink { path: context.folder.join(&path), file: None, length: 0, is_regular: true })))

@@ -3,8 +3,8 @@ pub mod drop;
 pub mod file;
 pub mod stdout;
 
-pub use crate::component::sink::{SinkContext, SinkFactory};
 use crate::component::Kind;
+pub use crate::component::sink::{SinkContext, SinkFactory};
 use crate::config::{Field, Options, Type};
 
 /// Reads the options of a sink.

@@ -7,7 +7,8 @@ use crate::component::{Body, BoxFuture, Kind, Outage, Sink};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::event::Batch;
 
-const FIELDS: &[Field] = &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped")];
+const FIELDS: &[Field] =
+    &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped")];
 
 /// See the module.
 pub static KIND: Kind<BindSink> = Kind { name: "stdout", summary: "writes to standard output", fields: FIELDS, outputs: &[], bind };
@@ -36,7 +37,8 @@ fn prettify(line: &[u8], out: &mut Vec<u8>) {
         let _ = writeln!(out, "    count {}  first {}  last {}  key {}", text("count"), text("first_seen"), text("last_seen"), text("key"));
         return;
     }
-    let parts: Vec<String> = event.iter().map(|(k, v)| format!("{k}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
+    let parts: Vec<String> =
+        event.iter().map(|(k, v)| format!("{k}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
     let _ = writeln!(out, "{}", parts.join("  "));
 }
 

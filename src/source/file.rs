@@ -40,7 +40,10 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
             match glob::Pattern::new(&glob) {
                 Ok(_) if key == "paths" => globs.push(glob),
                 Ok(_) => {}
-                Err(e) => options.fault(Diagnostic::error(&place.plus(e.pos), "bad_glob", format!("bad glob: {}", e.msg)).help("`*` is any name, `**` any depth")),
+                Err(e) => options.fault(
+                    Diagnostic::error(&place.plus(e.pos), "bad_glob", format!("bad glob: {}", e.msg))
+                        .help("`*` is any name, `**` any depth"),
+                ),
             }
         }
     }
@@ -131,15 +134,28 @@ impl FileSource {
                 let alike = |k: &&Known| k.first_line == first_line;
                 let ordinal = self.files.iter().map(|f| &f.known).chain(&self.past).filter(alike).map(|k| k.ordinal + 1).max().unwrap_or(0);
                 let of_name = |k: &&Known| k.name == name;
-                let generation = self.files.iter().map(|f| &f.known).chain(&self.past).filter(of_name).map(|k| k.generation + 1).max().unwrap_or(0);
+                let generation =
+                    self.files.iter().map(|f| &f.known).chain(&self.past).filter(of_name).map(|k| k.generation + 1).max().unwrap_or(0);
                 let offset = if self.from_end && is_first { len } else { 0 };
                 Known { name, first_line, ordinal, inode: own_inode, offset, generation, skipping: false }
             }
         };
         file.seek(SeekFrom::Start(known.offset))?;
         self.found_nothing_new &= known.offset >= len;
-        let origin = Origin { source: self.name.clone(), partition: known.name.clone(), identity: identity(&self.context.installation, &known) };
-        Ok(Some(Tracked { path, file, known, origin: Arc::new(origin), carry: Vec::new(), want: BATCH_BYTES_MAX, has_whole_lines: false, silent_since: None, is_idle: false, has_ended: false }))
+        let origin =
+            Origin { source: self.name.clone(), partition: known.name.clone(), identity: identity(&self.context.installation, &known) };
+        Ok(Some(Tracked {
+            path,
+            file,
+            known,
+            origin: Arc::new(origin),
+            carry: Vec::new(),
+            want: BATCH_BYTES_MAX,
+            has_whole_lines: false,
+            silent_since: None,
+            is_idle: false,
+            has_ended: false,
+        }))
     }
 
     /// Finds the file among those of the last run: by its name, by its inode, or by its beginning if the old name leads elsewhere now.
@@ -189,7 +205,12 @@ impl FileSource {
             self.context.discarded.cut_bytes.increment((waiting - LINE_BYTES_MAX) as u64);
             tracked.known.skipping = true;
             rest = builder.bytes.len();
-        } else if read == 0 && waiting > 0 && !self.follow && builder.lines.len() < BATCH_ROWS_MAX && !builder.bytes[rest..].contains(&b'\n') {
+        } else if read == 0
+            && waiting > 0
+            && !self.follow
+            && builder.lines.len() < BATCH_ROWS_MAX
+            && !builder.bytes[rest..].contains(&b'\n')
+        {
             // A last line without its newline.
             push_line(builder, rest, builder.bytes.len());
             rest = builder.bytes.len();

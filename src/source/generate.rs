@@ -26,7 +26,8 @@ const FIRST_TIME: i64 = 1_767_225_600 * SECOND;
 const STEP: i64 = SECOND / 20;
 
 /// See the module.
-pub static KIND: Kind<BindSource> = Kind { name: "generate", summary: "made-up lines with known incidents", fields: FIELDS, outputs: &["errors"], bind };
+pub static KIND: Kind<BindSource> =
+    Kind { name: "generate", summary: "made-up lines with known incidents", fields: FIELDS, outputs: &["errors"], bind };
 
 fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     options.check(&[FIELDS, COMMON, ROOT]);

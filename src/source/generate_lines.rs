@@ -31,8 +31,18 @@ impl LineKind {
     }
 }
 
-const USERS: [&str; 12] = ["root", "admin", "a.ionescu", "m.popa", "backup", "oracle", "j.smith", "svc_web", "guest", "test", "d.marin", "e.stan"];
-const DOMAINS: [&str; 8] = ["example.com", "cdn.example.net", "mail.example.org", "update.example.com", "wpad.example.net", "api.example.io", "static.example.org", "ntp.example.net"];
+const USERS: [&str; 12] =
+    ["root", "admin", "a.ionescu", "m.popa", "backup", "oracle", "j.smith", "svc_web", "guest", "test", "d.marin", "e.stan"];
+const DOMAINS: [&str; 8] = [
+    "example.com",
+    "cdn.example.net",
+    "mail.example.org",
+    "update.example.com",
+    "wpad.example.net",
+    "api.example.io",
+    "static.example.org",
+    "ntp.example.net",
+];
 
 /// Makes one line.
 pub(super) struct Generator {
@@ -71,35 +81,60 @@ impl Generator {
                 let _ = write!(out, "<38>1 ");
                 write_rfc3339(time, out);
                 let word = if failed { "Failed" } else { "Accepted" };
-                write!(out, " host{host} sshd {} - [auth@32473 src=\"{source}\" user=\"{user}\"] {word} password for {user} from {source} port {port} ssh2", 1000 + self.pick(9000))
+                write!(
+                    out,
+                    " host{host} sshd {} - [auth@32473 src=\"{source}\" user=\"{user}\"] {word} password for {user} from {source} port {port} ssh2",
+                    1000 + self.pick(9000)
+                )
             }
             LineKind::Cisco => {
                 write_cisco_time(time, out);
                 match failed {
-                    true => write!(out, "%SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: {user}] [Source: {source}] [localport: 22] [Reason: Login Authentication Failed]"),
+                    true => write!(
+                        out,
+                        "%SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: {user}] [Source: {source}] [localport: 22] [Reason: Login Authentication Failed]"
+                    ),
                     false => write!(out, "%SEC_LOGIN-5-LOGIN_SUCCESS: Login Success [user: {user}] [Source: {source}] [localport: 22]"),
                 }
             }
             LineKind::Cef => {
                 let (act, severity) = if failed { ("Deny", 6) } else { ("Permit", 2) };
-                write!(out, "CEF:0|Example|Firewall|1.0|{}|{act}|{severity}|rt={} src={source} dst={} spt={port} dpt={} proto=TCP act={act} suser={user}", 100 + self.pick(20), time / 1_000_000, self.address(), [22, 80, 443, 3389][self.pick(4) as usize])
+                write!(
+                    out,
+                    "CEF:0|Example|Firewall|1.0|{}|{act}|{severity}|rt={} src={source} dst={} spt={port} dpt={} proto=TCP act={act} suser={user}",
+                    100 + self.pick(20),
+                    time / 1_000_000,
+                    self.address(),
+                    [22, 80, 443, 3389][self.pick(4) as usize]
+                )
             }
             LineKind::Json => {
                 let _ = write!(out, "{{\"@timestamp\":\"");
                 write_rfc3339(time, out);
                 let outcome = if failed { "failure" } else { "success" };
-                write!(out, "\",\"event\":{{\"category\":\"authentication\",\"outcome\":\"{outcome}\"}},\"source\":{{\"ip\":\"{source}\",\"port\":{port}}},\"user\":{{\"name\":\"{user}\"}},\"host\":{{\"name\":\"host{host}\"}}}}")
+                write!(
+                    out,
+                    "\",\"event\":{{\"category\":\"authentication\",\"outcome\":\"{outcome}\"}},\"source\":{{\"ip\":\"{source}\",\"port\":{port}}},\"user\":{{\"name\":\"{user}\"}},\"host\":{{\"name\":\"host{host}\"}}}}"
+                )
             }
             LineKind::Dns => {
                 let name = DOMAINS[self.pick(DOMAINS.len() as u64) as usize];
                 write_rfc3339(time, out);
-                write!(out, " queries: info: client @0x7f {source}#{port} (w{}.{name}): query: w{}.{name} IN A +E(0)K (10.0.0.53)", self.pick(100_000), self.pick(100_000))
+                write!(
+                    out,
+                    " queries: info: client @0x7f {source}#{port} (w{}.{name}): query: w{}.{name} IN A +E(0)K (10.0.0.53)",
+                    self.pick(100_000),
+                    self.pick(100_000)
+                )
             }
             LineKind::Windows => {
                 let _ = write!(out, "{{\"@timestamp\":\"");
                 write_rfc3339(time, out);
                 let (code, outcome) = if failed { (4625, "failure") } else { (4624, "success") };
-                write!(out, "\",\"event\":{{\"code\":\"{code}\",\"outcome\":\"{outcome}\"}},\"winlog\":{{\"channel\":\"Security\",\"event_data\":{{\"IpAddress\":\"{source}\",\"TargetUserName\":\"{user}\",\"LogonType\":\"3\"}}}},\"host\":{{\"name\":\"WS{host:03}\"}}}}")
+                write!(
+                    out,
+                    "\",\"event\":{{\"code\":\"{code}\",\"outcome\":\"{outcome}\"}},\"winlog\":{{\"channel\":\"Security\",\"event_data\":{{\"IpAddress\":\"{source}\",\"TargetUserName\":\"{user}\",\"LogonType\":\"3\"}}}},\"host\":{{\"name\":\"WS{host:03}\"}}}}"
+                )
             }
         };
     }
@@ -111,5 +146,13 @@ fn write_cisco_time(time: i64, out: &mut Vec<u8>) {
     let (_, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
     let millis = time.rem_euclid(SECOND) / 1_000_000;
-    let _ = write!(out, "<189>{}: *{} {day:>2} {:02}:{:02}:{:02}.{millis:03}: ", seconds % 100_000, MONTHS[month as usize - 1], of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let _ = write!(
+        out,
+        "<189>{}: *{} {day:>2} {:02}:{:02}:{:02}.{millis:03}: ",
+        seconds % 100_000,
+        MONTHS[month as usize - 1],
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    );
 }

@@ -5,8 +5,8 @@ pub mod generate;
 mod generate_lines;
 pub mod stdin;
 
-pub use crate::component::source::{SourceContext, SourceFactory};
 use crate::component::Kind;
+pub use crate::component::source::{SourceContext, SourceFactory};
 use crate::config::{Field, Options, Type};
 
 /// Reads the options of a source. Also says which format is its own.
@@ -18,7 +18,11 @@ pub const KINDS: &[&Kind<BindSource>] = &[&file::KIND, &generate::KIND, &stdin::
 /// Options of `time:`.
 pub const TIME: &[Field] = &[
     Field::optional("field", Type::Text, "the field that tells the event's time"),
-    Field::optional("format", Type::Word(&["auto", "rfc3339", "syslog", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"]), "how it is written; default auto"),
+    Field::optional(
+        "format",
+        Type::Word(&["auto", "rfc3339", "syslog", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"]),
+        "how it is written; default auto",
+    ),
     Field::optional("zone", Type::Text, "zone of times without one; default UTC"),
     Field::optional("year", Type::Count, "year of dates without one; default: the nearest"),
     Field::optional("lateness", Type::Duration, "how far behind its partition an event may come; default 0s"),

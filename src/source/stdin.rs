@@ -24,7 +24,17 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
         let run = context.clock.now().to_le_bytes();
         let identity = [context.installation.as_slice(), &run, &std::process::id().to_le_bytes()].concat();
         let origin = Arc::new(Origin { source: name.clone(), partition: "stdin".into(), identity });
-        Box::new(StdinSource { context, origin, carry: Vec::new(), rows: 0, started: 0, ended: false, skipping: false, framing: NewlineFraming::default(), chunk: Vec::new() })
+        Box::new(StdinSource {
+            context,
+            origin,
+            carry: Vec::new(),
+            rows: 0,
+            started: 0,
+            ended: false,
+            skipping: false,
+            framing: NewlineFraming::default(),
+            chunk: Vec::new(),
+        })
     };
     Some((Box::new(factory), "raw"))
 }

@@ -35,7 +35,15 @@ pub struct RowFault {
 impl Table {
     /// A table of rows. The first of two rows with one key counts; the others are reported.
     pub fn new<'a>(columns: Vec<String>, keys: Vec<usize>, rows: impl Iterator<Item = Vec<&'a str>>) -> (Table, Vec<RowFault>) {
-        let mut table = Table { columns, keys, arena: Vec::new(), ends: vec![0], index: HashTable::new(), hasher: RandomState::default(), content_hash: 0 };
+        let mut table = Table {
+            columns,
+            keys,
+            arena: Vec::new(),
+            ends: vec![0],
+            index: HashTable::new(),
+            hasher: RandomState::default(),
+            content_hash: 0,
+        };
         let mut faults = Vec::new();
         let mut key = Vec::new();
         for (number, cells) in rows.enumerate() {

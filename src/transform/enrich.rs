@@ -29,7 +29,8 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
     let table = Local::new(handle);
     let columns: Vec<String> = table.get().columns.clone();
     let unknown = |column: &str, place| {
-        Diagnostic::error(place, "unknown_column", format!("table `{name}` has no column `{column}`")).help(suggest(column, columns.iter().map(String::as_str)))
+        Diagnostic::error(place, "unknown_column", format!("table `{name}` has no column `{column}`"))
+            .help(suggest(column, columns.iter().map(String::as_str)))
     };
     let mut keys: Vec<Option<Option<Slot>>> = vec![None; table.get().keys.len()];
     for (column, field) in options.entries("on") {
@@ -37,12 +38,18 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
         match key {
             Some(key) => keys[key] = Some(bind.read(&field.text().unwrap_or_default())),
             None if table.get().column(&column.name).is_none() => options.fault(unknown(&column.name, &column.place)),
-            None => options.fault(Diagnostic::error(&column.place, "not_a_key", format!("`{}` is no key of table `{name}`", column.name)).help("name it in the table's `key`")),
+            None => options.fault(
+                Diagnostic::error(&column.place, "not_a_key", format!("`{}` is no key of table `{name}`", column.name))
+                    .help("name it in the table's `key`"),
+            ),
         }
     }
     if let (Some(missing), Some(on)) = (keys.iter().position(Option::is_none), options.get("on")) {
         let column = &columns[table.get().keys[missing]];
-        options.fault(Diagnostic::error(&on.place, "missing_key", format!("`on` lacks the key column `{column}`")).help("all columns of the key are needed"));
+        options.fault(
+            Diagnostic::error(&on.place, "missing_key", format!("`on` lacks the key column `{column}`"))
+                .help("all columns of the key are needed"),
+        );
         return None;
     }
     let mut sets = Vec::new();

@@ -42,7 +42,9 @@ impl Format {
         let (name, place) = match &node.data {
             Data::Map(_) => {
                 let Some(kind) = node.get("type") else {
-                    options.fault(Diagnostic::error(&node.place, "missing_key", "`format` lacks `type`").help("as in `{type: regex, pattern: …}`"));
+                    options.fault(
+                        Diagnostic::error(&node.place, "missing_key", "`format` lacks `type`").help("as in `{type: regex, pattern: …}`"),
+                    );
                     return None;
                 };
                 (kind.text().unwrap_or_default(), &kind.place)
@@ -60,14 +62,18 @@ impl Format {
             "syslog" => Some(Format::Syslog),
             "regex" => {
                 if !is_map {
-                    options.fault(Diagnostic::error(place, "missing_key", "`regex` needs its pattern").help("write `{type: regex, pattern: '(?P<user>\\w+) …'}`"));
+                    options.fault(
+                        Diagnostic::error(place, "missing_key", "`regex` needs its pattern")
+                            .help("write `{type: regex, pattern: '(?P<user>\\w+) …'}`"),
+                    );
                     return None;
                 }
                 let mut patterns = Vec::new();
                 for (pattern, place) in section.texts("pattern") {
                     match Pattern::new(&pattern) {
                         Ok(pattern) => patterns.push(pattern),
-                        Err(e) => section.fault(Diagnostic::error(&place.plus(e.at), "bad_pattern", format!("bad pattern: {}", e.message)).help(e.help)),
+                        Err(e) => section
+                            .fault(Diagnostic::error(&place.plus(e.at), "bad_pattern", format!("bad pattern: {}", e.message)).help(e.help)),
                     }
                 }
                 Some(Format::Regex(patterns))

@@ -26,7 +26,8 @@ const FIELDS: &[Field] = &[
 ];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> = Kind { name: "map", summary: "categorises by ArcSight map files", fields: FIELDS, outputs: &[], bind };
+pub static KIND: Kind<BindTransform> =
+    Kind { name: "map", summary: "categorises by ArcSight map files", fields: FIELDS, outputs: &[], bind };
 
 /// A setter's cell that is computed.
 #[derive(Clone)]
@@ -56,12 +57,18 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
     let mut steps = Vec::new();
     let files = files(options, &bind.context.folder);
     if files.is_empty() {
-        options.fault(Diagnostic::error(options.place(), "missing_key", format!("`{}` names no map files", bind.node)).help("`files: [maps/a.map.csv]` or `properties: FOLDER`"));
+        options.fault(
+            Diagnostic::error(options.place(), "missing_key", format!("`{}` names no map files", bind.node))
+                .help("`files: [maps/a.map.csv]` or `properties: FOLDER`"),
+        );
     }
     for (path, place) in files {
         let mut faults = Vec::new();
         if !path.exists() {
-            options.fault(Diagnostic::error(&place, "missing_file", format!("there is no file {}", path.display())).help("paths start from the folder of the pipeline file"));
+            options.fault(
+                Diagnostic::error(&place, "missing_file", format!("there is no file {}", path.display()))
+                    .help("paths start from the folder of the pipeline file"),
+            );
             continue;
         }
         let map = load(&path, strict, &mut faults);
@@ -72,7 +79,13 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
     }
     let (node, registry) = (bind.node.to_owned(), bind.context.registry.clone());
     Some(Box::new(move || {
-        Box::new(MapFiles { steps: steps.clone(), node: node.clone(), registry: registry.clone(), bump: Bump::new(), scratch: Scratch::default() })
+        Box::new(MapFiles {
+            steps: steps.clone(),
+            node: node.clone(),
+            registry: registry.clone(),
+            bump: Bump::new(),
+            scratch: Scratch::default(),
+        })
     }))
 }
 
@@ -80,19 +93,30 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
 fn files(options: &Options<'_>, folder: &std::path::Path) -> Vec<(PathBuf, Place)> {
     let mut out: Vec<(PathBuf, Place)> = options.texts("files").into_iter().map(|(f, place)| (folder.join(f), place)).collect();
     if let Some((properties, place)) = options.placed("properties") {
-        let number = |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("map.")?.strip_suffix(".properties")?.parse().ok() };
+        let number =
+            |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("map.")?.strip_suffix(".properties")?.parse().ok() };
         let entries = std::fs::read_dir(folder.join(&properties)).into_iter().flatten().flatten().map(|e| e.path());
         let mut found: Vec<(u32, PathBuf)> = entries.filter_map(|p| Some((number(&p)?, p))).collect();
         found.sort();
         if found.is_empty() {
-            options.fault(Diagnostic::error(&place, "missing_file", format!("`{properties}` holds no map.N.properties")).help("N is a number: map.0.properties"));
+            options.fault(
+                Diagnostic::error(&place, "missing_file", format!("`{properties}` holds no map.N.properties"))
+                    .help("N is a number: map.0.properties"),
+            );
         }
         out.extend(found.into_iter().map(|(_, p)| (p, place.clone())));
     }
     out
 }
 
-fn bind_file(map: CompiledMap, path: &std::path::Path, strict: bool, place: Option<Place>, options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Step {
+fn bind_file(
+    map: CompiledMap,
+    path: &std::path::Path,
+    strict: bool,
+    place: Option<Place>,
+    options: &Options<'_>,
+    bind: &mut Bind<'_, '_>,
+) -> Step {
     let getters: Vec<Option<Slot>> = map.file.getters.iter().map(|g| bind.read(&g.field)).collect();
     let mut reads: Vec<Slot> = getters.iter().flatten().copied().collect();
     let base = place.unwrap_or_else(|| Place::start_of(&map.file.path));
@@ -186,7 +210,9 @@ impl Step {
         let file = &self.map.get().file;
         for (row, hits) in file.rows.iter().zip(&mut self.hits) {
             if *hits > 0 {
-                registry.counter("tripline_map_row_hits_total", &[("node", node), ("file", &file.path), ("line", &row.line.to_string())]).increment(std::mem::take(hits));
+                registry
+                    .counter("tripline_map_row_hits_total", &[("node", node), ("file", &file.path), ("line", &row.line.to_string())])
+                    .increment(std::mem::take(hits));
             }
         }
     }

@@ -34,7 +34,9 @@ pub fn load(path: &Path, strict: bool, faults: &mut Vec<Diagnostic>) -> Option<C
         for row in map.rows_without_literal().into_iter().take(20) {
             let line = map.file.rows[row as usize].line;
             let message = "the pattern of this row holds no literal text of three characters or more: it is tried on every value";
-            found.push(Diagnostic::warning(&Place { line, ..place.clone() }, "slow_pattern", message).help("anchor it, or name a literal part"));
+            found.push(
+                Diagnostic::warning(&Place { line, ..place.clone() }, "slow_pattern", message).help("anchor it, or name a literal part"),
+            );
         }
     }
     faults.extend(found);

@@ -145,7 +145,16 @@ pub struct GeneralGroups {
 impl GeneralGroups {
     /// No groups.
     pub fn new(measure: Measure, within: i64, hits_max: usize) -> GeneralGroups {
-        GeneralGroups { index: KeyIndex::default(), groups: Vec::new(), free: Vec::new(), dirty: Vec::new(), measure, within, hits_max, hand: 0 }
+        GeneralGroups {
+            index: KeyIndex::default(),
+            groups: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            measure,
+            within,
+            hits_max,
+            hand: 0,
+        }
     }
 
     /// Open groups.
@@ -193,8 +202,7 @@ impl GeneralGroups {
         if let Some(id) = self.index.find(hash, |g| *groups[g as usize].key == *key) {
             return id;
         }
-        let fresh =
-            Group { hash, key: key.into(), armed: true, fired: NEVER, evidence: u64::MAX, live: true, ..Group::default() };
+        let fresh = Group { hash, key: key.into(), armed: true, fired: NEVER, evidence: u64::MAX, live: true, ..Group::default() };
         let id = match self.free.pop() {
             Some(id) => {
                 self.groups[id as usize] = fresh;

@@ -56,7 +56,7 @@ impl KeyIndex {
     pub fn guess(&self, hash: u64) -> Option<u32> {
         let mixed = self.mix(hash);
         let slot = self.slots[mixed as usize & (self.slots.len() - 1)];
-        (slot != EMPTY).then_some(slot as u32 - 1)
+        (slot != EMPTY).then(|| slot as u32 - 1)
     }
 
     /// The group of a hash that `is` accepts.
@@ -80,7 +80,7 @@ impl KeyIndex {
     /// Adds a group that is not in it.
     pub fn insert(&mut self, hash: u64, group: u32) {
         if (self.len + 1) * 4 > self.slots.len() * 3 {
-            let old = std::mem::replace(&mut self.slots, Vec::new());
+            let old = std::mem::take(&mut self.slots);
             self.slots = vec![EMPTY; old.len() * 2];
             for slot in old.into_iter().filter(|s| *s != EMPTY) {
                 self.place(slot >> 32, slot as u32 - 1);

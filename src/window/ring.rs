@@ -90,7 +90,10 @@ impl RingGroups {
 
     /// Bytes held.
     pub fn memory(&self) -> usize {
-        self.index.memory() + self.chunks.iter().map(|c| c.capacity() * 8).sum::<usize>() + self.long_keys.capacity() + self.dirty.capacity() * 4
+        self.index.memory()
+            + self.chunks.iter().map(|c| c.capacity() * 8).sum::<usize>()
+            + self.long_keys.capacity()
+            + self.dirty.capacity() * 4
     }
 
     /// Asks for the memory that hits will need: the index for one far ahead, the record for one that is nearer.
@@ -148,7 +151,7 @@ impl RingGroups {
     fn insert(&mut self, hash: u64, packed: [u64; 2], key: &[u8]) -> u32 {
         let group = self.free.pop().unwrap_or(self.len as u32);
         if group as usize == self.len {
-            if self.len % CHUNK == 0 {
+            if self.len.is_multiple_of(CHUNK) {
                 self.chunks.push(vec![0; CHUNK * self.stride]);
             }
             self.len += 1;

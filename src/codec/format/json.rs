@@ -26,7 +26,15 @@ impl JsonDecoder {
     /// A decoder for what the plan wants.
     pub fn new(wanted: Wanted) -> JsonDecoder {
         let trie = Trie::new(&wanted);
-        JsonDecoder { trie, wanted, marks: Vec::new(), backslashes: Vec::new(), key: Vec::new(), literals: Vec::new(), subjects: Subjects::default() }
+        JsonDecoder {
+            trie,
+            wanted,
+            marks: Vec::new(),
+            backslashes: Vec::new(),
+            key: Vec::new(),
+            literals: Vec::new(),
+            subjects: Subjects::default(),
+        }
     }
 }
 
@@ -43,7 +51,20 @@ impl Decoder for JsonDecoder {
             let found = simd::json_marks(bytes, marks, backslashes);
             let start = batch.extras_len();
             literals.clear();
-            let mut walk = Walk { bytes, marks, next: 0, pos: 0, backslashes: if found.backslash { backslashes } else { &[] }, row: usize::from(row), at, extras, trie, key, literals, batch };
+            let mut walk = Walk {
+                bytes,
+                marks,
+                next: 0,
+                pos: 0,
+                backslashes: if found.backslash { backslashes } else { &[] },
+                row: usize::from(row),
+                at,
+                extras,
+                trie,
+                key,
+                literals,
+                batch,
+            };
             let outcome = if found.broken { Err("control character in a string, or a string without an end") } else { walk.document() };
             if let Err(reason) = outcome {
                 batch.truncate_extras(start);
@@ -127,7 +148,9 @@ impl Walk<'_> {
         if first == last {
             return self.backslashes[first] & head & tail != 0;
         }
-        self.backslashes[first] & head != 0 || self.backslashes[last] & tail != 0 || self.backslashes[first + 1..last].iter().any(|w| *w != 0)
+        self.backslashes[first] & head != 0
+            || self.backslashes[last] & tail != 0
+            || self.backslashes[first + 1..last].iter().any(|w| *w != 0)
     }
 
     fn object(&mut self, node: Option<NodeId>, depth: usize) -> Result<(), Fault> {
@@ -166,7 +189,12 @@ impl Walk<'_> {
             }
             if self.extras && depth == 1 {
                 let kind = if escaped { Kind::Escaped } else { Kind::Text };
-                self.batch.push_extra(Extra { family: Family::Plain, group: Span::ABSENT, name: Span::new(kind, self.at + from, len), value });
+                self.batch.push_extra(Extra {
+                    family: Family::Plain,
+                    group: Span::ABSENT,
+                    name: Span::new(kind, self.at + from, len),
+                    value,
+                });
             }
             match self.peek() {
                 Some(b',') => self.step(),

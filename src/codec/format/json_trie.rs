@@ -111,10 +111,14 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) = (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) =
+        (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>())
+    {
         return a_head == b_head && a_tail == b_tail && (a.len() <= 16 || a == b);
     }
-    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) = (a.first_chunk::<4>(), b.first_chunk::<4>(), a.last_chunk::<4>(), b.last_chunk::<4>()) {
+    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) =
+        (a.first_chunk::<4>(), b.first_chunk::<4>(), a.last_chunk::<4>(), b.last_chunk::<4>())
+    {
         return a_head == b_head && a_tail == b_tail;
     }
     a.iter().zip(b).all(|(a, b)| a == b)

@@ -119,7 +119,14 @@ pub(crate) struct Subjects {
 }
 
 impl Subjects {
-    pub(crate) fn each(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject, mend: bool, mut step: impl FnMut(&mut Batch, u16, usize, Option<&[u8]>)) {
+    pub(crate) fn each(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u16],
+        subject: Subject,
+        mend: bool,
+        mut step: impl FnMut(&mut Batch, u16, usize, Option<&[u8]>),
+    ) {
         match subject {
             Subject::Line => {
                 let input = Arc::clone(&batch.input);
@@ -131,7 +138,7 @@ impl Subjects {
                         step(batch, *row, line.at as usize, Some(bytes));
                     } else if mend {
                         let span = mend_row(batch, *row, bytes);
-                        self.from_arena(batch, *row, span, &mut step);
+                        self.step_in_arena(batch, *row, span, &mut step);
                     } else {
                         step(batch, *row, line.at as usize, None);
                     }
@@ -144,14 +151,14 @@ impl Subjects {
                     if span.kind() == Kind::Absent || span.kind() == Kind::Null {
                         step(batch, *row, 0, None);
                     } else {
-                        self.from_arena(batch, *row, span, &mut step);
+                        self.step_in_arena(batch, *row, span, &mut step);
                     }
                 }
             }
         }
     }
 
-    fn from_arena(&mut self, batch: &mut Batch, row: u16, span: Span, step: &mut impl FnMut(&mut Batch, u16, usize, Option<&[u8]>)) {
+    fn step_in_arena(&mut self, batch: &mut Batch, row: u16, span: Span, step: &mut impl FnMut(&mut Batch, u16, usize, Option<&[u8]>)) {
         self.scratch.clear();
         self.scratch.extend_from_slice(batch.bytes(span));
         step(batch, row, span.at(), Some(&self.scratch));

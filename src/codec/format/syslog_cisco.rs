@@ -35,7 +35,11 @@ impl Cisco {
         // The severity is the one digit between two dashes; facilities may hold dashes of their own.
         let dash = (code.0..code.1.saturating_sub(2)).find(|i| line[*i] == b'-' && line[i + 1].is_ascii_digit() && line[i + 2] == b'-');
         let Some(dash) = dash else { return };
-        let parts = [(self.facility, "facility", code.0 + 1, dash), (self.severity, "severity", dash + 1, dash + 2), (self.mnemonic, "mnemonic", dash + 3, code.1)];
+        let parts = [
+            (self.facility, "facility", code.0 + 1, dash),
+            (self.severity, "severity", dash + 1, dash + 2),
+            (self.mnemonic, "mnemonic", dash + 3, code.1),
+        ];
         for (slot, name, from, to) in parts {
             row.put(slot, from, to);
             if all {
@@ -58,7 +62,10 @@ impl Cisco {
             let mark = at + found;
             at = mark + 1;
             if line[mark] == b'=' {
-                let from = line[text..mark].iter().rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))).map_or(text, |n| text + n + 1);
+                let from = line[text..mark]
+                    .iter()
+                    .rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')))
+                    .map_or(text, |n| text + n + 1);
                 let end = line[at..].iter().position(|b| matches!(b, b' ' | b',' | b';')).map_or(line.len(), |n| at + n);
                 if from < mark && end > at {
                     self.pair(row, (from, mark), (at, end), all);

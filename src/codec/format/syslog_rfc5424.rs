@@ -1,6 +1,6 @@
 //! RFC 5424: `<PRI>1 TIMESTAMP HOST APP PROCID MSGID [SD] MSG`, walked over a bitmap of its structuring bytes.
-use super::syslog::{Common, Marks, Row};
 use super::Wanted;
+use super::syslog::{Common, Marks, Row};
 use crate::event::time::parse_rfc3339;
 use crate::event::{Extra, Family, Kind, Slot, Span};
 

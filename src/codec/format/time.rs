@@ -110,7 +110,8 @@ impl TimeRule {
 
     fn rfc3339(&self, text: &[u8]) -> Option<Timestamp> {
         let time = parse_rfc3339(text)?;
-        let zoned = text.last().is_some_and(|b| *b == b'Z' || *b == b'z') || text.get(19..).is_some_and(|t| t.iter().any(|b| matches!(b, b'+' | b'-')));
+        let zoned = text.last().is_some_and(|b| *b == b'Z' || *b == b'z')
+            || text.get(19..).is_some_and(|t| t.iter().any(|b| matches!(b, b'+' | b'-')));
         Some(if zoned { time } else { self.zone.to_utc(time) })
     }
 

@@ -1,0 +1,94 @@
+//! What a shard knows of its inputs and shares with its like: programs, counters, and small conversions of keys and bounds.
+use super::alert::AlertPrograms;
+use super::amount::{self, ONE};
+use super::payload;
+use crate::event::{Slot, Value};
+use crate::expr::{Program, Row};
+use crate::metrics::Registry;
+use crate::window::general::Measure;
+use crate::window::watermark::TimePolicy;
+
+/// What a shard evaluates over the slots of one input.
+#[derive(Clone)]
+pub struct Port {
+    /// Slots that a waiting hit keeps.
+    pub payload: Vec<Slot>,
+    /// How its source judges time.
+    pub policy: TimePolicy,
+    /// The bound, where it is an expression.
+    pub bound: Option<Program>,
+    /// Holds a firing back.
+    pub unless: Option<Program>,
+    /// What alerts say.
+    pub alert: AlertPrograms,
+    /// Fields of the suppression.
+    pub suppress_by: Vec<Option<Slot>>,
+    /// The input is another rule.
+    pub is_rule: bool,
+    /// Whether an event may carry a weight.
+    pub weighted: bool,
+}
+
+/// Counters of one rule, shared by its shards.
+#[derive(Clone)]
+pub struct Counters {
+    pub(super) alerts: metrics::Counter,
+    pub(super) excepted: metrics::Counter,
+    pub(super) suppressed: metrics::Counter,
+    pub(super) late: metrics::Counter,
+    pub(super) idle_return: metrics::Counter,
+    pub(super) evicted: metrics::Counter,
+    pub(super) forced: metrics::Counter,
+    pub(super) groups: metrics::Gauge,
+}
+
+impl Counters {
+    /// The counters of a rule.
+    pub fn new(registry: &Registry, rule: &str) -> Counters {
+        let counter = |name: &str| registry.counter(name, &[("rule", rule)]);
+        let with = |name: &str, reason: &str| registry.counter(name, &[("rule", rule), ("reason", reason)]);
+        Counters {
+            alerts: counter("tripline_alerts_total"),
+            excepted: counter("tripline_excepted_total"),
+            suppressed: counter("tripline_suppressed_total"),
+            late: with("tripline_late_total", "late"),
+            idle_return: with("tripline_late_total", "idle_return"),
+            evicted: with("tripline_evicted_total", "groups"),
+            forced: with("tripline_evicted_total", "forced"),
+            groups: registry.gauge("tripline_groups", &[("rule", rule)]),
+        }
+    }
+}
+
+/// The bound that an expression gives.
+pub(super) fn bound_of(value: Value<'_>, measure: Measure) -> Option<i128> {
+    let units = amount::decimal(value)?;
+    // Counts are whole: a bound of 2.5 is met by 3.
+    Some(if measure == Measure::Sum { units } else { units.div_euclid(ONE) + i128::from(units.rem_euclid(ONE) != 0) })
+}
+
+pub(super) fn count_text(measure: i128, kind: Measure) -> String {
+    if kind != Measure::Sum {
+        return measure.to_string();
+    }
+    let mut out = Vec::new();
+    amount::write_decimal(measure, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.get(1..).unwrap_or_default().join(&b',')
+}
+
+pub(super) fn suppress_key<R: Row>(fields: &[Option<Slot>], tenant: &[u8], row: &R) -> Vec<u8> {
+    let mut key = Vec::new();
+    payload::push_part(tenant, &mut key);
+    for slot in fields {
+        let mut text = Vec::new();
+        if let Some(slot) = slot {
+            row.value(*slot).write_text(&mut text);
+        }
+        payload::push_part(&text, &mut key);
+    }
+    key
+}

@@ -1,0 +1,382 @@
+//! From a plan to units and edges: signals, lanes with their ways out, shards with what the store holds of them, connected sinks and sources.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::checkpoint::{Record, UnitState};
+use super::delivery::{Delivery, Health, SinkPort};
+use super::edge::{EdgeReceiver, Signal, edge};
+use super::epoch::{Coordinator, Reports};
+use super::intake::{Intake, Orders};
+use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
+use super::ports::{Port, Ports};
+use super::rule::RuleStage;
+use crate::component::sink::SinkContext;
+use crate::component::source::{Discarded, Pace, SourceContext};
+use crate::event::Origin;
+use crate::event::builder::Pool;
+use crate::limits::KEY_GROUPS;
+use crate::plan::{Plan, PlannedLane, PlannedTap, TargetPlan};
+use crate::state::{StateError, Store};
+
+/// How a plan is to be run.
+pub struct RunOptions {
+    /// Shards of each rule.
+    pub shards: usize,
+    /// Workers of each source's lane.
+    pub workers: usize,
+    /// Files end at their end.
+    pub until_end: bool,
+    /// Open windows and deadlines are closed at the end.
+    pub close: bool,
+    /// Identity of this installation.
+    pub installation: Vec<u8>,
+}
+
+/// All units of a run, ready to be driven.
+pub struct Topology {
+    /// One for each source.
+    pub intakes: Vec<Intake>,
+    /// Workers of lanes.
+    pub lanes: Vec<LaneStage>,
+    /// Shards of rules.
+    pub rules: Vec<(RuleStage, Arc<Signal>)>,
+    /// One for each sink.
+    pub deliveries: Vec<(Delivery, Arc<Signal>)>,
+    /// Ties them together.
+    pub coordinator: Coordinator,
+    /// What units say.
+    pub reports: Reports,
+    /// How sinks fare.
+    pub health: BTreeMap<String, Arc<Health>>,
+    /// Sources without anything new.
+    pub exhausted: Vec<String>,
+    /// Addresses that sources listen on.
+    pub listening: BTreeMap<String, String>,
+}
+
+/// A port of a rule's shard: whether it comes from a rule, which input it is, its edges.
+type RuleEnd = (bool, usize, Vec<EdgeReceiver>);
+
+/// The ends of edges while units are made.
+#[derive(Default)]
+struct Ends {
+    /// For each sink: lane, input, edges of one port.
+    sinks: Vec<Vec<(usize, Vec<EdgeReceiver>)>>,
+    /// For each rule and shard: whether the port is a rule's, input, edges of one port.
+    rules: Vec<Vec<Vec<RuleEnd>>>,
+}
+
+struct Maker<'p> {
+    plan: &'p Plan,
+    shards: Vec<usize>,
+    sink_signals: Vec<Arc<Signal>>,
+    rule_signals: Vec<Vec<Arc<Signal>>>,
+    ends: Ends,
+    pace: Pace,
+}
+
+impl Maker<'_> {
+    /// Makes the instances of a lane. Workers of a source share ports; shards of a rule have one each.
+    fn lane(&mut self, number: usize, signals: &[Arc<Signal>]) -> Vec<Lane> {
+        let planned = &self.plan.lanes[number];
+        let is_rule = number >= self.plan.sources.len();
+        let mut instances: Vec<Vec<Tap>> = signals.iter().map(|_| Vec::new()).collect();
+        for tap in &planned.taps {
+            let mut sink_edges = Vec::new();
+            let mut shard_edges: Vec<Vec<EdgeReceiver>> = Vec::new();
+            for (instance, signal) in instances.iter_mut().zip(signals) {
+                match tap {
+                    PlannedTap::Sink(sink, input) => {
+                        let (sender, receiver) =
+                            edge(signal, &self.sink_signals[*sink], self.gauge(&planned.name, &self.plan.sinks[*sink].name));
+                        instance.push(Tap::Sink { edge: sender, rows: Pool::default() });
+                        sink_edges.push(receiver);
+                        if is_rule {
+                            self.ends.sinks[*sink].push((*input, std::mem::take(&mut sink_edges)));
+                        }
+                    }
+                    PlannedTap::Rule(rule, _, extractor) => {
+                        shard_edges.resize_with(self.shards[*rule], Vec::new);
+                        let mut senders = Vec::new();
+                        for (shard, edges) in shard_edges.iter_mut().enumerate() {
+                            let (sender, receiver) =
+                                edge(signal, &self.rule_signals[*rule][shard], self.gauge(&planned.name, &self.plan.rules[*rule].name));
+                            senders.push(sender);
+                            edges.push(receiver);
+                        }
+                        instance.push(Tap::Rule { extractor: extractor(), edges: senders, hits: Pool::default() });
+                        if is_rule {
+                            self.end_rule(tap, is_rule, &mut shard_edges);
+                        }
+                    }
+                }
+            }
+            if !is_rule {
+                match tap {
+                    PlannedTap::Sink(sink, input) => self.ends.sinks[*sink].push((*input, sink_edges)),
+                    PlannedTap::Rule(..) => self.end_rule(tap, is_rule, &mut shard_edges),
+                }
+            }
+        }
+        instances.into_iter().map(|taps| self.instance(planned, taps, is_rule)).collect()
+    }
+
+    fn end_rule(&mut self, tap: &PlannedTap, is_rule: bool, shard_edges: &mut [Vec<EdgeReceiver>]) {
+        if let PlannedTap::Rule(rule, input, _) = tap {
+            for (shard, edges) in shard_edges.iter_mut().enumerate() {
+                self.ends.rules[*rule][shard].push((is_rule, *input, std::mem::take(edges)));
+            }
+        }
+    }
+
+    fn gauge(&self, from: &str, to: &str) -> metrics::Gauge {
+        self.plan.registry.gauge("tripline_edge_bytes", &[("from", from), ("to", to)])
+    }
+
+    fn instance(&self, planned: &PlannedLane, taps: Vec<Tap>, is_rule: bool) -> Lane {
+        let registry = &self.plan.registry;
+        let counter = |name: &str, node: &str| registry.counter(name, &[("node", node)]);
+        let target = |t: &TargetPlan| match t {
+            TargetPlan::Node(n) => Target::Node(*n),
+            TargetPlan::Tap(n) => Target::Tap(*n),
+        };
+        let nodes = planned.nodes.iter().map(|node| LaneNode {
+            operator: (node.factory)(),
+            outputs: node.outputs.iter().map(|o| o.iter().map(target).collect()).collect(),
+            errors_wired: node.errors_wired,
+            events_in: counter("tripline_events_in_total", &node.name),
+            events_out: registry.counter("tripline_events_out_total", &[("node", &node.name), ("output", "main")]),
+            errors: registry.counter("tripline_errors_total", &[("node", &node.name), ("reason", "decode")]),
+        });
+        let decoders = planned
+            .decoders
+            .iter()
+            .map(|(format, subject, wanted)| (format.decoder(wanted.borrow().wanted.clone(), &planned.rule), *subject));
+        let time = LaneTime { field: planned.time_field, is_declared: planned.time_is_declared, rule: planned.rule.clone() };
+        let counters = (
+            counter("tripline_events_in_total", &planned.name),
+            registry.counter("tripline_errors_total", &[("node", &planned.name), ("reason", "decode")]),
+        );
+        Lane::new(
+            decoders.collect(),
+            planned.slots.len(),
+            time,
+            nodes.collect(),
+            planned.roots.iter().map(target).collect(),
+            planned.error_roots.as_ref().map(|t| t.iter().map(target).collect()),
+            taps,
+            counters,
+            (!is_rule).then(|| self.pace.clone()),
+        )
+    }
+}
+
+/// Why a run could not start or go on.
+#[derive(Debug)]
+pub struct RunError(pub String);
+
+impl From<StateError> for RunError {
+    fn from(e: StateError) -> RunError {
+        RunError(e.0)
+    }
+}
+
+impl Topology {
+    /// Makes all units, connects sinks and sources, and loads what the store holds.
+    pub fn new(plan: &Plan, options: &RunOptions, mut store: Box<dyn Store>) -> Result<Topology, RunError> {
+        let old = store.record()?.map(|bytes| Record::from_bytes(&bytes)).transpose()?.unwrap_or_default();
+        let shards: Vec<usize> = plan.rules.iter().map(|r| if r.is_sharded { options.shards } else { 1 }).collect();
+        let mut record = Record { epoch: old.epoch, ..Record::default() };
+        record.contents = plan.contents.iter().map(|(n, t)| (n.clone(), t.get().content_hash)).collect();
+        let runtime = blocking()?;
+        let (sinks, sealed) = connect_sinks(plan, &old, &runtime)?;
+        record.sinks = sealed;
+        // What sinks found is durable before the first byte goes out; what the last run left stays readable until the first epoch.
+        let start = Record { sinks: record.sinks.clone(), ..old.clone() };
+        store.publish(Vec::new(), &start.to_bytes(), &[])?;
+        let orders = Arc::new(Orders::default());
+        let reports = Reports::default();
+        let pace = Pace::new(plan.sources.iter().map(|s| s.skew_max).min().unwrap_or(crate::limits::SKEW_MAX));
+        let signals = |n: usize| (0..n).map(|_| Signal::new()).collect::<Vec<_>>();
+        let mut maker = Maker {
+            plan,
+            sink_signals: signals(plan.sinks.len()),
+            rule_signals: shards.iter().map(|s| signals(*s)).collect(),
+            ends: Ends {
+                sinks: plan.sinks.iter().map(|_| Vec::new()).collect(),
+                rules: shards.iter().map(|s| (0..*s).map(|_| Vec::new()).collect()).collect(),
+            },
+            shards: shards.clone(),
+            pace: pace.clone(),
+        };
+        let mut lanes = Vec::new();
+        let mut parts = Vec::new();
+        for number in 0..plan.sources.len() {
+            let (intake_signal, worker_signals) = (Signal::new(), signals(options.workers));
+            let mut senders = Vec::new();
+            let instances = maker.lane(number, &worker_signals);
+            for (lane, signal) in instances.into_iter().zip(worker_signals) {
+                let (sender, input) = edge(&intake_signal, &signal, maker.gauge("intake", &plan.lanes[number].name));
+                senders.push(sender);
+                lanes.push(LaneStage { input, lane, signal });
+            }
+            parts.push((intake_signal, senders));
+        }
+        let rule_lanes: Vec<Vec<Lane>> =
+            (0..plan.rules.len()).map(|r| maker.lane(plan.sources.len() + r, &maker.rule_signals[r].clone())).collect();
+        let Maker { ends, rule_signals, sink_signals, .. } = maker;
+        let mut forget: Vec<Vec<u8>> = Vec::new();
+        let rules = make_rules(plan, options, &old, &mut record, &*store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports)?;
+        let deliveries = make_deliveries(plan, sinks, ends.sinks, sink_signals, &reports);
+        let wakes = parts.iter().map(|(signal, _)| Arc::clone(signal)).collect();
+        let mut intakes = Vec::new();
+        let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
+        orders.barrier.store(record.epoch, Ordering::Release);
+        for (number, (signal, senders)) in parts.into_iter().enumerate() {
+            let source = &plan.sources[number];
+            let mut made = (source.factory)(source_context(plan, options, number, &pace));
+            let position = old.positions.iter().find(|(n, _)| *n == source.name).map(|(_, p)| p.as_slice()).filter(|p| !p.is_empty());
+            runtime.block_on(made.connect(position)).map_err(|e| RunError(format!("{}: {e}", source.name)))?;
+            record.positions.push((source.name.clone(), position.unwrap_or_default().to_vec()));
+            if made.is_exhausted_at_start() {
+                exhausted.push(source.name.clone());
+            }
+            if let Some(address) = made.listening() {
+                listening.insert(source.name.clone(), address);
+            }
+            intakes.push(Intake::new(
+                number,
+                &source.name,
+                made,
+                senders,
+                signal,
+                Arc::clone(&orders),
+                reports.clone(),
+                plan.clock.clone(),
+            ));
+        }
+        let health = deliveries.iter().map(|(d, _)| (d.name.clone(), Arc::clone(&d.health))).collect();
+        let coordinator = Coordinator::new(store, record, orders, wakes, forget);
+        Ok(Topology { intakes, lanes, rules, deliveries, coordinator, reports, health, exhausted, listening })
+    }
+}
+
+fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace) -> SourceContext {
+    let source = &plan.sources[number];
+    let discarded = |reason: &str| plan.registry.counter("tripline_discarded_total", &[("node", &source.name), ("reason", reason)]);
+    SourceContext {
+        folder: plan.folder.clone(),
+        installation: options.installation.clone(),
+        pace: pace.clone(),
+        clock: plan.clock.clone(),
+        discarded: Discarded {
+            empty: discarded("empty_line"),
+            cut_bytes: discarded("cut_bytes"),
+            bytes: plan.registry.counter("tripline_bytes_in_total", &[("node", &source.name)]),
+        },
+        until_end: options.until_end,
+        idle_timeout: source.idle_timeout,
+    }
+}
+
+type ConnectedSinks = (Vec<Box<dyn crate::component::Sink>>, Vec<(String, Vec<u8>)>);
+
+fn connect_sinks(plan: &Plan, old: &Record, runtime: &tokio::runtime::Runtime) -> Result<ConnectedSinks, RunError> {
+    let context = SinkContext { folder: plan.folder.clone() };
+    let (mut sinks, mut sealed) = (Vec::new(), Vec::new());
+    for planned in &plan.sinks {
+        let mut sink = (planned.factory)(&context);
+        let last = old.sinks.iter().find(|(n, _)| *n == planned.name).map(|(_, s)| s.as_slice()).filter(|s| !s.is_empty());
+        let state = runtime.block_on(async {
+            sink.connect(last).await?;
+            sink.seal().await
+        });
+        sealed.push((planned.name.clone(), state.map_err(|e| RunError(format!("{}: {e}", planned.name)))?));
+        sinks.push(sink);
+    }
+    Ok((sinks, sealed))
+}
+
+#[allow(clippy::too_many_arguments)] // a step of `Topology::new`, cut out for its length
+fn make_rules(
+    plan: &Plan,
+    options: &RunOptions,
+    old: &Record,
+    record: &mut Record,
+    store: &dyn Store,
+    forget: &mut Vec<Vec<u8>>,
+    lanes: Vec<Vec<Lane>>,
+    ends: Vec<Vec<Vec<RuleEnd>>>,
+    signals: Vec<Vec<Arc<Signal>>>,
+    reports: &Reports,
+) -> Result<Vec<(RuleStage, Arc<Signal>)>, RunError> {
+    let mut out = Vec::new();
+    let mut kept: Vec<&str> = Vec::new();
+    for (((rule, lanes), ends), signals) in plan.rules.iter().zip(lanes).zip(ends).zip(signals) {
+        let shards = signals.len();
+        let prefix = format!("{}/", rule.name);
+        let before: Vec<&UnitState> =
+            old.units.iter().filter(|u| u.name.starts_with(&prefix) && u.fingerprint == rule.fingerprint).collect();
+        let same = before.len() == shards;
+        for (shard, ((lane, mut ends), signal)) in lanes.into_iter().zip(ends).zip(signals).enumerate() {
+            // Ports of sources keep their numbers whatever the number of shards of other rules.
+            ends.sort_by_key(|(is_rule, input, _)| (*is_rule, *input));
+            let inputs: Vec<usize> = ends.iter().map(|(_, input, _)| *input).collect();
+            let ports = Ports::new(ends.into_iter().map(|(_, _, edges)| Port::new(edges)).collect());
+            let mut correlator = (rule.factory)(&inputs);
+            let name = format!("{prefix}{shard}");
+            let mut unit = UnitState { name: name.clone(), fingerprint: rule.fingerprint.clone(), blobs: Vec::new() };
+            let keep = move |hash: u64| (hash >> 56) as usize * shards / KEY_GROUPS == shard;
+            for state in before.iter().filter(|u| !same || u.name == name) {
+                let mut blobs = Vec::new();
+                for key in &state.blobs {
+                    blobs.push(
+                        store.blob(key)?.ok_or_else(|| RunError(format!("state of {name}: a piece is missing; start with --fresh")))?,
+                    );
+                }
+                correlator.load(&blobs, &keep).map_err(|e| RunError(format!("state of {name}: {e}; start with --fresh")))?;
+                if same {
+                    unit.blobs.clone_from(&state.blobs);
+                    kept.push(&state.name);
+                }
+            }
+            let has_whole = !unit.blobs.is_empty();
+            let number = record.units.len();
+            record.units.push(unit);
+            let origin = Arc::new(Origin { source: rule.name.clone(), partition: String::new(), identity: rule.name.clone().into_bytes() });
+            out.push((RuleStage::new(number, ports, correlator, lane, origin, options.close, reports.clone(), has_whole), signal));
+        }
+    }
+    forget.extend(old.units.iter().filter(|u| !kept.contains(&u.name.as_str())).flat_map(|u| u.blobs.iter().cloned()));
+    Ok(out)
+}
+
+fn make_deliveries(
+    plan: &Plan,
+    sinks: Vec<Box<dyn crate::component::Sink>>,
+    ends: Vec<Vec<(usize, Vec<EdgeReceiver>)>>,
+    signals: Vec<Arc<Signal>>,
+    reports: &Reports,
+) -> Vec<(Delivery, Arc<Signal>)> {
+    let mut out = Vec::new();
+    for (number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
+        let outcome = |word: &str| plan.registry.counter("tripline_sink_rows_total", &[("sink", &planned.name), ("outcome", word)]);
+        let inputs = ends.iter().map(|(input, _)| {
+            let (_, writer, policy) = &planned.inputs[*input];
+            SinkPort { writer: writer.clone(), policy: *policy }
+        });
+        let inputs = inputs.collect();
+        let ports = Ports::new(ends.into_iter().map(|(_, edges)| Port::new(edges)).collect());
+        out.push((
+            Delivery::new(number, &planned.name, ports, inputs, sink, reports.clone(), (outcome("accepted"), outcome("retried"))),
+            signal,
+        ));
+    }
+    out
+}
+
+/// A runtime for the calling thread.
+pub(super) fn blocking() -> Result<tokio::runtime::Runtime, RunError> {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| RunError(format!("no runtime: {e}")))
+}

@@ -1,0 +1,314 @@
+//! The engine against its definitions: `threshold` by brute force over arrival orders, partitions, shards and crashes; maps by the naive interpreter; JSON by
+//! simd-json; untouched events byte for byte; the ready pipelines' cases, plain and with crashes.
+mod oracle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oracle::{Cell, Event, Measure, Outcome, Threshold, Trigger, meets};
+use proptest::prelude::*;
+use tripline::clock::Clock;
+use tripline::codec::format::json::JsonDecoder;
+use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
+use tripline::event::{Batch, Input, Kind, Slot, text};
+use tripline::plan::load_plan;
+use tripline::runtime::assemble::RunOptions;
+use tripline::runtime::delivery::Health;
+use tripline::runtime::topology::{Host, run};
+use tripline::state::MemoryStore;
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_760_000_000 * SECOND;
+
+/// Stops a run after so many durable epochs, as a crash does: nothing later survives.
+struct Crashing(usize);
+
+impl Host for Crashing {
+    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn word(&mut self, level: &str, _: &str, message: &str) {
+        assert_ne!(level, "error", "{message}");
+    }
+    fn stops(&self) -> usize {
+        usize::from(self.0 == 0)
+    }
+    fn durable(&mut self, _: u64) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
+fn run_pipeline(folder: &Path, shards: usize, workers: usize, stops: &[usize]) {
+    let store = MemoryStore::default();
+    for stop in stops.iter().copied().chain([usize::MAX]) {
+        let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::System, &|_| None, &[]);
+        let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
+        let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16] };
+        run(plan, &options, Box::new(store.clone()), &mut Crashing(stop)).unwrap();
+    }
+}
+
+fn lines(path: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+/// Two files of one rule, arrival shuffled within the lateness.
+#[derive(Clone, Debug)]
+struct Case {
+    rule: Threshold,
+    files: [Vec<(i64, Event)>; 2],
+    lateness: i64,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let trigger = prop_oneof![Just(Trigger::First), Just(Trigger::Every), Just(Trigger::EachThreshold), Just(Trigger::Per(30 * SECOND))];
+    let measure = prop_oneof![2 => Just(Measure::Count), 1 => Just(Measure::Distinct), 1 => Just(Measure::Sum)];
+    let rule = (1i64..40, 1i64..9, measure, trigger, any::<bool>(), prop::option::of(1i64..60)).prop_map(
+        |(within, count, measure, trigger, unless, suppress)| Threshold {
+            within: within * SECOND,
+            count,
+            measure,
+            trigger,
+            unless_value: unless.then(|| "v1".to_owned()),
+            suppress: suppress.map(|s| s * SECOND),
+        },
+    );
+    let event = (0i64..120, 0u8..4, 0u8..4, 0i64..5, prop_oneof![5 => Just(1i64), 1 => 2i64..4], 0i64..1000);
+    let file = || prop::collection::vec(event.clone(), 0..120);
+    (rule, file(), file(), 0i64..6).prop_map(|(rule, a, b, lateness)| {
+        let arrange = |name: &str, events: Vec<(i64, u8, u8, i64, i64, i64)>| {
+            let mut arrived: Vec<_> =
+                events.into_iter().map(|e| (e.0 * 1000 + if lateness > 0 { e.5 * lateness * 999 / 1000 } else { 0 }, e)).collect();
+            arrived.sort_by_key(|(at, _)| *at);
+            let make = |(i, (_, (second, key, value, number, weight, _))): (usize, (i64, (i64, u8, u8, i64, i64, i64)))| {
+                let time = START + second * SECOND;
+                let event =
+                    Event { time, order: (name.to_owned(), i as u64), key: format!("k{key}"), value: format!("v{value}"), number, weight };
+                (time, event)
+            };
+            arrived.into_iter().enumerate().map(make).collect::<Vec<_>>()
+        };
+        Case { rule, files: [arrange("a", a), arrange("b", b)], lateness }
+    })
+}
+
+fn write_case(case: &Case, folder: &Path) {
+    for (name, events) in ["a", "b"].iter().zip(&case.files) {
+        let text: String = events
+            .iter()
+            .map(|(t, e)| {
+                let weight = if e.weight > 1 { format!(",\"baseEventCount\":{}", e.weight) } else { String::new() };
+                format!("{{\"ts\":{},\"key\":\"{}\",\"value\":\"{}\",\"number\":{}{weight}}}\n", t / 1_000_000, e.key, e.value, e.number)
+            })
+            .collect();
+        fs::write(folder.join(format!("{name}.log")), text).unwrap();
+    }
+    let rule = &case.rule;
+    let measure = match rule.measure {
+        Measure::Count => format!("count: {}", rule.count),
+        Measure::Distinct => format!("distinct: value, count: {}", rule.count),
+        Measure::Sum => format!("sum: number, is: \">= {}\"", rule.count),
+    };
+    let trigger = match rule.trigger {
+        Trigger::First => "first".to_owned(),
+        Trigger::Every => "every".to_owned(),
+        Trigger::EachThreshold => "each_threshold".to_owned(),
+        Trigger::Per(p) => format!("{{per: {}s}}", p / SECOND),
+    };
+    let unless = rule.unless_value.as_ref().map_or(String::new(), |v| format!(", unless: 'value == \"{v}\"'"));
+    let suppress = rule.suppress.map_or(String::new(), |s| format!(", suppress: {{for: {}s}}", s / SECOND));
+    let source = |n: &str| {
+        format!(
+            "  {n}: {{type: file, paths: [{n}.log], format: json, time: {{field: ts, format: epoch_ms, lateness: {}s}}}}\n",
+            case.lateness
+        )
+    };
+    let yaml = format!(
+        "barrier: {{interval: 1ms}}\nsources:\n{}{}correlations:\n  r: {{type: threshold, inputs: [a, b], by: [key], within: {}s, {measure}, trigger: {trigger}{unless}{suppress}}}\nsinks:\n  o: {{type: file, inputs: [r], path: out.ndjson}}\n",
+        source("a"),
+        source("b"),
+        rule.within / SECOND
+    );
+    fs::write(folder.join("pipeline.yaml"), yaml).unwrap();
+}
+
+fn nanos(value: &serde_json::Value) -> i64 {
+    let time: jiff::Timestamp = value.as_str().unwrap().parse().unwrap();
+    time.as_nanosecond() as i64
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn threshold_equals_the_scan(case in case(), shards in 1usize..9, workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3)) {
+        let folder = tempfile::tempdir().unwrap();
+        write_case(&case, folder.path());
+        run_pipeline(folder.path(), shards, workers, &stops);
+        let events: Vec<Event> = case.files.iter().flatten().map(|(_, e)| e.clone()).collect();
+        let want: Outcome = case.rule.scan(&events);
+        let got = lines(&folder.path().join("out.ndjson"));
+        let first: Vec<&serde_json::Value> = got.iter().filter(|a| a["alert"]["revision"] == 1).collect();
+        let alerts: BTreeSet<(String, i64, i64, i64)> = first
+            .iter()
+            .map(|a| (a["key"]["key"].as_str().unwrap().to_owned(), nanos(&a["last_seen"]), a["count"].as_i64().unwrap(), nanos(&a["first_seen"])))
+            .collect();
+        let ids: BTreeSet<&str> = first.iter().map(|a| a["alert"]["id"].as_str().unwrap()).collect();
+        prop_assert_eq!(ids.len(), first.len(), "an alert was said twice");
+        prop_assert_eq!(first.len(), want.alerts.len());
+        prop_assert_eq!(alerts, want.alerts.into_iter().map(|(a, _)| a).collect::<BTreeSet<_>>());
+    }
+}
+
+fn cells() -> impl Strategy<Value = Cell> {
+    let word = || prop::sample::select(vec!["login", "LOGIN", "fail", "10", "10.0", "a,b", "q\"q", "Straße", "10.0.1.7"]);
+    let pattern =
+        prop::sample::select(vec!["^log", "in$", "f[ai]+l", r"\d+", "(?i)FAIL", "^10", r"(^|\.)0\.1\.7$", ".*", "log|fail", "[^a-z]"]);
+    prop_oneof![
+        1 => Just(Cell::Anything),
+        3 => word().prop_map(|w| Cell::Exact(w.into())),
+        1 => word().prop_map(|w| Cell::Folded(w.into())),
+        3 => pattern.prop_map(|p| Cell::Regex(p.into())),
+        1 => (-20i64..20, 0i64..30).prop_map(|(a, n)| Cell::Range(a, a + n)),
+        1 => prop::sample::select(vec!["10.0.0.0/16", "10.0.1.0/24", "10.0.1.7/32"]).prop_map(|n| Cell::Network(n.into())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn maps_equal_the_naive_interpreter(
+        rows in prop::collection::vec((cells(), cells(), cells()), 1..60),
+        values in prop::collection::vec(prop::collection::vec(prop::option::of(prop::sample::select(vec!["login", "Login", "fail", "10", "10.5", "-3", "a,b", "10.0.1.7", "10.0.9.1", "", "straße"])), 3), 1..20),
+    ) {
+        use tripline::diagnostic::{Place, SourceText};
+        use tripline::mapfile::{CompiledMap, Scratch};
+        // Columns are of one kind: each row uses one column per kind of its three cells, the others stay empty.
+        let kinds = ["event", "ci.event", "regex.event", "range.event", "cidr.event"];
+        let header: Vec<String> = (0..3).flat_map(|f| kinds.iter().map(move |k| format!("{k}.f{f}"))).chain(["set.event.row".to_owned()]).collect();
+        let quote = |t: &str| format!("\"{}\"", t.replace('"', "\"\""));
+        let mut text = header.join(",") + "\n";
+        for (i, row) in rows.iter().enumerate() {
+            let mut columns = vec![String::new(); 15];
+            for (f, cell) in [&row.0, &row.1, &row.2].into_iter().enumerate() {
+                let (kind, shown) = match cell {
+                    Cell::Anything => continue,
+                    Cell::Exact(t) => (0, quote(t)),
+                    Cell::Folded(t) => (1, quote(t)),
+                    Cell::Regex(t) => (2, quote(t)),
+                    Cell::Range(a, b) => (3, quote(&format!("{a}-{b}"))),
+                    Cell::Network(n) => (4, quote(n)),
+                };
+                columns[f * 5 + kind] = shown;
+            }
+            text.push_str(&format!("{},r{i}\n", columns.join(",")));
+        }
+        let source = Arc::new(SourceText { path: "m.csv".into(), text });
+        let mut faults = Vec::new();
+        let file = tripline::mapfile::read(&Place { source: Arc::clone(&source), line: 1, column: 1 }, &source.text, &mut faults);
+        prop_assert_eq!(file.rows.len(), rows.len());
+        let map = CompiledMap::new(file);
+        let mut scratch = Scratch::default();
+        for event in &values {
+            let given: Vec<Option<&[u8]>> = (0..15).map(|i| event[i / 5].map(str::as_bytes)).collect();
+            let want = rows.iter().position(|r| [&r.0, &r.1, &r.2].into_iter().zip(event).all(|(c, v)| meets(c, *v)));
+            prop_assert_eq!(map.find(&given, &mut scratch).map(|r| r as usize), want);
+        }
+    }
+}
+
+fn decode(line: &[u8], names: &[&str]) -> Option<BTreeMap<String, String>> {
+    let fields = names.iter().enumerate().map(|(i, n)| WantedField { name: (*n).into(), slot: Slot(i as u16), base: None });
+    let mut decoder = JsonDecoder::new(Wanted { fields: fields.collect(), ..Wanted::default() });
+    let mut batch = Batch::default();
+    batch.reset(Arc::new(Input::of_lines([line], Arc::default(), 0)), names.len());
+    decoder.decode(&mut batch, &[0], Subject::Line);
+    if !batch.faults.is_empty() {
+        return None;
+    }
+    let mut out = BTreeMap::new();
+    for (i, name) in names.iter().enumerate() {
+        let span = batch.cell(Slot(i as u16), 0);
+        let mut value = batch.bytes(span).to_vec();
+        if span.kind() == Kind::Escaped {
+            value.clear();
+            text::unescape(batch.bytes(span), &mut value);
+        }
+        if span.is_present() {
+            out.insert((*name).to_owned(), String::from_utf8(value).unwrap());
+        }
+    }
+    Some(out)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #[test]
+    fn json_is_taken_and_refused_as_simd_json_does(text in r#"\{("[ab]":(1|-2\.5e3|"x\\n\\u00e9"|true|null|\[1, "b"\]|\{"c": \{\}\}),? ?){0,4}\}|[\{\}\[\]",:a1e.+\\ \-]{0,24}"#) {
+        let mut copy = text.clone().into_bytes();
+        let oracle = simd_json::serde::from_slice::<serde_json::Value>(&mut copy).ok().filter(serde_json::Value::is_object);
+        let got = decode(text.as_bytes(), &["a", "b", "b.c"]);
+        prop_assert_eq!(got.is_some(), oracle.is_some(), "{}", text);
+        if let (Some(got), Some(oracle)) = (got, oracle) {
+            for name in ["a", "b"] {
+                let want = match &oracle[name] {
+                    serde_json::Value::Null => None,
+                    serde_json::Value::String(s) => Some(s.clone()),
+                    serde_json::Value::Bool(b) => Some(b.to_string()),
+                    other => {
+                        // Numbers and nested values keep their own spelling: compare what they mean.
+                        let mut own = got[name].clone().into_bytes();
+                        prop_assert_eq!(&simd_json::serde::from_slice::<serde_json::Value>(&mut own).unwrap(), other);
+                        continue;
+                    }
+                };
+                prop_assert_eq!(got.get(name), want.as_ref());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_literal_dotted_key_wins_and_the_last_of_a_repeated_key_counts() {
+    let names = ["a.b", "c"];
+    assert_eq!(
+        decode(br#"{"a":{"b":1},"c":1,"c":2}"#, &names).unwrap(),
+        BTreeMap::from([("a.b".into(), "1".into()), ("c".into(), "2".into())])
+    );
+    for line in [&br#"{"a.b":2,"a":{"b":1}}"#[..], br#"{"a":{"b":1},"a.b":2}"#, br#"{"a":{"b":1},"\u0061.b":2}"#] {
+        assert_eq!(decode(line, &names).unwrap()["a.b"], "2");
+    }
+}
+
+#[test]
+fn nesting_bombs_are_refused() {
+    for bomb in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
+        assert_eq!(decode(format!("{{\"a\":{bomb}").as_bytes(), &["a"]), None);
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    assert_eq!(decode(deep.as_bytes(), &["a"]), None);
+}
+
+fn pipelines() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    fs::read_dir(root).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect()
+}
+
+#[test]
+fn the_ready_pipelines_pass_their_cases_also_with_crashes() {
+    let mut seen = 0;
+    for pipeline in pipelines() {
+        for case in tripline::cases::find(&pipeline).unwrap() {
+            for crashes in [&[][..], &[3], &[1, 7, 9]] {
+                let case = case.clone().with_crashes(crashes);
+                let make = |nodes: &[String]| {
+                    load_plan(std::slice::from_ref(&case.pipeline), case.clock(), &|_| None, nodes).0.ok_or_else(|| "no plan".to_owned())
+                };
+                let outcome = tripline::cases::run(&case, &make);
+                assert!(outcome.is_ok(), "{} {crashes:?}: {outcome:?}", case.name);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 15);
+}
