@@ -136,11 +136,8 @@ impl Threshold {
         let before = self.partitions.all.len();
         let found = self.partitions.open(port, &origin.source, &origin.partition, self.ports[port].policy);
         if self.partitions.all.len() > before && !self.waiting.is_empty() {
-            // A new name may stand between the others: waiting hits get the ranks that hold now.
-            let mut order: Vec<usize> = (0..before).collect();
-            order.sort_by_key(|p| self.partitions.all[*p].name.clone());
-            let map: Vec<u32> = order.iter().map(|p| self.partitions.ranks[*p]).collect();
-            self.waiting.rerank(&map);
+            // A new name may stand between the others.
+            self.waiting.rerank(&self.partitions.ranks);
         }
         found
     }
@@ -397,7 +394,7 @@ impl Correlator for Threshold {
                 self.take(&hit, &BatchRow { batch, row }, out);
             } else {
                 let slots = &self.ports[port].payload;
-                self.waiting.push(time, rank, tie, hit.hash, |bytes| payload::write(&hit, slots, batch, row, bytes));
+                self.waiting.push(time, (partition, rank), tie, hit.hash, |bytes| payload::write(&hit, slots, batch, row, bytes));
             }
         }
         if plain {

@@ -133,23 +133,11 @@ impl Threshold {
         if let (Some(own), Some(read)) = (&mut self.suppressions, suppressions) {
             own.absorb(read);
         }
-        self.forget_taken();
+        // Older deltas name partitions by number, and still hold hits that were taken since.
+        self.waiting.rerank(&self.partitions.ranks);
+        self.waiting.forget(self.passed);
         self.firings.extend(before.0);
         self.passed = self.passed.max(before.1);
         Ok(())
-    }
-
-    /// Older deltas still hold hits that were taken since.
-    fn forget_taken(&mut self) {
-        let passed = self.passed;
-        let mut still = Vec::new();
-        while let Some((hit, bytes)) = self.waiting.pop(|t| t <= passed.0) {
-            if (hit.time, hit.rank, hit.tie) > passed {
-                still.push((hit, bytes.to_vec()));
-            }
-        }
-        for (hit, bytes) in still {
-            self.waiting.push(hit.time, hit.rank, hit.tie, hit.hash, |out| out.extend_from_slice(&bytes));
-        }
     }
 }

@@ -229,7 +229,8 @@ impl GeneralGroups {
         for _ in 0..steps.min(self.groups.len()) {
             self.hand = (self.hand + 1) % self.groups.len();
             let group = &self.groups[self.hand];
-            let over = group.entries.back().is_none_or(|e| e.time <= oldest);
+            // Of a group whose hits were used up the store must hear first, or a restart would bring them back.
+            let over = group.entries.back().map_or(!group.dirty, |e| e.time <= oldest);
             if group.live && over && group.fired.saturating_add(per) <= now {
                 self.remove(self.hand as u32);
             }

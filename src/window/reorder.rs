@@ -13,7 +13,9 @@ use crate::state::{Chunks, StateError, StateReader};
 pub struct Waiting {
     /// The time that it counts with.
     pub time: Timestamp,
-    /// Rank of its partition's name.
+    /// Number of its partition: it never changes.
+    pub partition: u32,
+    /// Rank of its partition's name: it changes when a name appears that stands before it.
     pub rank: u32,
     /// Position and row.
     pub tie: u128,
@@ -86,8 +88,9 @@ impl Reorder {
         self.len == 0
     }
 
-    /// Puts a hit; `write` appends its bytes.
-    pub fn push(&mut self, time: Timestamp, rank: u32, tie: u128, hash: u64, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Puts a hit of a partition of a number and rank; `write` appends its bytes.
+    pub fn push(&mut self, time: Timestamp, place: (u32, u32), tie: u128, hash: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let (partition, rank) = place;
         self.len += 1;
         let is_active = time < self.active_end;
         let bucket = if is_active {
@@ -98,7 +101,7 @@ impl Reorder {
         };
         let at = bucket.bytes.len();
         write(&mut bucket.bytes);
-        let hit = Waiting { time, rank, tie, hash, at: at as u32, len: (bucket.bytes.len() - at) as u32, fresh: true };
+        let hit = Waiting { time, partition, rank, tie, hash, at: at as u32, len: (bucket.bytes.len() - at) as u32, fresh: true };
         if is_active {
             self.late.push(Reverse(hit));
         } else {
@@ -148,9 +151,19 @@ impl Reorder {
         sorted.into_iter().chain(late).min()
     }
 
-    /// Gives waiting hits the ranks of their partitions anew: `to` maps old ranks.
-    pub fn rerank(&mut self, to: &[u32]) {
-        let mut fix = |hit: &mut Waiting| hit.rank = to.get(hit.rank as usize).copied().unwrap_or(hit.rank);
+    /// Forgets the hits at or before a place in the order.
+    pub fn forget(&mut self, upto: (Timestamp, u32, u128)) {
+        let after = |hit: &Waiting| hit.key() > upto;
+        self.active.hits.retain(after);
+        self.late.retain(|Reverse(hit)| after(hit));
+        self.buckets.values_mut().for_each(|b| b.hits.retain(after));
+        let waiting = self.buckets.values().map(|b| b.hits.len()).sum::<usize>();
+        self.len = self.active.hits.len() + self.late.len() + waiting;
+    }
+
+    /// Gives waiting hits the ranks that their partitions have now, by number.
+    pub fn rerank(&mut self, ranks: &[u32]) {
+        let mut fix = |hit: &mut Waiting| hit.rank = ranks.get(hit.partition as usize).copied().unwrap_or(hit.rank);
         self.active.hits.iter_mut().for_each(&mut fix);
         self.active.hits.sort_unstable_by(|a, b| b.cmp(a));
         self.buckets.values_mut().for_each(|b| b.hits.iter_mut().for_each(&mut fix));
@@ -173,12 +186,12 @@ impl Reorder {
         self.late = late.into_iter().map(Reverse).collect();
     }
 
-    /// Reads what [`Reorder::save`] wrote. `keep` decides by time, hash; released hits of older deltas are refused by it.
+    /// Reads what [`Reorder::save`] wrote; `keep` decides by time and hash. Ranks are those of [`Reorder::rerank`], which comes next.
     pub fn load(&mut self, from: &mut StateReader<'_>, keep: &dyn Fn(Timestamp, u64) -> bool) -> Result<(), StateError> {
         while !from.is_empty() {
-            let (time, rank, tie, hash, bytes) = (from.i64()?, from.u32()?, from.u128()?, from.u64()?, from.bytes()?);
+            let (time, partition, tie, hash, bytes) = (from.i64()?, from.u32()?, from.u128()?, from.u64()?, from.bytes()?);
             if keep(time, hash) {
-                self.push(time, rank, tie, hash, |out| out.extend_from_slice(bytes));
+                self.push(time, (partition, 0), tie, hash, |out| out.extend_from_slice(bytes));
             }
         }
         self.buckets.values_mut().for_each(|b| b.hits.iter_mut().for_each(|h| h.fresh = false));
@@ -190,7 +203,7 @@ fn save_hit(hit: &mut Waiting, bytes: &[u8], full: bool, chunks: &mut Chunks) {
     if full || hit.fresh {
         let out = chunks.record();
         out.i64(hit.time);
-        out.u32(hit.rank);
+        out.u32(hit.partition);
         out.u128(hit.tie);
         out.u64(hit.hash);
         out.bytes(&bytes[hit.at as usize..(hit.at + hit.len) as usize]);
@@ -211,7 +224,7 @@ mod tests {
             let mut released = 0;
             for (i, (time, rank, release)) in steps.into_iter().enumerate() {
                 let time = time.max(released);
-                buffer.push(time, rank, i as u128, 0, |out| out.extend_from_slice(&(i as u128).to_le_bytes()));
+                buffer.push(time, (rank, rank), i as u128, 0, |out| out.extend_from_slice(&(i as u128).to_le_bytes()));
                 waiting.push((time, rank, i as u128));
                 if release {
                     released = time;

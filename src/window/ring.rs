@@ -236,7 +236,8 @@ impl RingGroups {
         }
     }
 
-    /// The newest time of a live group; a group without hits has none that is old.
+    /// The newest time of a live group. One whose hits were used up since the last barrier has none: the store still holds them, and
+    /// must hear that they are gone before the group may go.
     fn newest(&self, group: u32) -> Option<Timestamp> {
         let record = self.record(group);
         let meta = record[META];
@@ -245,7 +246,7 @@ impl RingGroups {
         }
         let (len, head) = ((meta & 0xff) as usize, (meta >> 8 & 0xff) as usize);
         if len == 0 {
-            return Some(Timestamp::MIN);
+            return (meta & DIRTY == 0).then_some(Timestamp::MIN);
         }
         Some(record[TIMES + (head + len - 1) % self.n] as i64)
     }

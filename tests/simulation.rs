@@ -1,0 +1,239 @@
+//! The whole runtime in one thread from a seed: faulty sources and sinks, a crash in any phase of an epoch, restarts. Nothing lost, nothing said twice.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tripline::clock::Clock;
+use tripline::codec::format::json_out::{EventWriter, RowFacts};
+use tripline::component::source::{Fill, Position, Source, SourceContext};
+use tripline::component::{Body, BoxFuture, Outage, Sink};
+use tripline::event::builder::Positions;
+use tripline::event::{Batch, BatchBuilder, Origin};
+use tripline::plan::{Plan, load_plan};
+use tripline::runtime::assemble::{RunOptions, Topology};
+use tripline::runtime::epoch::Phase;
+use tripline::runtime::lane::Step;
+use tripline::state::{MemoryStore, StateReader, StateWriter};
+use tripline::window::watermark::Activity;
+
+#[derive(Clone)]
+struct Rng(Arc<Mutex<u64>>);
+
+impl Rng {
+    fn new(seed: u64) -> Rng {
+        Rng(Arc::new(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1)))
+    }
+    fn below(&self, n: u64) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 11) % n
+    }
+}
+
+const EVENTS: usize = 300;
+
+/// Gives a few lines at a time, and fails now and then.
+struct SimSource {
+    origin: Arc<Origin>,
+    next: usize,
+    started: u8,
+    rng: Rng,
+}
+
+impl Source for SimSource {
+    fn connect(&mut self, from: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        self.next = from.and_then(|f| StateReader::new(f).u64().ok()).unwrap_or(0) as usize;
+        Box::pin(async { Ok(()) })
+    }
+    fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>> {
+        self.started = self.started.saturating_add(1);
+        let fill = match self.started {
+            1 => Ok(Fill::Partition(Arc::clone(&self.origin), Activity::Live)),
+            2 => Ok(Fill::Opened),
+            _ if self.rng.below(10) == 0 => Err(Outage::new("the simulated source is away")),
+            _ if self.next >= EVENTS => Ok(Fill::End),
+            _ => {
+                let base = self.next as u64;
+                for _ in 0..=self.rng.below(20) {
+                    if self.next < EVENTS {
+                        builder.push_line(line(&self.origin.source, self.next).as_bytes());
+                        self.next += 1;
+                    }
+                }
+                Ok(Fill::Rows { origin: Arc::clone(&self.origin), base, positions: Positions::Rows })
+            }
+        };
+        Box::pin(async move { fill })
+    }
+    fn position(&self) -> Position {
+        let mut out = StateWriter::default();
+        out.u64(self.next as u64);
+        out.bytes
+    }
+}
+
+fn line(source: &str, i: usize) -> String {
+    format!("{{\"ts\":{},\"n\":\"{source}{i}\",\"key\":\"k{}\"}}", 1_760_000_000_000u64 + i as u64 * 500, i * 7 % 5)
+}
+
+/// What the outside holds: it outlives every crash, and is cut to what was sealed when a sink comes back.
+type Outside = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
+
+struct SimSink {
+    name: String,
+    outside: Outside,
+    rng: Rng,
+}
+
+impl Sink for SimSink {
+    fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        let sealed = last.and_then(|l| StateReader::new(l).u64().ok()).unwrap_or(0) as usize;
+        self.outside.lock().unwrap().entry(self.name.clone()).or_default().truncate(sealed);
+        Box::pin(async { Ok(()) })
+    }
+    fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
+        writer.write(batch, row, facts, &mut body.bytes);
+        body.ends.push(body.bytes.len());
+    }
+    fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>> {
+        Box::pin(async move {
+            let mut outside = self.outside.lock().unwrap();
+            let rows = outside.entry(self.name.clone()).or_default();
+            while body.sent < body.rows() {
+                if self.rng.below(12) == 0 {
+                    return Err(Outage::new("the simulated sink is away"));
+                }
+                let from = if body.sent == 0 { 0 } else { body.ends[body.sent - 1] };
+                rows.push(body.bytes[from..body.ends[body.sent]].trim_ascii_end().to_vec());
+                body.sent += 1;
+            }
+            Ok(())
+        })
+    }
+    fn seal(&mut self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+        let mut out = StateWriter::default();
+        out.u64(self.outside.lock().unwrap().get(&self.name).map_or(0, Vec::len) as u64);
+        Box::pin(async move { Ok(out.bytes) })
+    }
+}
+
+fn plan(folder: &Path, outside: &Outside, rng: &Rng) -> Plan {
+    let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::fixed(1_760_000_000_000_000_000), &|_| None, &[]);
+    let mut plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
+    for source in &mut plan.sources {
+        let (name, rng) = (source.name.clone(), rng.clone());
+        source.factory = Box::new(move |context: SourceContext| {
+            let origin = Origin { source: name.clone(), partition: name.clone(), identity: context.installation };
+            Box::new(SimSource { origin: Arc::new(origin), next: 0, started: 0, rng: rng.clone() })
+        });
+    }
+    for sink in &mut plan.sinks {
+        let (name, outside, rng) = (sink.name.clone(), Arc::clone(outside), rng.clone());
+        sink.factory = Box::new(move |_| Box::new(SimSink { name: name.clone(), outside: Arc::clone(&outside), rng: rng.clone() }));
+    }
+    plan
+}
+
+/// Drives units in an order that the seed decides. Returns the phase in which it crashed; none when it came to its end.
+fn live(mut t: Topology, rng: &Rng, steps: u64, runtime: &tokio::runtime::Runtime) -> Option<Phase> {
+    let mut just_durable = false;
+    for _ in 0..steps {
+        match rng.below(5) {
+            0 => {
+                let at = rng.below(t.intakes.len() as u64) as usize;
+                runtime.block_on(t.intakes[at].step());
+            }
+            1 => {
+                let at = rng.below(t.lanes.len() as u64) as usize;
+                t.lanes[at].step();
+            }
+            2 => {
+                let at = rng.below(t.rules.len() as u64) as usize;
+                t.rules[at].0.step();
+            }
+            3 => {
+                let at = rng.below(t.deliveries.len() as u64) as usize;
+                let _: Result<Step, _> = runtime.block_on(t.deliveries[at].0.step());
+            }
+            _ => {
+                while let Some(report) = t.reports.receive() {
+                    t.coordinator.take(report);
+                }
+                if t.coordinator.ended.iter().all(|e| *e) && !t.coordinator.is_ending() {
+                    t.coordinator.ask(true);
+                } else if rng.below(6) == 0 && t.coordinator.may_ask() {
+                    t.coordinator.ask(false);
+                }
+                // Looking comes before acting, so that a crash may fall between the two.
+                if rng.below(4) == 0 {
+                    just_durable = t.coordinator.advance().unwrap().is_some();
+                }
+                if t.coordinator.is_done() {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(if just_durable { Phase::Durable } else { t.coordinator.phase().unwrap_or(Phase::Open) })
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_said_twice() {
+    let seeds: u64 = std::env::var("SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1000);
+    let folder = tempfile::tempdir().unwrap();
+    let source = |n: &str| format!("  {n}: {{type: stdin, format: json, time: {{field: ts, format: epoch_ms, lateness: 2s}}}}\n");
+    let yaml = format!(
+        "sources:\n{}{}correlations:\n  r: {{type: threshold, inputs: [a, b], by: [key], within: 20s, count: 4, trigger: each_threshold}}\nsinks:\n  events: {{type: drop, inputs: [a, b]}}\n  alerts: {{type: drop, inputs: [r]}}\n",
+        source("a"),
+        source("b")
+    );
+    std::fs::write(folder.path().join("pipeline.yaml"), yaml).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut crashes: BTreeMap<Phase, u64> = BTreeMap::new();
+    let mut want_alerts: Option<BTreeSet<String>> = None;
+    for seed in 0..seeds {
+        let rng = Rng::new(seed);
+        let outside: Outside = Arc::default();
+        let store = MemoryStore::default();
+        let options = || RunOptions {
+            shards: 1 + rng.below(4) as usize,
+            workers: 1 + rng.below(3) as usize,
+            until_end: true,
+            close: false,
+            installation: vec![7; 16],
+        };
+        let mut lives = 0;
+        loop {
+            // The first lives are short; the last may be as long as it needs.
+            let steps = if lives < 6 { 200 + rng.below(2_500) } else { u64::MAX };
+            let topology = Topology::new(&plan(folder.path(), &outside, &rng), &options(), Box::new(store.clone())).unwrap();
+            lives += 1;
+            match live(topology, &rng, steps, &runtime) {
+                Some(phase) => *crashes.entry(phase).or_default() += 1,
+                None => break,
+            }
+        }
+        let outside = outside.lock().unwrap();
+        let rows: Vec<String> = outside["events"].iter().map(|r| String::from_utf8(r.clone()).unwrap()).collect();
+        let unique: BTreeSet<&String> = rows.iter().collect();
+        assert_eq!(rows.len(), unique.len(), "seed {seed}: an event stands twice");
+        assert_eq!(rows.len(), 2 * EVENTS, "seed {seed}: events are lost");
+        let ids: Vec<String> = outside["alerts"]
+            .iter()
+            .map(|r| serde_json::from_slice::<serde_json::Value>(r).unwrap()["alert"]["id"].as_str().unwrap().to_owned())
+            .collect();
+        let unique: BTreeSet<String> = ids.iter().cloned().collect();
+        assert_eq!(ids.len(), unique.len(), "seed {seed}: an alert was said twice");
+        let want = want_alerts.get_or_insert_with(|| unique.clone());
+        assert_eq!(&unique, want, "seed {seed}: other alerts");
+        assert!(unique.len() > 50);
+    }
+    println!("{seeds} seeds: crashes by phase {crashes:?}");
+    if seeds >= 1000 {
+        for phase in [Phase::Open, Phase::Staged, Phase::Settled, Phase::Durable] {
+            assert!(crashes.get(&phase).copied().unwrap_or(0) >= 20, "too few crashes in {phase:?}: {crashes:?}");
+        }
+    }
+}
