@@ -215,12 +215,12 @@ pub fn json(n: u64) -> Vec<u8> {
         let (host, user) = (r.skewed(5000), r.skewed(8000));
         let src = format!("10.{}.{}.{}", r.skewed(4), r.below(64), r.below(250));
         out.extend_from_slice(format!(concat!(
-            r#"{{"@timestamp":"{ts}","@version":"1","agent":{{"type":"winlogbeat","version":"8.13.2","hostname":"WS{host:04}","ephemeral_id":"5ab9a6c2-32b6-4d10-9d6f-7fe7a2ec1f0e","id":"d2f1c4e0-61a4-4a8f-9a3d-9d55a7b2c901"}},"ecs":{{"version":"8.0.0"}},"#,
-            r#""event":{{"code":"4625","kind":"event","provider":"Microsoft-Windows-Security-Auditing","action":"logon-failed","category":["authentication"],"type":["start"],"outcome":"failure","created":"{ts}","module":"security"}},"#,
-            r#""host":{{"name":"WS{host:04}.corp.example.com","hostname":"WS{host:04}","os":{{"family":"windows","kernel":"10.0.19041.3803","build":"19045.3803","platform":"windows","version":"10.0","name":"Windows 10 Pro"}},"architecture":"x86_64"}},"#,
-            r#""log":{{"level":"information"}},"message":"An account failed to log on.\n\nSubject:\n\tSecurity ID:\t\tS-1-0-0\n\tAccount Name:\t\t-","source":{{"ip":"{src}","port":{port},"domain":"-"}},"user":{{"name":"user{user:04}","domain":"CORP","id":"S-1-0-0"}},"#,
-            r#""winlog":{{"api":"wineventlog","channel":"Security","computer_name":"WS{host:04}.corp.example.com","event_id":4625,"record_id":{i},"opcode":"Info","task":"Logon","keywords":["Audit Failure"],"process":{{"pid":{pid},"thread":{{"id":{tid}}}}},"#,
-            r#""event_data":{{"LogonType":"3","Status":"0xc000006d","SubStatus":"0xc0000064","TargetUserName":"user{user:04}","TargetDomainName":"CORP","IpAddress":"{src}","IpPort":"{port}","WorkstationName":"WS{host:04}"}}}}}}"#, "\n"),
+            r#"{{"@timestamp":"{ts}","@version":"1","agent":{{"type":"winlogbeat","version":"8.13.2","hostname":"WS{host:04}","id":"d2f1c4e0-61a4-4a8f-9a3d-9d55a7b2c901"}},"ecs":{{"version":"8.0.0"}},"#,
+            r#""event":{{"code":"4625","kind":"event","provider":"Microsoft-Windows-Security-Auditing","action":"logon-failed","category":["authentication"],"type":["start"],"outcome":"failure"}},"#,
+            r#""host":{{"name":"WS{host:04}.corp.example.com","os":{{"family":"windows","build":"19045.3803","platform":"windows","version":"10.0","name":"Windows 10 Pro"}},"ip":["{src}","fe80::4c1f:9a2b:77de:{port:04x}"],"mac":["00-15-5D-3A-9B-11"]}},"#,
+            r#""log":{{"level":"information"}},"message":"An account failed to log on.\n\nSubject:\n\tSecurity ID:\t\tS-1-0-0\n\tAccount Name:\t\t-\n\tAccount Domain:\t\t-\n\tLogon ID:\t\t0x0\n\nLogon Type:\t\t\t3\n\nAccount For Which Logon Failed:\n\tSecurity ID:\t\tS-1-0-0\n\tAccount Name:\t\tuser{user:04}\n\tAccount Domain:\t\tCORP\n\nFailure Information:\n\tFailure Reason:\t\t%%2313","source":{{"ip":"{src}","port":{port},"domain":"-"}},"user":{{"name":"user{user:04}","domain":"CORP","id":"S-1-0-0"}},"#,
+            r#""winlog":{{"channel":"Security","computer_name":"WS{host:04}.corp.example.com","event_id":4625,"record_id":{i},"task":"Logon","keywords":["Audit Failure"],"process":{{"pid":{pid},"thread":{{"id":{tid}}}}},"#,
+            r#""event_data":{{"LogonType":"3","Status":"0xc000006d","TargetUserName":"user{user:04}","TargetDomainName":"CORP","IpAddress":"{src}","IpPort":"{port}"}}}}}}"#, "\n"),
             ts = stamp(i), host = host, user = user, src = src, port = 1024 + r.below(60_000), pid = 600 + r.below(400), tid = r.below(9000), i = i).as_bytes());
     }
     out

@@ -84,6 +84,61 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
     Some(time - parse_offset(&text[at..])? * SECOND)
 }
 
+/// Remembers the last date: logs say the same one for a whole day.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DateMemo {
+    date: [u8; 11],
+    midnight: Timestamp,
+}
+
+impl DateMemo {
+    /// [`parse_rfc3339`], with the date worked out only when it changes.
+    #[inline]
+    pub fn parse_rfc3339(&mut self, text: &[u8]) -> Option<Timestamp> {
+        // The plain form: `…Thh:mm:ss[.fraction]Z`.
+        if let Some(date) = text.first_chunk::<11>()
+            && *date == self.date
+            && text.len() >= 20
+            && text.last() == Some(&b'Z')
+            && text[13] == b':'
+            && text[16] == b':'
+        {
+            let (hour, minute, second) = (two(text, 11)?, two(text, 14)?, two(text, 17)?);
+            let fraction = &text[19..text.len() - 1];
+            let nanos = match fraction {
+                [] => 0,
+                [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => decimal_fraction(digits)?,
+                _ => return parse_rfc3339(text),
+            };
+            if hour < 24 && minute < 60 && second < 60 {
+                return Some(self.midnight + i64::from(hour * 3600 + minute * 60 + second) * SECOND + nanos);
+            }
+        }
+        let time = parse_rfc3339(text)?;
+        if let Some(date) = text.first_chunk::<11>()
+            && text.last() == Some(&b'Z')
+        {
+            self.date = *date;
+            self.midnight = time - time.rem_euclid(86_400 * SECOND);
+        }
+        Some(time)
+    }
+}
+
+#[inline(always)]
+fn decimal_fraction(digits: &[u8]) -> Option<i64> {
+    const SCALES: [i64; 10] = [SECOND, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    let mut n = 0i64;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        n = n * 10 + i64::from(digit);
+    }
+    Some(n * SCALES[digits.len()])
+}
+
 /// Seconds east of UTC of `Z`, `+hh:mm`, `+hhmm`, `+hh` or nothing.
 fn parse_offset(text: &[u8]) -> Option<i64> {
     let sign = match text {
@@ -155,6 +210,10 @@ mod tests {
             let text = rfc3339(time);
             prop_assert_eq!(parse_rfc3339(text.as_bytes()), Some(time));
             prop_assert!(is_canonical(text.as_bytes()));
+            let mut memo = DateMemo::default();
+            for text in [text.as_str(), "2026-01-01T00:00:60Z", "2026-01-01T00:00:00Z", text.as_str(), text.as_str()] {
+                prop_assert_eq!(memo.parse_rfc3339(text.as_bytes()), parse_rfc3339(text.as_bytes()));
+            }
             let jiff: jiff::Timestamp = text.parse().unwrap();
             prop_assert_eq!(jiff.as_nanosecond(), i128::from(time));
         }

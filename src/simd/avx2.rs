@@ -37,6 +37,17 @@ fn join(low: __m256i, high: __m256i) -> u64 {
     u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
 }
 
+/// Bytes of `a` that are one of two, or of `b` that are one of two: joined as vectors, so that only one mask is taken out.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn any_of(a: Block, of_a: [u8; 2], b: Block, of_b: [u8; 2]) -> u64 {
+    let side = |a: __m256i, b: __m256i| {
+        let is = |v: __m256i, n: u8| _mm256_cmpeq_epi8(v, _mm256_set1_epi8(n as i8));
+        _mm256_or_si256(_mm256_or_si256(is(a, of_a[0]), is(a, of_a[1])), _mm256_or_si256(is(b, of_b[0]), is(b, of_b[1])))
+    };
+    join(side(a.0, b.0), side(a.1, b.1))
+}
+
 /// Calls `step` with each block, its offset and its length; the last block is filled up with zeros.
 #[target_feature(enable = "avx2")]
 #[inline]
@@ -158,7 +169,7 @@ pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) 
         // `[` and `{`, `]` and `}` differ in bit 0x20 only, and no other byte joins them.
         let bit = _mm256_set1_epi8(0x20);
         let folded = Block(_mm256_or_si256(block.0, bit), _mm256_or_si256(block.1, bit));
-        let marks_outside = (folded.equal(b'{') | folded.equal(b'}') | block.equal(b':') | block.equal(b',')) & !strings;
+        let marks_outside = any_of(folded, [b'{', b'}'], block, [b':', b',']) & !strings;
         push_bits((marks_outside | quotes) & valid, at as u32, out);
     });
     marks.broken = control_in_string != 0 || in_string != 0;

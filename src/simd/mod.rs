@@ -21,7 +21,10 @@ pub struct JsonMarks {
 
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("pclmulqdq")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("popcnt")
 }
 
 /// Appends the offset of every `needle` in `bytes`, plus `base`.

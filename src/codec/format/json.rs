@@ -65,7 +65,11 @@ impl Decoder for JsonDecoder {
                 literals,
                 batch,
             };
-            let outcome = if found.broken { Err("control character in a string, or a string without an end") } else { walk.document() };
+            let outcome = if found.broken {
+                Err("control character in a string, or a string without an end")
+            } else {
+                walk.document().map_err(Fault::reason)
+            };
             if let Err(reason) = outcome {
                 batch.truncate_extras(start);
                 refuse(batch, row, wanted, reason);
@@ -76,7 +80,39 @@ impl Decoder for JsonDecoder {
     }
 }
 
-type Fault = &'static str;
+/// Why a document is refused. One byte, so that results stay in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    NotAnObject,
+    TextAfter,
+    OpenString,
+    TooDeep,
+    Key,
+    Colon,
+    CommaOrBrace,
+    CommaOrBracket,
+    Value,
+    Number,
+    Escape,
+}
+
+impl Fault {
+    fn reason(self) -> &'static str {
+        match self {
+            Fault::NotAnObject => "not a JSON object",
+            Fault::TextAfter => "text after the object",
+            Fault::OpenString => "a string without an end",
+            Fault::TooDeep => "nested too deeply",
+            Fault::Key => "a key is expected",
+            Fault::Colon => "a colon is expected",
+            Fault::CommaOrBrace => "a comma or a closing brace is expected",
+            Fault::CommaOrBracket => "a comma or a closing bracket is expected",
+            Fault::Value => "a value is expected",
+            Fault::Number => "a bad number",
+            Fault::Escape => "a bad escape",
+        }
+    }
+}
 
 struct Walk<'a> {
     bytes: &'a [u8],
@@ -100,10 +136,10 @@ impl Walk<'_> {
     fn document(&mut self) -> Result<(), Fault> {
         let root = self.trie.root();
         if self.peek() != Some(b'{') {
-            return Err("not a JSON object");
+            return Err(Fault::NotAnObject);
         }
         self.object(Some(root), 1)?;
-        if self.peek().is_some() { Err("text after the object") } else { Ok(()) }
+        if self.peek().is_some() { Err(Fault::TextAfter) } else { Ok(()) }
     }
 
     /// The next byte that is no white space.
@@ -129,10 +165,13 @@ impl Walk<'_> {
     #[inline(always)]
     fn string(&mut self) -> Result<(usize, usize, bool), Fault> {
         let from = self.pos + 1;
-        let close = *self.marks.get(self.next + 1).ok_or("a string without an end")? as usize;
+        let close = *self.marks.get(self.next + 1).ok_or(Fault::OpenString)? as usize;
         self.next += 2;
         self.pos = close + 1;
-        let escaped = self.has_backslash(from, close) && check_escapes(&self.bytes[from..close])?;
+        let escaped = self.has_backslash(from, close);
+        if escaped {
+            self.check_escapes(from, close)?;
+        }
         Ok((from, close - from, escaped))
     }
 
@@ -153,9 +192,39 @@ impl Walk<'_> {
             || self.backslashes[first + 1..last].iter().any(|w| *w != 0)
     }
 
+    /// Checks the escapes in a range, from backslash to backslash.
+    fn check_escapes(&self, from: usize, to: usize) -> Result<(), Fault> {
+        let mut at = from;
+        while let Some(found) = self.next_backslash(at, to) {
+            let inside = &self.bytes[found..to];
+            at = found
+                + match inside.get(1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                    Some(b'u') if text::hex4(inside.get(2..6)).is_some() => 6,
+                    _ => return Err(Fault::Escape),
+                };
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn next_backslash(&self, from: usize, to: usize) -> Option<usize> {
+        let mut index = from / 64;
+        let mut word = self.backslashes.get(index)? & (u64::MAX << (from % 64));
+        while word == 0 {
+            index += 1;
+            if index * 64 >= to {
+                return None;
+            }
+            word = *self.backslashes.get(index)?;
+        }
+        let at = index * 64 + word.trailing_zeros() as usize;
+        (at < to).then_some(at)
+    }
+
     fn object(&mut self, node: Option<NodeId>, depth: usize) -> Result<(), Fault> {
         if depth > JSON_DEPTH_MAX {
-            return Err("nested too deeply");
+            return Err(Fault::TooDeep);
         }
         if let Some(node) = node {
             self.trie.begin(node);
@@ -166,8 +235,14 @@ impl Walk<'_> {
             return Ok(());
         }
         loop {
+            // Most members are `"key":"text",` without a blank: six marks say all about one.
+            while let Some(ended) = self.plain_member(node, depth)? {
+                if ended {
+                    return Ok(());
+                }
+            }
             if self.peek() != Some(b'"') {
-                return Err("a key is expected");
+                return Err(Fault::Key);
             }
             let (from, len, escaped) = self.string()?;
             let target = match node {
@@ -180,7 +255,7 @@ impl Walk<'_> {
                 None => NOTHING,
             };
             if self.peek() != Some(b':') {
-                return Err("a colon is expected");
+                return Err(Fault::Colon);
             }
             self.step();
             let value = self.value(target.node, depth)?;
@@ -199,15 +274,55 @@ impl Walk<'_> {
             match self.peek() {
                 Some(b',') => self.step(),
                 Some(b'}') => break self.step(),
-                _ => return Err("a comma or a closing brace is expected"),
+                _ => return Err(Fault::CommaOrBrace),
             }
         }
         Ok(())
     }
 
+    /// Takes a member of the commonest form; says whether it was the last. None where it is of another form.
+    #[inline(always)]
+    fn plain_member(&mut self, node: Option<NodeId>, depth: usize) -> Result<Option<bool>, Fault> {
+        let Some(marks) = self.marks.get(self.next..).and_then(|m| m.first_chunk::<6>()) else { return Ok(None) };
+        let [quote, key_end, colon, open, end, stop] = marks.map(|m| m as usize);
+        let adjacent = quote == self.pos && colon == key_end + 1 && open == colon + 1 && stop == end + 1;
+        let Some(window) = self.bytes.get(quote..=stop) else { return Ok(None) };
+        if !adjacent || window[0] != b'"' || window[colon - quote] != b':' || window[open - quote] != b'"' {
+            return Ok(None);
+        }
+        let ended = match window[stop - quote] {
+            b',' => false,
+            b'}' => true,
+            _ => return Ok(None),
+        };
+        let mut kind = Kind::Text;
+        if self.has_backslash(quote, stop) {
+            if self.has_backslash(quote, colon) {
+                return Ok(None);
+            }
+            self.check_escapes(open + 1, end)?;
+            kind = Kind::Escaped;
+        }
+        let key = &window[1..key_end - quote];
+        let value = Span::new(kind, self.at + open + 1, end - open - 1);
+        if let Some(node) = node {
+            let target = self.trie.find(node, key);
+            if target.slot.is_some() {
+                self.put(target, value);
+            }
+        }
+        if self.extras && depth == 1 {
+            let name = Span::new(Kind::Text, self.at + quote + 1, key_end - quote - 1);
+            self.batch.push_extra(Extra { family: Family::Plain, group: Span::ABSENT, name, value });
+        }
+        self.next += 6;
+        self.pos = stop + 1;
+        Ok(Some(ended))
+    }
+
     fn array(&mut self, depth: usize) -> Result<(), Fault> {
         if depth > JSON_DEPTH_MAX {
-            return Err("nested too deeply");
+            return Err(Fault::TooDeep);
         }
         self.step();
         if self.peek() == Some(b']') {
@@ -219,7 +334,7 @@ impl Walk<'_> {
             match self.peek() {
                 Some(b',') => self.step(),
                 Some(b']') => break self.step(),
-                _ => return Err("a comma or a closing bracket is expected"),
+                _ => return Err(Fault::CommaOrBracket),
             }
         }
         Ok(())
@@ -227,7 +342,7 @@ impl Walk<'_> {
 
     #[inline]
     fn value(&mut self, node: Option<NodeId>, depth: usize) -> Result<Span, Fault> {
-        let first = self.peek().ok_or("a value is expected")?;
+        let first = self.peek().ok_or(Fault::Value)?;
         let from = self.pos;
         let kind = match first {
             b'"' => {
@@ -243,7 +358,7 @@ impl Walk<'_> {
                 Kind::Json
             }
             b'0'..=b'9' | b'-' => {
-                self.pos = number_end(self.bytes, from).ok_or("a bad number")?;
+                self.pos = number_end(self.bytes, from).ok_or(Fault::Number)?;
                 Kind::Number
             }
             _ => {
@@ -251,10 +366,10 @@ impl Walk<'_> {
                     b't' => (b"true", Kind::Bool),
                     b'f' => (b"false", Kind::Bool),
                     b'n' => (b"null", Kind::Null),
-                    _ => return Err("a value is expected"),
+                    _ => return Err(Fault::Value),
                 };
                 if !self.bytes[from..].starts_with(word) {
-                    return Err("a value is expected");
+                    return Err(Fault::Value);
                 }
                 self.pos = from + word.len();
                 kind
@@ -305,20 +420,4 @@ fn number_end(bytes: &[u8], from: usize) -> Option<usize> {
         at = end;
     }
     Some(at)
-}
-
-/// Whether the inside of a string holds escapes; an error where one is wrong.
-fn check_escapes(inside: &[u8]) -> Result<bool, Fault> {
-    let mut rest = inside;
-    let mut any = false;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        any = true;
-        let used = match rest.get(at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') if text::hex4(rest.get(at + 2..at + 6)).is_some() => 6,
-            _ => return Err("a bad escape"),
-        };
-        rest = &rest[at + used..];
-    }
-    Ok(any)
 }

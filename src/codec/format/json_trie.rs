@@ -4,6 +4,7 @@
 //! costs a search. A wanted name with dots is looked for as a literal key first, then as a nested path.
 use super::Wanted;
 use crate::event::Slot;
+use crate::event::text::is_same;
 
 /// Learned keys of one object: beyond this many, keys are searched each time.
 const LEARNED_MAX: usize = 256;
@@ -103,25 +104,6 @@ impl Trie {
         }
         node.search(key)
     }
-}
-
-/// Compares keys without a call: they are short.
-#[inline(always)]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) =
-        (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>())
-    {
-        return a_head == b_head && a_tail == b_tail && (a.len() <= 16 || a == b);
-    }
-    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) =
-        (a.first_chunk::<4>(), b.first_chunk::<4>(), a.last_chunk::<4>(), b.last_chunk::<4>())
-    {
-        return a_head == b_head && a_tail == b_tail;
-    }
-    a.iter().zip(b).all(|(a, b)| a == b)
 }
 
 impl Node {

@@ -12,7 +12,7 @@ use super::syslog_cisco::Cisco;
 use super::syslog_rfc5424::StructuredData;
 use super::time::{Received, TimeRule};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
-use crate::event::time::{is_canonical, write_rfc3339};
+use crate::event::time::{DateMemo, is_canonical, write_rfc3339};
 use crate::event::{Batch, Kind, Slot, Span};
 use crate::simd;
 
@@ -73,6 +73,8 @@ pub(super) struct Common {
     pub(super) event_time: bool,
     /// When the batch was received.
     pub(super) received: Received,
+    /// The date of the last line.
+    pub(super) dates: DateMemo,
 }
 
 /// One line while it is decoded.
@@ -181,6 +183,7 @@ impl SyslogDecoder {
             cisco: Cisco::new(&wanted),
             event_time: wanted.event_time,
             received: 0.into(),
+            dates: DateMemo::default(),
         };
         SyslogDecoder {
             common,

@@ -1,7 +1,7 @@
 //! RFC 5424: `<PRI>1 TIMESTAMP HOST APP PROCID MSGID [SD] MSG`, walked over a bitmap of its structuring bytes.
 use super::Wanted;
 use super::syslog::{Common, Marks, Row};
-use crate::event::time::parse_rfc3339;
+use crate::event::text::is_same;
 use crate::event::{Extra, Family, Kind, Slot, Span};
 
 /// Parameters learned of one element; beyond it they are searched each time.
@@ -31,7 +31,7 @@ impl StructuredData {
     #[inline(always)]
     fn element(&mut self, id: &[u8], hint: usize) -> usize {
         let found = match self.elements.get(hint) {
-            Some(element) if *element.id == *id => Some(hint),
+            Some(element) if is_same(&element.id, id) => Some(hint),
             _ => self.elements.iter().position(|e| *e.id == *id),
         };
         let at = found.unwrap_or_else(|| {
@@ -50,7 +50,7 @@ impl StructuredData {
     fn slot(&mut self, element: usize, name: &[u8]) -> Option<Slot> {
         let element = &mut self.elements[element];
         if let Some((known, slot)) = element.learned.get(element.next)
-            && **known == *name
+            && is_same(known, name)
         {
             element.next += 1;
             return *slot;
@@ -89,7 +89,7 @@ impl Common {
         let mut from = blank(&mut marks, line).ok_or(SHORT)? + 1;
         let to = blank(&mut marks, line).ok_or(SHORT)?;
         if line[from..to] != *b"-" {
-            let time = parse_rfc3339(&line[from..to]).ok_or("the RFC 5424 timestamp is not RFC 3339")?;
+            let time = self.dates.parse_rfc3339(&line[from..to]).ok_or("the RFC 5424 timestamp is not RFC 3339")?;
             row.put_time(self, time, from, to);
         }
         for slot in [self.slots.hostname, self.slots.appname, self.slots.procid] {

@@ -1,0 +1,190 @@
+//! P1 and P7: the whole chain in the product's own runtime. File → RFC 5424 → exact map of 1,000 rows → filter (20 % pass) → threshold count 5 by host → NDJSON to
+//! /dev/null, against a chain in the container style, against reading and framing alone, and over two cores.
+#![allow(clippy::expect_used, clippy::disallowed_methods, dropping_copy_types)] // a bench asks the machine
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hint::black_box;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Bench, Measured};
+use tripline::clock::Clock;
+use tripline::runtime::assemble::RunOptions;
+use tripline::runtime::delivery::Health;
+use tripline::runtime::topology::{Host, run};
+use tripline::state::MemoryStore;
+
+struct Quiet;
+
+impl Host for Quiet {
+    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn word(&mut self, level: &str, _: &str, message: &str) {
+        assert_ne!(level, "error", "{message}");
+    }
+    fn stops(&self) -> usize {
+        0
+    }
+}
+
+fn chain(pipeline: &Path, workers: usize, shards: usize) {
+    let (plan, faults) = tripline::plan::load_plan(&[pipeline.to_owned()], Clock::System, &|_| None, &[]);
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
+    let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![0; 16] };
+    run(plan, &options, Box::new(MemoryStore::default()), &mut Quiet).expect("the chain runs");
+}
+
+/// What a first version would do: a map of owned texts for every line.
+fn naive(log: &Path, map: &HashMap<Vec<String>, String>) -> usize {
+    let mut out = std::fs::OpenOptions::new().write(true).open("/dev/null").expect("/dev/null");
+    let mut groups: HashMap<String, VecDeque<i64>> = HashMap::new();
+    let mut fired = 0;
+    for line in BufReader::with_capacity(1 << 20, std::fs::File::open(log).expect("made here")).lines() {
+        let line = line.expect("made here");
+        let mut event: BTreeMap<String, String> = BTreeMap::new();
+        let (pri, rest) = line[1..].split_once('>').expect("made here");
+        event.insert("pri".into(), pri.into());
+        let mut parts = rest.splitn(7, ' ');
+        for name in ["version", "timestamp", "hostname", "appname", "procid", "msgid"] {
+            event.insert(name.into(), parts.next().expect("made here").into());
+        }
+        let mut rest = parts.next().expect("made here");
+        while let Some(element) = rest.strip_prefix('[') {
+            let (inside, after) = element.split_once(']').expect("made here");
+            let mut words = inside.split(' ');
+            let id = words.next().expect("made here").to_owned();
+            for (k, v) in words.filter_map(|w| w.split_once('=')) {
+                event.insert(format!("sd.{id}.{k}"), v.trim_matches('"').to_owned());
+            }
+            rest = after;
+        }
+        event.insert("message".into(), rest.trim_start().into());
+        let time = tripline::event::time::parse_rfc3339(event["timestamp"].as_bytes()).expect("made here");
+        let key = vec![event["appname"].clone(), event["sd.auth@32473.outcome"].clone()];
+        if let Some(category) = map.get(&key) {
+            event.insert("categoryOutcome".into(), category.clone());
+        }
+        if event.get("categoryOutcome").is_none_or(|c| c != "Failure") {
+            continue;
+        }
+        let window = groups.entry(event["hostname"].clone()).or_default();
+        while window.front().is_some_and(|t| *t <= time - 5_000_000_000) {
+            window.pop_front();
+        }
+        window.push_back(time);
+        fired += usize::from(window.len() == 5);
+        let mut bytes = serde_json::to_vec(&event).expect("a map");
+        bytes.push(b'\n');
+        out.write_all(&bytes).expect("/dev/null");
+    }
+    fired
+}
+
+fn read_and_frame(log: &Path) {
+    let mut file = std::fs::File::open(log).expect("made here");
+    let mut buffer = vec![0u8; 256 * 1024];
+    let mut ends = Vec::new();
+    loop {
+        let n = file.read(&mut buffer).expect("made here");
+        if n == 0 {
+            break;
+        }
+        ends.clear();
+        tripline::simd::offsets(&buffer[..n], b'\n', 0, &mut ends);
+        black_box(&ends);
+    }
+}
+
+fn pipeline(folder: &Path, name: &str, logs: &[&str]) -> std::path::PathBuf {
+    let paths = logs.join(", ");
+    let yaml = format!(
+        "sources:\n  logs: {{type: file, paths: [{paths}], follow: false, format: syslog, original: false}}\n\
+         transforms:\n  categorize: {{type: map, inputs: [logs], files: [map.csv]}}\n  failures: {{type: filter, inputs: [categorize], where: 'categoryOutcome == \"Failure\"'}}\n\
+         correlations:\n  rule: {{type: threshold, inputs: [failures], by: [hostname], within: 5s, count: 5, limits: {{evidence: 0}}}}\n\
+         sinks:\n  out: {{type: file, inputs: [failures], path: /dev/null}}\n  alerts: {{type: drop, inputs: [rule]}}\n"
+    );
+    let path = folder.join(name);
+    std::fs::write(&path, yaml).expect("a temporary folder");
+    path
+}
+
+fn main() {
+    // A child of the bench of two cores.
+    if let Some(at) = std::env::args().position(|a| a == "--once") {
+        let words: Vec<String> = std::env::args().collect();
+        let cores: usize = words[at + 2].parse().expect("a number");
+        return chain(Path::new(&words[at + 1]), cores, cores);
+    }
+    let two_cores = std::env::args().any(|a| a == "--two-cores");
+    let mut bench = Bench::new("chain", !two_cores);
+    let n: u64 = if bench.quick { 200_000 } else { 1_000_000 };
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
+    let lines = common::rfc5424(n);
+    let log = folder.path().join("in.log");
+    std::fs::write(&log, &lines).expect("a temporary folder");
+    let mut text = String::from("event.appname,event.sd.auth@32473.outcome,set.event.categoryOutcome\n");
+    let mut map = HashMap::new();
+    for i in 0..1000 {
+        let (app, outcome, category) = match i {
+            0 => ("sshd".to_owned(), "failure", "Failure"),
+            1 => ("sshd".to_owned(), "success", "Success"),
+            _ => (format!("app{i}"), "failure", "Failure"),
+        };
+        text.push_str(&format!("{app},{outcome},{category}\n"));
+        map.insert(vec![app, outcome.to_owned()], category.to_owned());
+    }
+    std::fs::write(folder.path().join("map.csv"), text).expect("a temporary folder");
+    let one = pipeline(folder.path(), "one.yaml", &["in.log"]);
+    let bytes = lines.len() as u64;
+
+    if two_cores {
+        let half = lines[..lines.len() / 2].iter().rposition(|b| *b == b'\n').expect("made here") + 1;
+        std::fs::write(folder.path().join("a.log"), &lines[..half]).expect("a temporary folder");
+        std::fs::write(folder.path().join("b.log"), &lines[half..]).expect("a temporary folder");
+        let two = pipeline(folder.path(), "two.yaml", &["a.log", "b.log"]);
+        // One core: one worker, one shard, all threads on it.
+        let on_one = |pipeline: &Path| {
+            let own = std::env::current_exe().expect("own path");
+            let mut command = std::process::Command::new("taskset");
+            let start = std::time::Instant::now();
+            command.args(["-c", "0"]).arg(own).arg("--once").arg(pipeline).arg("1").status().expect("taskset runs");
+            start.elapsed()
+        };
+        let on_two = |pipeline: &Path| {
+            let own = std::env::current_exe().expect("own path");
+            let start = std::time::Instant::now();
+            std::process::Command::new(own).arg("--once").arg(pipeline).arg("2").status().expect("own program runs");
+            start.elapsed()
+        };
+        let m = bench.interleave(|| drop(black_box(on_two(&two))), || drop(black_box(on_one(&two))));
+        bench.report_as("two files, two cores / one core", "one core", n, bytes, &m, 2, None);
+        let m = bench.interleave(|| drop(black_box(on_two(&one))), || drop(black_box(on_one(&one))));
+        bench.report_as("one file, two cores / one core", "one core", n, bytes, &m, 2, None);
+        return bench.end();
+    }
+    let m = bench.interleave(|| chain(&one, 1, 1), || drop(black_box(naive(&log, &map))));
+    bench.report("file to alerts / naive chain", "container style", n, bytes, &m);
+    let m = bench.interleave(|| chain(&one, 1, 1), || read_and_frame(&log));
+    bench.report("file to alerts / read + framing", "read + framing", n, bytes, &m);
+
+    // Allocations: twice the events must not take more of them, but for what grows with state and with alerts.
+    let longer = common::rfc5424(2 * n);
+    std::fs::write(folder.path().join("long.log"), &longer).expect("a temporary folder");
+    let long = pipeline(folder.path(), "long.yaml", &["long.log"]);
+    let count = |pipeline: &Path| {
+        let before = common::allocations();
+        chain(pipeline, 1, 1);
+        common::allocations() - before
+    };
+    let (short, long) = (count(&one), count(&long));
+    let per_event = (long.saturating_sub(short)) as f64 / n as f64;
+    let m = Measured { ours_ns: per_event * n as f64, reference_ns: n as f64, allocations: long.saturating_sub(short) };
+    if bench.quick {
+        println!("chain      allocations: {short} for {n} events, {long} for twice as many: {per_event:.4} per further event");
+    } else {
+        bench.report("allocations per further event", "one", n, bytes, &m);
+    }
+    bench.end();
+}

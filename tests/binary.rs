@@ -1,0 +1,212 @@
+//! The program from outside: bad input, full disks, locks, rotation, rendered faults. Each gets a clear answer and loses nothing.
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+fn tripline(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tripline")).args(words).current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+fn spawn(folder: &Path, words: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(words).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn run(folder: &Path) -> Output {
+    tripline(folder, &["run", "pipeline.yaml", "--until-end", "--admin", "off"])
+}
+
+fn rows(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn folder(pipeline: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    folder
+}
+
+const RAW: &str = "sources: {a: {type: file, paths: [in.log]}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
+
+#[test]
+fn strange_bytes_are_kept_tagged_and_counted() {
+    let f = folder(RAW);
+    fs::write(f.path().join("in.log"), b"nul\0byte\nbad \xff\xfe\n\r\n\nlast without newline").unwrap();
+    assert!(run(f.path()).status.success());
+    let got = rows(&f.path().join("out.ndjson"));
+    assert_eq!(got.len(), 3);
+    assert_eq!(got[0]["message"], "nul\0byte");
+    assert_eq!((&got[1]["message"], &got[1]["tags"][0]), (&Value::from("bad \u{fffd}\u{fffd}"), &Value::from("invalid_utf8")));
+    assert_eq!(got[2]["message"], "last without newline");
+}
+
+#[test]
+fn a_line_of_64_mib_is_cut_and_the_next_line_is_whole() {
+    let f = folder(RAW);
+    let mut line = vec![b'x'; 64 << 20];
+    line.extend_from_slice(b"\nnext\n");
+    fs::write(f.path().join("in.log"), line).unwrap();
+    assert!(run(f.path()).status.success());
+    let got = rows(&f.path().join("out.ndjson"));
+    assert_eq!(got.len(), 2);
+    assert_eq!(got[0]["message"].as_str().unwrap().len(), 1 << 20);
+    assert_eq!(got[0]["tags"][0], "truncated");
+    assert_eq!(got[1]["message"], "next");
+}
+
+#[test]
+fn a_rotated_and_a_truncated_file_are_each_read_once() {
+    let f = folder(
+        "sources: {a: {type: file, paths: ['in.log*']}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson, original: false}}\n",
+    );
+    let log = f.path().join("in.log");
+    fs::write(&log, "one\ntwo\n").unwrap();
+    assert!(run(f.path()).status.success());
+    fs::rename(&log, f.path().join("in.log.1")).unwrap();
+    fs::OpenOptions::new().append(true).open(f.path().join("in.log.1")).unwrap().write_all(b"three\n").unwrap();
+    fs::write(&log, "four\n").unwrap();
+    assert!(run(f.path()).status.success());
+    fs::write(&log, "five\nsix\n").unwrap();
+    assert!(run(f.path()).status.success());
+    let again = run(f.path());
+    assert!(text(&again.stderr).contains("nothing new since the last run"));
+    let mut got: Vec<String> = rows(&f.path().join("out.ndjson")).iter().map(|r| r["message"].as_str().unwrap().to_owned()).collect();
+    got.sort();
+    assert_eq!(got, ["five", "four", "one", "six", "three", "two"]);
+}
+
+#[test]
+fn a_full_disk_is_held_against_and_named_at_the_stop() {
+    let f = folder(
+        "stop_timeout: 1s\nsources: {g: {type: generate, kind: json, count: 10}}\nsinks: {o: {type: file, inputs: [g], path: /dev/full}}\n",
+    );
+    let mut child = spawn(f.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(child.try_wait().unwrap().is_none(), "a full disk must not end the run");
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("sink_outage") && said.contains("No space left"), "{said}");
+    assert!(said.contains("epoch 1 is still open"), "{said}");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_named() {
+    let f = folder(RAW);
+    fs::write(f.path().join("in.log"), "x\n").unwrap();
+    fs::write(f.path().join("file"), "").unwrap();
+    let output = tripline(f.path(), &["run", "pipeline.yaml", "--until-end", "--state", "file/state"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("state folder file/state: cannot be made"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn one_process_owns_a_state_folder() {
+    let f = folder("sources: {g: {type: generate, kind: json, rate: 100}}\nsinks: {o: {type: drop, inputs: [g]}}\n");
+    let mut child = spawn(f.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let output = tripline(f.path(), &["run", "pipeline.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("is in use by pid {}", child.id())));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(child.wait().unwrap().success(), "a stop with a healthy sink is good");
+}
+
+#[test]
+fn faults_are_rendered_with_place_caret_and_help() {
+    let f = folder("sources:\n  a: {type: fiel, paths: [x.log]}\nsinks:\n  o: {type: stdout, inputs: [a], colour: red}\n");
+    let output = tripline(f.path(), &["check", "pipeline.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        text(&output.stdout),
+        "pipeline.yaml:2:13: error[unknown_type]: there is no type `fiel`\n    a: {type: fiel, paths: [x.log]}\n              ^\n  help: did you mean `file`?\n\
+         pipeline.yaml:4:34: error[unknown_key]: `colour` is not known here\n    o: {type: stdout, inputs: [a], colour: red}\n                                   ^\n  \
+         help: known here: form, original, meta, where, inputs, type, description\n2 errors, 0 warnings\n"
+    );
+}
+
+#[test]
+fn bombs_in_a_pipeline_file_are_refused() {
+    let f = folder(
+        "sources: {a: {type: file, paths: [x]}}\ntransforms:\n  f: {type: filter, inputs: [a], where: 'm.matches(\"((((a{100}){100}){100}){100})\")'}\nsinks: {o: {type: drop, inputs: [f]}}\n",
+    );
+    let output = tripline(f.path(), &["check", "pipeline.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).contains("pattern is too large"), "{}", text(&output.stdout));
+    let mut bomb = String::from("a0: &a0 [x, x]\n");
+    (1..40).for_each(|i| bomb.push_str(&format!("a{i}: &a{i} [*a{}, *a{}]\n", i - 1, i - 1)));
+    fs::write(f.path().join("pipeline.yaml"), bomb).unwrap();
+    let output = tripline(f.path(), &["check", "pipeline.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).contains("aliases expand"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn one_bad_cell_among_100000_rows_is_found() {
+    let f = folder(
+        "sources: {a: {type: file, paths: [x]}}\ntransforms: {m: {type: map, inputs: [a], files: [m.csv]}}\nsinks: {o: {type: drop, inputs: [m]}}\n",
+    );
+    let mut map = String::from("regex.event.name,set.event.category\n");
+    (0..100_000).for_each(|i| map.push_str(&if i == 77_000 { "a(b,x\n".to_owned() } else { format!("name{i}$,c{i}\n") }));
+    fs::write(f.path().join("m.csv"), map).unwrap();
+    let output = tripline(f.path(), &["check", "pipeline.yaml", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let errors: Vec<Value> =
+        text(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).filter(|d: &Value| d["severity"] == "error").collect();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(
+        (&errors[0]["line"], &errors[0]["column"], &errors[0]["code"]),
+        (&Value::from(77_002), &Value::from(2), &Value::from("bad_pattern"))
+    );
+}
+
+#[test]
+fn rules_may_follow_rules() {
+    let f = folder(
+        "sources: {a: {type: file, paths: [in.log], format: json, time: {field: t, format: epoch_s}}}\n\
+         correlations:\n  small: {type: threshold, inputs: [a], by: [host], within: 60s, count: 3, trigger: each_threshold, alert: {title: 'small {host}'}}\n  \
+         large: {type: threshold, inputs: [small], by: [tenant], within: 600s, count: 4, trigger: each_threshold, alert: {title: 'large {count}'}}\n\
+         sinks: {o: {type: file, inputs: [large], path: out.ndjson}}\n",
+    );
+    let lines: String = (0..60).map(|i| format!("{{\"t\":{},\"host\":\"h{}\"}}\n", 1_760_000_000 + i, i % 5)).collect();
+    fs::write(f.path().join("in.log"), lines).unwrap();
+    let output = run(f.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let got = rows(&f.path().join("out.ndjson"));
+    // 12 lines of each of 5 hosts: 20 small alerts, 5 large ones.
+    assert_eq!(got.len(), 5, "{}", text(&output.stderr));
+    assert_eq!(got[0]["title"], "large 4");
+}
+
+#[test]
+fn metrics_and_health_answer() {
+    let f = folder(
+        "admin: {listen: '127.0.0.1:0'}\nsources: {g: {type: generate, kind: syslog, rate: 500}}\nsinks: {o: {type: drop, inputs: [g]}}\n",
+    );
+    let mut child = spawn(f.path(), &["run", "pipeline.yaml"]);
+    let mut ready = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stderr.take().unwrap()), &mut ready).unwrap();
+    let address = serde_json::from_str::<Value>(&ready).unwrap()["admin"].as_str().unwrap().to_owned();
+    let get = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut out = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut out).unwrap();
+        out
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(get("/metrics").contains("tripline_events_in_total{node=\"g\"}"));
+    assert!(get("/health").contains("\"status\":\"ok\""));
+    assert!(get("/other").starts_with("HTTP/1.1 404"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

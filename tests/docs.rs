@@ -1,0 +1,34 @@
+//! Every pipeline in README and docs is checked as a user would check it, with the files that it names beside it.
+use std::fs;
+use std::path::Path;
+
+use tripline::clock::Clock;
+use tripline::diagnostic::Severity;
+use tripline::plan::load_plan;
+
+#[test]
+fn every_example_is_a_good_pipeline() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    pages.extend(fs::read_dir(root.join("docs")).unwrap().flatten().map(|e| e.path()));
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["maps", "tables"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("tables/staff.csv"), "login,full_name\nbob,Bob\n").unwrap();
+    fs::write(folder.path().join("tables/exceptions.csv"), "rule,user\nbrute_force,svc\n").unwrap();
+    let maps = fs::read_to_string(root.join("docs/map-files.md")).unwrap();
+    fs::write(folder.path().join("maps/example.map.csv"), maps.split("```csv\n").nth(1).unwrap().split("```").next().unwrap()).unwrap();
+    let mut seen = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for block in text.split("```yaml\n").skip(1).map(|b| b.split("```").next().unwrap()) {
+            fs::write(folder.path().join("pipeline.yaml"), block).unwrap();
+            let (plan, faults) = load_plan(&[folder.path().to_owned()], Clock::System, &|_| None, &[]);
+            let errors: Vec<String> = faults.iter().filter(|f| f.severity == Severity::Error).map(|f| f.render()).collect();
+            assert!(plan.is_some(), "{}: {}", page.display(), errors.join("\n"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3);
+}
