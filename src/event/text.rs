@@ -61,7 +61,7 @@ pub fn unescape(inside: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Reads `\uXXXX`, or a pair of them, at the start of `text`. Returns the character and the bytes used.
+/// Reads `\uhhhh`, or a pair of them, at the start of `text`. Returns the character and the bytes used.
 fn unescape_unicode(text: &[u8]) -> (char, usize) {
     let Some(high) = hex4(text.get(2..6)) else { return (char::REPLACEMENT_CHARACTER, text.len().min(2)) };
     if (0xd800..0xdc00).contains(&high)
