@@ -1,5 +1,5 @@
 //! P0: instructions per event, counted by cachegrind: a guard that no noise can touch. Two runs of different lengths, so that what every run costs cancels out.
-#![allow(clippy::expect_used, clippy::disallowed_methods)] // a bench asks the machine
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a bench asks the machine
 
 mod common;
 

@@ -34,8 +34,8 @@ pub const PATTERN_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PATTERN_CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// Remembered values of one regex column: repeated names need no second scan.
 pub const MEMO_ENTRIES: usize = 1 << 16;
-/// Bytes that may wait on one edge before its producer waits.
-pub const EDGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that may wait on one edge before its producer waits: a few batches, so that what is handed over still lies in the cache.
+pub const EDGE_BYTES_MAX: usize = 1024 * 1024;
 /// Messages that may wait on one edge: keeps a stream of nearly empty batches bounded too.
 pub const EDGE_MESSAGES_MAX: usize = 64;
 /// Epochs that may be open at once before no further barrier is asked for.

@@ -1,5 +1,5 @@
 //! Definitions to hold the engine to. Nothing here comes from the engine: `tests/tidy.rs` sees to that.
-#![allow(dead_code)] // each test uses its part
+#![allow(dead_code, clippy::unwrap_used)] // each test uses its part
 use std::collections::{BTreeSet, HashMap};
 
 /// An event of a test.
