@@ -1,5 +1,5 @@
 //! The whole runtime in one thread from a seed: faulty sources and sinks, a crash in any phase of an epoch, restarts. Nothing lost, nothing said twice.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
