@@ -65,6 +65,7 @@ pub struct Batch {
     columns: Vec<Column>,
     arena: Vec<u8>,
     arena_base: usize,
+    row_count: usize,
     /// Event time of each row.
     pub times: Vec<Timestamp>,
     /// Order among equal times, of batches whose rows are alerts; empty otherwise.
@@ -78,6 +79,15 @@ pub struct Batch {
     extras: Vec<Extra>,
     /// Row, first and end of its extras, per layer of decoders.
     extra_ranges: Vec<Vec<(u32, u32, u32)>>,
+}
+
+impl Column {
+    /// The first value of the batch arrives.
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self, rows: usize) {
+        fill(&mut self.cells, rows, Span::ABSENT);
+    }
 }
 
 /// A time that is not known yet: the collector takes the partition's last.
@@ -95,6 +105,7 @@ impl Batch {
         }
         self.arena.clear();
         self.arena_base = input.bytes().len();
+        self.row_count = rows;
         self.faults.clear();
         self.ties.clear();
         self.extras.clear();
@@ -108,7 +119,7 @@ impl Batch {
     /// Rows, filtered ones too.
     #[inline(always)]
     pub fn rows(&self) -> usize {
-        self.input.lines.len()
+        self.row_count
     }
 
     /// The bytes of a span.
@@ -121,10 +132,9 @@ impl Batch {
     /// Sets a field of a row.
     #[inline(always)]
     pub fn set(&mut self, slot: Slot, row: usize, span: Span) {
-        let rows = self.input.lines.len();
         let column = &mut self.columns[usize::from(slot.0)];
-        if column.cells.len() != rows {
-            fill(&mut column.cells, rows, Span::ABSENT);
+        if column.cells.is_empty() {
+            column.begin(self.row_count);
         }
         column.escaped |= span.kind() == Kind::Escaped;
         column.cells[row] = span;
