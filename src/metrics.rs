@@ -142,7 +142,6 @@ pub const NAMES: &[(&str, &str)] = &[
     ("tripline_evicted_total", "state given up at a bound {rule,reason}"),
     ("tripline_map_row_hits_total", "events that a map row matched {node,file,line}"),
     ("tripline_sink_rows_total", "rows by their fate {sink,outcome}"),
-    ("tripline_dead_letters_total", "rows in the dead letter {node}"),
     ("tripline_edge_bytes", "bytes waiting on an edge {from,to}"),
     ("tripline_watermark_seconds", "event time that a node has passed {node}"),
     ("tripline_epoch", "last durable epoch"),

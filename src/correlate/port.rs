@@ -40,6 +40,7 @@ pub struct Counters {
     pub(super) evicted: metrics::Counter,
     pub(super) forced: metrics::Counter,
     pub(super) groups: metrics::Gauge,
+    pub(super) watermark: metrics::Gauge,
 }
 
 impl Counters {
@@ -56,6 +57,7 @@ impl Counters {
             evicted: with("tripline_evicted_total", "groups"),
             forced: with("tripline_evicted_total", "forced"),
             groups: registry.gauge("tripline_groups", &[("rule", rule)]),
+            watermark: registry.gauge("tripline_watermark_seconds", &[("node", rule)]),
         }
     }
 }

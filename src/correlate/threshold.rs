@@ -300,6 +300,9 @@ impl Threshold {
             self.clamped.retain(|_, t| *t > oldest);
         }
         self.counters.groups.set(self.groups_len() as f64);
+        if self.partitions.released != NEVER {
+            self.counters.watermark.set(self.partitions.released as f64 / 1e9);
+        }
     }
 
     /// Bytes that the groups hold, where they are rings.

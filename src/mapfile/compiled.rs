@@ -28,7 +28,6 @@ pub struct CompiledMap {
 /// Scratch memory of one reader.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    key: Vec<u8>,
     folded: Vec<Option<String>>,
 }
 
@@ -90,7 +89,7 @@ impl CompiledMap {
     #[inline]
     pub fn find(&self, values: &[Option<&[u8]>], scratch: &mut Scratch) -> Option<u32> {
         let mut best = self.unconditional;
-        let Scratch { key, folded } = scratch;
+        let folded = &mut scratch.folded;
         if self.folds {
             let fold_of = |(i, v): (usize, &Option<&[u8]>)| {
                 let text = std::str::from_utf8((*v)?).ok()?;
@@ -100,7 +99,7 @@ impl CompiledMap {
             folded.extend(values.iter().enumerate().map(fold_of));
         }
         for index in &self.exact {
-            if let Some((first, more)) = index.find(values, folded, key) {
+            if let Some((first, more)) = index.find(values, folded) {
                 let mut rows = std::iter::once(first).chain(more.iter().copied()).take_while(|row| *row < best);
                 if let Some(row) = rows.find(|row| self.rest_holds(*row, values)) {
                     best = row;

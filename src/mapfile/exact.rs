@@ -1,8 +1,10 @@
 //! Rows with exact cells: one hash on the joined key of the columns that are not empty.
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+
+use crate::event::text::is_same;
 
 /// Separates the parts of a joined key: no UTF-8 text holds it.
 const SEPARATOR: u8 = 0xff;
@@ -10,6 +12,7 @@ const SEPARATOR: u8 = 0xff;
 /// One key and the rows that have it, in order.
 #[derive(Debug)]
 struct Entry {
+    hash: u64,
     at: u32,
     len: u32,
     /// The first row; the others, which need further conditions to differ, stand in `more`.
@@ -33,37 +36,54 @@ impl ExactIndex {
         ExactIndex { columns, arena: Vec::new(), table: HashTable::new(), hasher: RandomState::default() }
     }
 
-    /// Adds a row. Rows come in order.
-    pub fn insert(&mut self, cells: &[&str], row: u32) {
-        let mut key = Vec::new();
-        for cell in cells {
-            key.extend_from_slice(cell.as_bytes());
-            key.push(SEPARATOR);
-        }
-        let hash = self.hasher.hash_one(key.as_slice());
-        let ExactIndex { arena, table, hasher, .. } = self;
-        if let Some(entry) = table.find_mut(hash, |e| arena[e.at as usize..(e.at + e.len) as usize] == *key) {
-            return entry.more.push(row);
-        }
-        let entry = Entry { at: arena.len() as u32, len: key.len() as u32, first: row, more: Vec::new() };
-        arena.extend_from_slice(&key);
-        table.insert_unique(hash, entry, |e| hasher.hash_one(&arena[e.at as usize..(e.at + e.len) as usize]));
+    fn hash<'p>(&self, parts: impl Iterator<Item = &'p [u8]>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        parts.for_each(|part| hasher.write(part));
+        hasher.finish()
     }
 
-    /// The rows whose key is that of the values, in order. Empty where a value is absent.
-    #[inline]
-    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>], key: &mut Vec<u8>) -> Option<(u32, &[u32])> {
-        key.clear();
-        for (column, fold) in &self.columns {
-            if *fold {
-                key.extend_from_slice(folded[*column].as_ref()?.as_bytes());
-            } else {
-                key.extend_from_slice(values[*column]?);
-            }
-            key.push(SEPARATOR);
+    fn key<'a>(arena: &'a [u8], entry: &Entry) -> &'a [u8] {
+        &arena[entry.at as usize..(entry.at + entry.len) as usize]
+    }
+
+    /// Adds a row. Rows come in order.
+    pub fn insert(&mut self, cells: &[&str], row: u32) {
+        let hash = self.hash(cells.iter().map(|c| c.as_bytes()));
+        let arena = &self.arena;
+        if let Some(entry) = self.table.find_mut(hash, |e| is_key(Self::key(arena, e), cells.iter().map(|c| Some(c.as_bytes())))) {
+            return entry.more.push(row);
         }
-        let hash = self.hasher.hash_one(key.as_slice());
-        let entry = self.table.find(hash, |e| self.arena[e.at as usize..(e.at + e.len) as usize] == **key)?;
+        let at = self.arena.len() as u32;
+        for cell in cells {
+            self.arena.extend_from_slice(cell.as_bytes());
+            self.arena.push(SEPARATOR);
+        }
+        let entry = Entry { hash, at, len: self.arena.len() as u32 - at, first: row, more: Vec::new() };
+        self.table.insert_unique(hash, entry, |e| e.hash);
+    }
+
+    /// The rows whose key is that of the values, in order. None where a value is absent or no row has the key.
+    #[inline]
+    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<(u32, &[u32])> {
+        // No joined key is made: the parts are hashed and compared where they lie.
+        let part = |(column, fold): &(usize, bool)| if *fold { folded[*column].as_deref().map(str::as_bytes) } else { values[*column] };
+        if self.columns.iter().any(|c| part(c).is_none()) {
+            return None;
+        }
+        let hash = self.hash(self.columns.iter().filter_map(part));
+        let entry = self.table.find(hash, |e| is_key(Self::key(&self.arena, e), self.columns.iter().map(part)))?;
         Some((entry.first, &entry.more))
     }
+}
+
+/// Whether a joined key is made of these parts.
+#[inline]
+fn is_key<'p>(mut key: &[u8], parts: impl Iterator<Item = Option<&'p [u8]>>) -> bool {
+    for part in parts.flatten() {
+        match key.split_at_checked(part.len()) {
+            Some((head, [SEPARATOR, rest @ ..])) if is_same(head, part) => key = rest,
+            _ => return false,
+        }
+    }
+    key.is_empty()
 }
