@@ -1,6 +1,7 @@
 //! Cisco message texts: `%FACILITY-SEVERITY-MNEMONIC: text [key: value] key=value`.
 use super::Wanted;
 use super::syslog::Row;
+use crate::event::text::is_same;
 use crate::event::{Extra, Family, Kind, Slot, Span};
 
 /// Which parts of Cisco messages are wanted.
@@ -83,7 +84,7 @@ impl Cisco {
     fn pair(&mut self, row: &mut Row<'_>, key: (usize, usize), value: (usize, usize), all: bool) {
         let name = &row.line[key.0..key.1];
         let found = match self.keys.get(self.next) {
-            Some((known, _)) if **known == *name => Some(self.next),
+            Some((known, _)) if is_same(known, name) => Some(self.next),
             _ => self.keys.iter().position(|(known, _)| **known == *name),
         };
         if let Some(found) = found {
