@@ -3,8 +3,15 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::event::{Batch, Input, Origin};
+use crate::limits::KEY_GROUPS;
 use crate::state::{Chunks, StateError};
 use crate::window::watermark::Activity;
+
+/// Which shard owns a hash: its upper byte is the key group. Extractors send by it, and shards load their state by it.
+#[inline(always)]
+pub fn shard_of(hash: u64, shards: usize) -> usize {
+    (hash >> 56) as usize * shards / KEY_GROUPS
+}
 
 /// One hit of a rule in a batch.
 #[derive(Clone, Copy, Debug)]

@@ -5,19 +5,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::amount;
 use super::payload::push_part;
 use crate::clock::NEVER;
+use crate::component::correlator::shard_of;
 use crate::component::{Extractor, HitBatch, HitRef};
 use crate::event::batch::TIME_MISSING;
 use crate::event::{Batch, Slot};
 use crate::expr::Program;
 use crate::expr::eval::BatchRow;
-use crate::limits::KEY_GROUPS;
 use crate::window::general::Measure;
-
-/// Which shard owns a hash: its upper byte is the key group.
-#[inline(always)]
-pub fn shard_of(hash: u64, shards: usize) -> usize {
-    (hash >> 56) as usize * shards / KEY_GROUPS
-}
 
 /// See the module.
 #[derive(Clone)]

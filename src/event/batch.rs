@@ -215,20 +215,6 @@ impl Batch {
         Span::new(kind, self.arena_base + at, self.arena.len() - at)
     }
 
-    /// Stores a value and returns its span.
-    pub fn store(&mut self, value: Value<'_>) -> Span {
-        let kind = match value {
-            Value::Absent => return Span::ABSENT,
-            Value::Bool(_) => Kind::Bool,
-            Value::Int(_) | Value::Float(_) | Value::Number(_) => Kind::Number,
-            Value::Text(_) => Kind::Text,
-            Value::Json(_) => Kind::Json,
-        };
-        self.derive_with(kind, |out| {
-            value.write_text(out);
-        })
-    }
-
     /// Adds a field without a slot to the row that `layer` is decoding.
     #[inline]
     pub fn push_extra(&mut self, extra: Extra) {

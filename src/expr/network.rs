@@ -1,5 +1,5 @@
 //! Addresses and networks: one number space of 128 bits, version 4 mapped into version 6.
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// An address as a number. A v4 address and its v6-mapped form are one.
 pub fn address_number(address: IpAddr) -> u128 {
@@ -80,17 +80,19 @@ impl Network {
     }
 }
 
-/// For tests and messages: the v4 form of a mapped number.
-pub fn show_address(number: u128) -> String {
-    match number >> 32 {
-        0xffff => Ipv4Addr::from(number as u32).to_string(),
-        _ => std::net::Ipv6Addr::from(number).to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    /// The v4 form of a mapped number.
+    fn show_address(number: u128) -> String {
+        match number >> 32 {
+            0xffff => Ipv4Addr::from(number as u32).to_string(),
+            _ => std::net::Ipv6Addr::from(number).to_string(),
+        }
+    }
 
     #[test]
     fn addresses_and_networks() {

@@ -11,11 +11,11 @@ use super::intake::{Intake, Orders};
 use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
 use super::ports::{Port, Ports};
 use super::rule::RuleStage;
+use crate::component::correlator::shard_of;
 use crate::component::sink::SinkContext;
 use crate::component::source::{Discarded, Pace, SourceContext};
 use crate::event::Origin;
 use crate::event::builder::Pool;
-use crate::limits::KEY_GROUPS;
 use crate::plan::{Plan, PlannedLane, PlannedTap, TargetPlan};
 use crate::state::{StateError, Store};
 
@@ -327,7 +327,7 @@ fn make_rules(
             let mut correlator = (rule.factory)(&inputs);
             let name = format!("{prefix}{shard}");
             let mut unit = UnitState { name: name.clone(), fingerprint: rule.fingerprint.clone(), blobs: Vec::new() };
-            let keep = move |hash: u64| (hash >> 56) as usize * shards / KEY_GROUPS == shard;
+            let keep = move |hash: u64| shard_of(hash, shards) == shard;
             for state in before.iter().filter(|u| !same || u.name == name) {
                 let mut blobs = Vec::new();
                 for key in &state.blobs {

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use super::edge::{EdgeReceiver, EdgeSender, Signal};
-use super::message::{Barrier, Message};
+use super::message::Message;
 use crate::clock::NEVER;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Decoder, Subject, tag};
@@ -354,7 +354,7 @@ impl LaneStage {
             Some(Message::Barrier(barrier)) => {
                 self.lane.on_barrier();
                 self.lane.send_control(&Message::Barrier(barrier));
-                if barrier == (Barrier { is_last: true, ..barrier }) { Step::Done } else { Step::Worked }
+                if barrier.is_last { Step::Done } else { Step::Worked }
             }
             Some(message) => {
                 self.lane.send_control(&message);

@@ -2,7 +2,6 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -49,16 +48,13 @@ pub fn run(mut plan: Plan, options: &RunOptions, store: Box<dyn Store>, host: &m
         );
     }
     let Topology { intakes, lanes, rules, deliveries, mut coordinator, reports, health, listening, .. } = topology;
-    let alive = Arc::new(AtomicUsize::new(0));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     let mut start = |name: String, body: Box<dyn FnOnce() + Send>| -> Result<(), RunError> {
-        let (reports, alive) = (reports.clone(), Arc::clone(&alive));
-        alive.fetch_add(1, Ordering::AcqRel);
+        let reports = reports.clone();
         let guarded = move || {
             if catch_unwind(AssertUnwindSafe(body)).is_err() {
                 reports.send(Report::Panicked { name });
             }
-            alive.fetch_sub(1, Ordering::AcqRel);
             reports.raise();
         };
         threads.push(std::thread::Builder::new().spawn(guarded).map_err(|e| RunError(format!("no thread: {e}")))?);
