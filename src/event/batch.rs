@@ -81,15 +81,6 @@ pub struct Batch {
     extra_ranges: Vec<Vec<(u32, u32, u32)>>,
 }
 
-impl Column {
-    /// The first value of the batch arrives.
-    #[cold]
-    #[inline(never)]
-    fn begin(&mut self, rows: usize) {
-        fill(&mut self.cells, rows, Span::ABSENT);
-    }
-}
-
 /// A time that is not known yet: the collector takes the partition's last.
 pub const TIME_MISSING: Timestamp = Timestamp::MIN;
 
@@ -133,11 +124,22 @@ impl Batch {
     #[inline(always)]
     pub fn set(&mut self, slot: Slot, row: usize, span: Span) {
         let column = &mut self.columns[usize::from(slot.0)];
-        if column.cells.is_empty() {
-            column.begin(self.row_count);
+        if span.kind() == Kind::Escaped {
+            column.escaped = true;
         }
-        column.escaped |= span.kind() == Kind::Escaped;
-        column.cells[row] = span;
+        match column.cells.get_mut(row) {
+            Some(cell) => *cell = span,
+            None => self.begin(slot, row, span),
+        }
+    }
+
+    /// The first value of a column arrives.
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self, slot: Slot, row: usize, span: Span) {
+        let cells = &mut self.columns[usize::from(slot.0)].cells;
+        fill(cells, self.row_count, Span::ABSENT);
+        cells[row] = span;
     }
 
     /// A field of a row, as the decoder left it.

@@ -43,6 +43,13 @@ impl Span {
         Span { at: at as u32, meta: (kind as u32) << 24 | len as u32 }
     }
 
+    /// A part of something that a span holds whole: its place and length fit without a look.
+    #[inline(always)]
+    pub fn part(kind: Kind, at: usize, len: usize) -> Span {
+        debug_assert!(len <= VALUE_BYTES_MAX && at <= u32::MAX as usize);
+        Span { at: at as u32, meta: (kind as u32) << 24 | len as u32 }
+    }
+
     /// First byte.
     #[inline(always)]
     pub fn at(self) -> usize {

@@ -1,8 +1,6 @@
 //! The AVX2 versions: 64 bytes a step as two loads; the last, partial block is read through a zeroed copy.
 use core::arch::x86_64::*;
 
-use super::JsonMarks;
-
 /// 64 bytes in two registers.
 #[derive(Clone, Copy)]
 struct Block(__m256i, __m256i);
@@ -22,6 +20,16 @@ impl Block {
         join(_mm256_cmpeq_epi8(self.0, n), _mm256_cmpeq_epi8(self.1, n))
     }
 
+    /// Whether a byte is below 0x20.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn has_control(self) -> bool {
+        let high = _mm256_set1_epi8(0xe0u8 as i8);
+        let none = _mm256_setzero_si256();
+        let is = |v| _mm256_cmpeq_epi8(_mm256_and_si256(v, high), none);
+        _mm256_movemask_epi8(_mm256_or_si256(is(self.0), is(self.1))) != 0
+    }
+
     /// Bytes that are at most `limit`, unsigned.
     #[target_feature(enable = "avx2")]
     #[inline]
@@ -37,15 +45,15 @@ fn join(low: __m256i, high: __m256i) -> u64 {
     u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
 }
 
-/// Bytes of `a` that are one of two, or of `b` that are one of two: joined as vectors, so that only one mask is taken out.
+/// Bytes that structure JSON: each is looked up by its lower half. `[` and `{`, `]` and `}` differ in bit 0x20 only; of other bytes, 0x0c and 0x1a
+/// look like `,` and `:` this way.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn any_of(a: Block, of_a: [u8; 2], b: Block, of_b: [u8; 2]) -> u64 {
-    let side = |a: __m256i, b: __m256i| {
-        let is = |v: __m256i, n: u8| _mm256_cmpeq_epi8(v, _mm256_set1_epi8(n as i8));
-        _mm256_or_si256(_mm256_or_si256(is(a, of_a[0]), is(a, of_a[1])), _mm256_or_si256(is(b, of_b[0]), is(b, of_b[1])))
-    };
-    join(side(a.0, b.0), side(a.1, b.1))
+fn json_structure(block: Block) -> u64 {
+    let table = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3a, 0x7b, 0x2c, 0x7d, 0, 0));
+    let bit = _mm256_set1_epi8(0x20);
+    let is = |v: __m256i| _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, v), _mm256_or_si256(v, bit));
+    join(is(block.0), is(block.1))
 }
 
 /// Calls `step` with each block, its offset and its length; the last block is filled up with zeros.
@@ -53,25 +61,61 @@ fn any_of(a: Block, of_a: [u8; 2], b: Block, of_b: [u8; 2]) -> u64 {
 #[inline]
 fn blocks(bytes: &[u8], mut step: impl FnMut(&[u8; 64], usize, usize)) {
     let (whole, rest) = bytes.as_chunks::<64>();
-    let mut at = 0;
-    for block in whole {
-        step(block, at, 64);
-        at += 64;
-    }
-    if !rest.is_empty() {
-        let mut last = [0u8; 64];
-        last[..rest.len()].copy_from_slice(rest);
-        step(&last, at, rest.len());
+    let mut last = [0u8; 64];
+    last[..rest.len()].copy_from_slice(rest);
+    // One call, so that the step is inlined.
+    for index in 0..bytes.len().div_ceil(64) {
+        let (block, len) = whole.get(index).map_or((&last, rest.len()), |block| (block, 64));
+        step(block, index * 64, len);
     }
 }
+
+/// Positions that a step appends without looking at the capacity each time.
+struct Positions<'a> {
+    out: &'a mut Vec<u32>,
+    len: usize,
+}
+
+impl<'a> Positions<'a> {
+    /// Room for the positions of `most` bytes, and for what a step writes beyond them.
+    fn after(out: &'a mut Vec<u32>, most: usize) -> Positions<'a> {
+        out.reserve(most + 64 + STEP);
+        let len = out.len();
+        Positions { out, len }
+    }
+
+    /// Appends the positions of the set bits, plus `at`: always a whole step of them, so that most words cost one branch.
+    #[target_feature(enable = "bmi1,popcnt")]
+    #[inline]
+    fn push(&mut self, mut word: u64, at: u32) {
+        let count = word.count_ones() as usize;
+        let mut done = 0;
+        while done < count {
+            // SAFETY: `after` reserved a place for each byte and a step more, and a position is pushed at most once per byte.
+            let to = unsafe { self.out.as_mut_ptr().add(self.len + done) };
+            for i in 0..STEP {
+                // SAFETY: as above.
+                unsafe { to.add(i).write(at + word.trailing_zeros()) };
+                word &= word.wrapping_sub(1);
+            }
+            done += STEP;
+        }
+        self.len += count;
+    }
+
+    fn end(self) {
+        // SAFETY: the places up to `len` were written.
+        unsafe { self.out.set_len(self.len) };
+    }
+}
+
+/// Positions written at once.
+const STEP: usize = 8;
 
 /// Appends the positions of the set bits, plus `at`.
 #[inline(always)]
 fn push_bits(mut word: u64, at: u32, out: &mut Vec<u32>) {
     let count = word.count_ones() as usize;
-    if count == 0 {
-        return;
-    }
     out.reserve(64);
     let start = out.len();
     // SAFETY: 64 places were reserved and a word has at most 64 bits; only the `count` places that were written become visible.
@@ -89,8 +133,11 @@ fn push_bits(mut word: u64, at: u32, out: &mut Vec<u32>) {
 #[target_feature(enable = "avx2,bmi1,popcnt")]
 pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
     blocks(bytes, |block, at, len| {
+        // A last, partial block is filled up with zeros, which may be the needle.
         let word = Block::load(block).equal(needle) & (u64::MAX >> (64 - len));
-        push_bits(word, base + at as u32, out);
+        if word != 0 {
+            push_bits(word, base + at as u32, out);
+        }
     });
 }
 
@@ -148,30 +195,31 @@ fn escaped_bits(backslash: u64, carry: &mut u64) -> u64 {
 }
 
 #[target_feature(enable = "avx2,pclmulqdq,bmi1,popcnt")]
-pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) -> JsonMarks {
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> bool {
     out.clear();
-    backslashes.clear();
-    backslashes.reserve(bytes.len().div_ceil(64));
-    let mut marks = JsonMarks::default();
+    escapes.clear();
+    let mut marks = Positions::after(out, bytes.len());
     let (mut carry, mut in_string) = (0u64, 0u64);
     let mut control_in_string = 0u64;
-    blocks(bytes, |raw, at, len| {
+    // The zeros that fill up the last block are no mark, and inside a string they are in one that is not closed.
+    blocks(bytes, |raw, at, _| {
         let block = Block::load(raw);
+        let mut quotes = block.equal(b'"');
         let backslash = block.equal(b'\\');
-        marks.backslash |= backslash != 0;
-        backslashes.push(backslash);
-        let quotes = block.equal(b'"') & !escaped_bits(backslash, &mut carry);
+        if backslash | carry != 0 {
+            let escaped = escaped_bits(backslash, &mut carry);
+            quotes &= !escaped;
+            push_bits(backslash & !escaped, at as u32, escapes);
+        }
         let product = _mm_clmulepi64_si128(_mm_set_epi64x(0, quotes as i64), _mm_set1_epi8(-1), 0);
         let strings = _mm_cvtsi128_si64(product) as u64 ^ in_string;
         in_string = ((strings as i64) >> 63) as u64;
-        let valid = u64::MAX >> (64 - len);
-        control_in_string |= block.at_most(0x1f) & strings & valid;
-        // `[` and `{`, `]` and `}` differ in bit 0x20 only, and no other byte joins them.
-        let bit = _mm256_set1_epi8(0x20);
-        let folded = Block(_mm256_or_si256(block.0, bit), _mm256_or_si256(block.1, bit));
-        let marks_outside = any_of(folded, [b'{', b'}'], block, [b':', b',']) & !strings;
-        push_bits((marks_outside | quotes) & valid, at as u32, out);
+        if block.has_control() {
+            control_in_string |= block.at_most(0x1f) & strings;
+        }
+        let marks_outside = json_structure(block) & !strings;
+        marks.push(marks_outside | quotes, at as u32);
     });
-    marks.broken = control_in_string != 0 || in_string != 0;
-    marks
+    marks.end();
+    control_in_string == 0 && in_string == 0
 }

@@ -10,15 +10,6 @@ pub mod scalar;
 #[cfg(test)]
 mod tests;
 
-/// What the first stage of JSON decoding found out about one document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JsonMarks {
-    /// Some byte is a backslash.
-    pub backslash: bool,
-    /// A control character stands inside a string, or a string is not closed: the document is refused.
-    pub broken: bool,
-}
-
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {
     is_x86_feature_detected!("avx2")
@@ -57,14 +48,15 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     scalar::find_escape(bytes, from)
 }
 
-/// Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, in order, and `backslashes` by one bit per byte.
-pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) -> JsonMarks {
+/// The first stage of JSON decoding. Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, and `escapes` by
+/// those of the backslashes that escape the next byte. 0x0c and 0x1a outside strings count as structure: no grammar lets them through. False where a control character stands inside a string, or a string is not closed.
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> bool {
     #[cfg(target_arch = "x86_64")]
     if avx2() {
         // SAFETY: the features that the function is compiled for were just detected.
-        return unsafe { avx2::json_marks(bytes, out, backslashes) };
+        return unsafe { avx2::json_marks(bytes, out, escapes) };
     }
-    scalar::json_marks(bytes, out, backslashes)
+    scalar::json_marks(bytes, out, escapes)
 }
 
 /// Asks for the cache line of an element that will be needed soon. An index beyond the slice asks for nothing.

@@ -1,5 +1,4 @@
 //! The meaning of every mask, byte by byte: the version for other machines, and the definition that tests compare with.
-use super::JsonMarks;
 
 /// See [`super::offsets`].
 pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
@@ -25,24 +24,24 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
 }
 
 /// See [`super::json_marks`].
-pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, backslashes: &mut Vec<u64>) -> JsonMarks {
-    bitmap(bytes, [b'\\'], backslashes);
+pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> bool {
     out.clear();
-    let mut marks = JsonMarks::default();
-    let (mut in_string, mut escaped) = (false, false);
+    escapes.clear();
+    let (mut in_string, mut escaped, mut control) = (false, false, false);
     for (at, byte) in bytes.iter().enumerate() {
-        marks.backslash |= *byte == b'\\';
         let was_escaped = escaped;
         escaped = *byte == b'\\' && !was_escaped;
+        if escaped {
+            escapes.push(at as u32);
+        }
         match byte {
             b'"' if !was_escaped => {
                 in_string = !in_string;
                 out.push(at as u32);
             }
-            b'{' | b'}' | b'[' | b']' | b':' | b',' if !in_string => out.push(at as u32),
-            _ => marks.broken |= in_string && *byte < 0x20,
+            b'{' | b'}' | b'[' | b']' | b':' | b',' | 0x0c | 0x1a if !in_string => out.push(at as u32),
+            _ => control |= in_string && *byte < 0x20,
         }
     }
-    marks.broken |= in_string;
-    marks
+    !control && !in_string
 }

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    let common = prop::sample::select(b"\"\\{}[]:,\n ab\x01\x1f".to_vec());
+    let common = prop::sample::select(b"\"\\{}[]:,\n ab\x01\x0c\x1a\x1f".to_vec());
     prop::collection::vec(prop_oneof![4 => common, 1 => any::<u8>()], 0..400)
 }
 

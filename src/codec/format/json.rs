@@ -1,8 +1,8 @@
 //! `json` (RFC 8259): one object a line, decoded in two stages.
 //!
-//! Stage one marks quotes and structure with masks over 64 bytes; stage two walks the marks, checks the grammar, and writes a span for each wanted
+//! Stage one marks quotes, structure and escapes with masks over 64 bytes; stage two walks the marks, checks the grammar, and writes a span for each wanted
 //! path. Strict: UTF-8, escapes, numbers, commas and nesting are checked. Of a repeated key the last counts.
-use super::json_trie::{NOTHING, NodeId, Target, Trie};
+use super::json_trie::{Expected, NOTHING, NodeId, Target, Trie};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Extra, Family, Kind, Slot, Span, text};
 use crate::limits::JSON_DEPTH_MAX;
@@ -16,9 +16,9 @@ pub struct JsonDecoder {
     trie: Trie,
     wanted: Wanted,
     marks: Vec<u32>,
-    backslashes: Vec<u64>,
+    escapes: Vec<u32>,
     key: Vec<u8>,
-    literals: Vec<Slot>,
+    literals: Vec<(Slot, Span)>,
     subjects: Subjects,
 }
 
@@ -30,7 +30,7 @@ impl JsonDecoder {
             trie,
             wanted,
             marks: Vec::new(),
-            backslashes: Vec::new(),
+            escapes: Vec::new(),
             key: Vec::new(),
             literals: Vec::new(),
             subjects: Subjects::default(),
@@ -40,7 +40,7 @@ impl JsonDecoder {
 
 impl Decoder for JsonDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let JsonDecoder { trie, wanted, marks, backslashes, key, literals, subjects } = self;
+        let JsonDecoder { trie, wanted, marks, escapes, key, literals, subjects } = self;
         lay_over(batch, wanted);
         // A nested document has no bytes of its own to splice: its members are fields like any other.
         let extras = wanted.all && subject != Subject::Line;
@@ -48,24 +48,13 @@ impl Decoder for JsonDecoder {
             let Some(bytes) = bytes else {
                 return refuse(batch, row, wanted, if subject == Subject::Line { "not UTF-8" } else { "no text to decode" });
             };
-            let found = simd::json_marks(bytes, marks, backslashes);
+            let is_whole = simd::json_marks(bytes, marks, escapes);
             let start = batch.extras_len();
             literals.clear();
-            let mut walk = Walk {
-                bytes,
-                marks,
-                next: 0,
-                pos: 0,
-                backslashes: if found.backslash { backslashes } else { &[] },
-                row: usize::from(row),
-                at,
-                extras,
-                trie,
-                key,
-                literals,
-                batch,
-            };
-            let outcome = if found.broken {
+            let mut walk = Walk { bytes, marks, escapes, escape: u32::MAX, row: usize::from(row), at, extras, trie, key, literals, batch };
+            let outcome = if Span::new(Kind::Json, at, bytes.len()) == Span::ABSENT {
+                Err("too long")
+            } else if !is_whole {
                 Err("control character in a string, or a string without an end")
             } else {
                 walk.document().map_err(Fault::reason)
@@ -114,280 +103,274 @@ impl Fault {
     }
 }
 
+/// Where a walk is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The next byte.
+    pos: u32,
+    /// The first mark that is not before it.
+    mark: u32,
+}
+
+impl Place {
+    /// Past a structural byte.
+    #[inline(always)]
+    fn past(self) -> Place {
+        Place { pos: self.pos + 1, mark: self.mark + 1 }
+    }
+}
+
+/// A walk over one document. Its place is handed through the calls by value, so that it stays in registers.
 struct Walk<'a> {
     bytes: &'a [u8],
     marks: &'a [u32],
-    /// The next mark that was not consumed.
-    next: usize,
-    pos: usize,
-    /// One bit per byte; empty where there is no backslash at all.
-    backslashes: &'a [u64],
+    /// Where escapes begin, of those that were not passed.
+    escapes: &'a [u32],
+    /// The first of them.
+    escape: u32,
     row: usize,
     /// Address of the first byte.
     at: usize,
     extras: bool,
     trie: &'a mut Trie,
     key: &'a mut Vec<u8>,
-    literals: &'a mut Vec<Slot>,
+    /// Values of names with dots that stand as one key: set last, for they win over nested paths.
+    literals: &'a mut Vec<(Slot, Span)>,
     batch: &'a mut Batch,
+}
+
+/// What stands for the end of the document: no grammar lets it through.
+const END: u8 = 0;
+
+/// Bytes that may follow a backslash, without `u`.
+const SHORT_ESCAPES: [bool; 256] = {
+    let (mut table, letters) = ([false; 256], b"\"\\/bfnrt");
+    let mut i = 0;
+    while i < letters.len() {
+        table[letters[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+/// Whether two bytes come next: what most members have between their parts.
+#[inline(always)]
+fn is_at(bytes: &[u8], place: Place, two: [u8; 2]) -> bool {
+    let at = place.pos as usize;
+    bytes.get(at..at + 2) == Some(&two)
+}
+
+/// Steps over white space. Returns the byte there.
+#[inline(always)]
+fn peek(bytes: &[u8], place: Place) -> (Place, u8) {
+    match bytes.get(place.pos as usize) {
+        Some(byte) if *byte > b' ' => (place, *byte),
+        _ => {
+            let pos = past_blanks(bytes, place.pos);
+            (Place { pos, ..place }, bytes.get(pos as usize).copied().unwrap_or(END))
+        }
+    }
+}
+
+#[inline(never)]
+fn past_blanks(bytes: &[u8], pos: u32) -> u32 {
+    pos + bytes.iter().skip(pos as usize).take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count() as u32
 }
 
 impl Walk<'_> {
     fn document(&mut self) -> Result<(), Fault> {
-        let root = self.trie.root();
-        if self.peek() != Some(b'{') {
+        self.escape = self.escapes.first().copied().unwrap_or(u32::MAX);
+        let (place, first) = peek(self.bytes, Place { pos: 0, mark: 0 });
+        if first != b'{' {
             return Err(Fault::NotAnObject);
         }
-        self.object(Some(root), 1)?;
-        if self.peek().is_some() { Err(Fault::TextAfter) } else { Ok(()) }
-    }
-
-    /// The next byte that is no white space.
-    #[inline(always)]
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.bytes.get(self.pos)?;
-            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
-            self.pos += 1;
+        let place = self.object(place, Some(self.trie.root()), 1)?;
+        if past_blanks(self.bytes, place.pos) as usize != self.bytes.len() {
+            return Err(Fault::TextAfter);
         }
-    }
-
-    /// Steps over a structural byte.
-    #[inline(always)]
-    fn step(&mut self) {
-        self.pos += 1;
-        self.next += 1;
-    }
-
-    /// Reads a string whose opening quote is next. Returns first byte and length of its inside.
-    #[inline(always)]
-    fn string(&mut self) -> Result<(usize, usize, bool), Fault> {
-        let from = self.pos + 1;
-        let close = *self.marks.get(self.next + 1).ok_or(Fault::OpenString)? as usize;
-        self.next += 2;
-        self.pos = close + 1;
-        let escaped = self.has_backslash(from, close);
-        if escaped {
-            self.check_escapes(from, close)?;
-        }
-        Ok((from, close - from, escaped))
-    }
-
-    /// Whether a backslash stands in a range.
-    #[inline(always)]
-    fn has_backslash(&self, from: usize, to: usize) -> bool {
-        if self.backslashes.is_empty() || from == to {
-            return false;
-        }
-        let (first, last) = (from / 64, (to - 1) / 64);
-        let head = u64::MAX << (from % 64);
-        let tail = u64::MAX >> (63 - (to - 1) % 64);
-        if first == last {
-            return self.backslashes[first] & head & tail != 0;
-        }
-        self.backslashes[first] & head != 0
-            || self.backslashes[last] & tail != 0
-            || self.backslashes[first + 1..last].iter().any(|w| *w != 0)
-    }
-
-    /// Checks the escapes in a range, from backslash to backslash.
-    fn check_escapes(&self, from: usize, to: usize) -> Result<(), Fault> {
-        let mut at = from;
-        while let Some(found) = self.next_backslash(at, to) {
-            let inside = &self.bytes[found..to];
-            at = found
-                + match inside.get(1) {
-                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-                    Some(b'u') if text::hex4(inside.get(2..6)).is_some() => 6,
-                    _ => return Err(Fault::Escape),
-                };
+        for (slot, value) in self.literals.drain(..) {
+            self.batch.set(slot, self.row, value);
         }
         Ok(())
     }
 
+    /// Reads a string whose opening quote is next. Returns where its inside ends, and whether it holds escapes.
     #[inline(always)]
-    fn next_backslash(&self, from: usize, to: usize) -> Option<usize> {
-        let mut index = from / 64;
-        let mut word = self.backslashes.get(index)? & (u64::MAX << (from % 64));
-        while word == 0 {
-            index += 1;
-            if index * 64 >= to {
-                return None;
-            }
-            word = *self.backslashes.get(index)?;
-        }
-        let at = index * 64 + word.trailing_zeros() as usize;
-        (at < to).then_some(at)
+    fn string(&mut self, place: Place) -> Result<(Place, u32, bool), Fault> {
+        let Some(close) = self.marks.get(place.mark as usize + 1) else { return Err(Fault::OpenString) };
+        let escaped = self.escape < *close && self.take_escapes(place.pos + 1, *close)?;
+        Ok((Place { pos: close + 1, mark: place.mark + 2 }, *close, escaped))
     }
 
-    fn object(&mut self, node: Option<NodeId>, depth: usize) -> Result<(), Fault> {
+    /// Passes and checks the escapes before `to`. Says whether there was one from `from` on.
+    #[inline(never)]
+    fn take_escapes(&mut self, from: u32, to: u32) -> Result<bool, Fault> {
+        let (bytes, mut found, mut passed) = (&self.bytes[..to as usize], false, 0);
+        self.escape = u32::MAX;
+        for escape in self.escapes {
+            let at = *escape as usize;
+            // Past the end there is no letter: the next string's escape.
+            let Some(letter) = bytes.get(at + 1) else {
+                self.escape = *escape;
+                break;
+            };
+            passed += 1;
+            let is_good = SHORT_ESCAPES[usize::from(*letter)] || *letter == b'u' && text::hex4(bytes.get(at + 2..at + 6)).is_some();
+            if !is_good {
+                return Err(Fault::Escape);
+            }
+            found |= *escape >= from;
+        }
+        self.escapes = &self.escapes[passed..];
+        Ok(found)
+    }
+
+    fn object(&mut self, place: Place, node: Option<NodeId>, depth: usize) -> Result<Place, Fault> {
         if depth > JSON_DEPTH_MAX {
             return Err(Fault::TooDeep);
         }
-        if let Some(node) = node {
-            self.trie.begin(node);
-        }
-        self.step();
-        if self.peek() == Some(b'}') {
-            self.step();
-            return Ok(());
+        let bytes = self.bytes;
+        let mut expected = self.trie.first(node);
+        let (mut place, mut first) = peek(bytes, place.past());
+        if first == b'}' {
+            return Ok(place.past());
         }
         loop {
-            // Most members are `"key":"text",` without a blank: six marks say all about one.
-            while let Some(ended) = self.plain_member(node, depth)? {
-                if ended {
-                    return Ok(());
-                }
-            }
-            if self.peek() != Some(b'"') {
+            if first != b'"' {
                 return Err(Fault::Key);
             }
-            let (from, len, escaped) = self.string()?;
-            let target = match node {
-                Some(node) if escaped => {
-                    self.key.clear();
-                    text::unescape(&self.bytes[from..from + len], self.key);
-                    self.trie.find(node, self.key)
-                }
-                Some(node) => self.trie.find(node, &self.bytes[from..from + len]),
-                None => NOTHING,
+            place = if self.trie.is_at(expected, bytes, place.pos as usize + 1) {
+                let (len, target, next) = self.trie.expected(expected);
+                expected = next;
+                self.member(place, Place { pos: place.pos + len + 2, mark: place.mark + 2 }, false, target, depth)?
+            } else {
+                let learned;
+                (place, learned) = self.surprise(place, node, expected, depth)?;
+                expected = learned;
+                place
             };
-            if self.peek() != Some(b':') {
-                return Err(Fault::Colon);
+            if is_at(bytes, place, *b",\"") {
+                (place, first) = (place.past(), b'"');
+                continue;
             }
-            self.step();
-            let value = self.value(target.node, depth)?;
-            if target.slot.is_some() {
-                self.put(target, value);
-            }
-            if self.extras && depth == 1 {
-                let kind = if escaped { Kind::Escaped } else { Kind::Text };
-                self.batch.push_extra(Extra {
-                    family: Family::Plain,
-                    group: Span::ABSENT,
-                    name: Span::new(kind, self.at + from, len),
-                    value,
-                });
-            }
-            match self.peek() {
-                Some(b',') => self.step(),
-                Some(b'}') => break self.step(),
+            let separator;
+            (place, separator) = peek(bytes, place);
+            match separator {
+                b',' => (place, first) = peek(bytes, place.past()),
+                b'}' => return Ok(place.past()),
                 _ => return Err(Fault::CommaOrBrace),
             }
         }
-        Ok(())
     }
 
-    /// Takes a member of the commonest form; says whether it was the last. None where it is of another form.
+    /// Reads a member whose key was not expected.
+    #[inline(never)]
+    fn surprise(&mut self, place: Place, node: Option<NodeId>, mut expected: Expected, depth: usize) -> Result<(Place, Expected), Fault> {
+        let (after, to, escaped) = self.string(place)?;
+        let mut key = &self.bytes[place.pos as usize + 1..to as usize];
+        if escaped {
+            self.key.clear();
+            text::unescape(key, self.key);
+            key = self.key;
+        }
+        let target = node.map_or(NOTHING, |node| self.trie.search(node, &mut expected, key));
+        Ok((self.member(place, after, escaped, target, depth)?, expected))
+    }
+
+    /// Reads the rest of a member whose key, with its quotes, is from `key` to `after`.
     #[inline(always)]
-    fn plain_member(&mut self, node: Option<NodeId>, depth: usize) -> Result<Option<bool>, Fault> {
-        let Some(marks) = self.marks.get(self.next..).and_then(|m| m.first_chunk::<6>()) else { return Ok(None) };
-        let [quote, key_end, colon, open, end, stop] = marks.map(|m| m as usize);
-        let adjacent = quote == self.pos && colon == key_end + 1 && open == colon + 1 && stop == end + 1;
-        let Some(window) = self.bytes.get(quote..=stop) else { return Ok(None) };
-        if !adjacent || window[0] != b'"' || window[colon - quote] != b':' || window[open - quote] != b'"' {
-            return Ok(None);
-        }
-        let ended = match window[stop - quote] {
-            b',' => false,
-            b'}' => true,
-            _ => return Ok(None),
+    fn member(&mut self, key: Place, after: Place, escaped: bool, target: Target, depth: usize) -> Result<Place, Fault> {
+        let key_end = after.pos - 1;
+        let (after, first) = if is_at(self.bytes, after, *b":\"") {
+            (after.past(), b'"')
+        } else {
+            let (after, colon) = peek(self.bytes, after);
+            if colon != b':' {
+                return Err(Fault::Colon);
+            }
+            peek(self.bytes, after.past())
         };
-        let mut kind = Kind::Text;
-        if self.has_backslash(quote, stop) {
-            if self.has_backslash(quote, colon) {
-                return Ok(None);
-            }
-            self.check_escapes(open + 1, end)?;
-            kind = Kind::Escaped;
-        }
-        let key = &window[1..key_end - quote];
-        let value = Span::new(kind, self.at + open + 1, end - open - 1);
-        if let Some(node) = node {
-            let target = self.trie.find(node, key);
-            if target.slot.is_some() {
-                self.put(target, value);
-            }
+        let (after, value) = self.value(after, first, target.node(), depth)?;
+        if let Some(slot) = target.slot() {
+            self.put(slot, target, value);
         }
         if self.extras && depth == 1 {
-            let name = Span::new(Kind::Text, self.at + quote + 1, key_end - quote - 1);
+            let name = self.text_span(key.pos + 1, key_end, escaped);
             self.batch.push_extra(Extra { family: Family::Plain, group: Span::ABSENT, name, value });
         }
-        self.next += 6;
-        self.pos = stop + 1;
-        Ok(Some(ended))
+        Ok(after)
     }
 
-    fn array(&mut self, depth: usize) -> Result<(), Fault> {
+    fn array(&mut self, place: Place, depth: usize) -> Result<Place, Fault> {
         if depth > JSON_DEPTH_MAX {
             return Err(Fault::TooDeep);
         }
-        self.step();
-        if self.peek() == Some(b']') {
-            self.step();
-            return Ok(());
+        let (mut place, mut first) = peek(self.bytes, place.past());
+        if first == b']' {
+            return Ok(place.past());
         }
         loop {
-            self.value(None, depth)?;
-            match self.peek() {
-                Some(b',') => self.step(),
-                Some(b']') => break self.step(),
+            (place, _) = self.value(place, first, None, depth)?;
+            let separator;
+            (place, separator) = peek(self.bytes, place);
+            match separator {
+                b',' => (place, first) = peek(self.bytes, place.past()),
+                b']' => return Ok(place.past()),
                 _ => return Err(Fault::CommaOrBracket),
             }
         }
-        Ok(())
     }
 
-    #[inline]
-    fn value(&mut self, node: Option<NodeId>, depth: usize) -> Result<Span, Fault> {
-        let first = self.peek().ok_or(Fault::Value)?;
-        let from = self.pos;
-        let kind = match first {
+    /// Reads a value whose first byte is `first`.
+    #[inline(always)]
+    fn value(&mut self, place: Place, first: u8, node: Option<NodeId>, depth: usize) -> Result<(Place, Span), Fault> {
+        let from = place.pos;
+        let (place, kind) = match first {
             b'"' => {
-                let (from, len, escaped) = self.string()?;
-                return Ok(Span::new(if escaped { Kind::Escaped } else { Kind::Text }, self.at + from, len));
+                let (end, close, escaped) = self.string(place)?;
+                return Ok((end, self.text_span(from + 1, close, escaped)));
             }
-            b'{' => {
-                self.object(node, depth + 1)?;
-                Kind::Json
-            }
-            b'[' => {
-                self.array(depth + 1)?;
-                Kind::Json
-            }
-            b'0'..=b'9' | b'-' => {
-                self.pos = number_end(self.bytes, from).ok_or(Fault::Number)?;
-                Kind::Number
-            }
+            b'{' => (self.object(place, node, depth + 1)?, Kind::Json),
+            b'[' => (self.array(place, depth + 1)?, Kind::Json),
             _ => {
-                let (word, kind): (&[u8], _) = match first {
-                    b't' => (b"true", Kind::Bool),
-                    b'f' => (b"false", Kind::Bool),
-                    b'n' => (b"null", Kind::Null),
-                    _ => return Err(Fault::Value),
-                };
-                if !self.bytes[from..].starts_with(word) {
-                    return Err(Fault::Value);
-                }
-                self.pos = from + word.len();
-                kind
+                let (pos, kind) = scalar(self.bytes, from as usize, first)?;
+                (Place { pos: pos as u32, ..place }, kind)
             }
         };
-        Ok(Span::new(kind, self.at + from, self.pos - from))
+        Ok((place, self.span(kind, from, place.pos)))
     }
 
     #[inline(always)]
-    fn put(&mut self, target: Target, value: Span) {
-        let Some(slot) = target.slot else { return };
-        if target.literal {
-            self.literals.push(slot);
-        } else if target.nested && !self.literals.is_empty() && self.literals.contains(&slot) {
-            return;
+    fn put(&mut self, slot: Slot, target: Target, value: Span) {
+        if target.is_literal() {
+            self.literals.push((slot, value));
+        } else {
+            self.batch.set(slot, self.row, value);
         }
-        self.batch.set(slot, self.row, value);
     }
+
+    #[inline(always)]
+    fn span(&self, kind: Kind, from: u32, to: u32) -> Span {
+        Span::part(kind, self.at + from as usize, (to - from) as usize)
+    }
+
+    #[inline(always)]
+    fn text_span(&self, from: u32, to: u32, escaped: bool) -> Span {
+        self.span(if escaped { Kind::Escaped } else { Kind::Text }, from, to)
+    }
+}
+
+/// The end and the kind of a number or a word that starts at `from`.
+#[inline(always)]
+fn scalar(bytes: &[u8], from: usize, first: u8) -> Result<(usize, Kind), Fault> {
+    let (word, kind): (&[u8], _) = match first {
+        b'0'..=b'9' | b'-' => return Ok((number_end(bytes, from).ok_or(Fault::Number)?, Kind::Number)),
+        b't' => (b"true", Kind::Bool),
+        b'f' => (b"false", Kind::Bool),
+        b'n' => (b"null", Kind::Null),
+        _ => return Err(Fault::Value),
+    };
+    if bytes[from..].starts_with(word) { Ok((from + word.len(), kind)) } else { Err(Fault::Value) }
 }
 
 /// Where a number that starts at `from` ends; none where its form is wrong.

@@ -4,7 +4,6 @@
 //! costs a search. A wanted name with dots is looked for as a literal key first, then as a nested path.
 use super::Wanted;
 use crate::event::Slot;
-use crate::event::text::is_same;
 
 /// Learned keys of one object: beyond this many, keys are searched each time.
 const LEARNED_MAX: usize = 256;
@@ -13,45 +12,134 @@ const LEARNED_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeId(u32);
 
-/// What is wanted of a key's value.
+/// What is wanted of a key's value, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The value itself.
-    pub slot: Option<Slot>,
-    /// Something inside of it.
-    pub node: Option<NodeId>,
-    /// The key is the whole of a name that has dots: it wins over the nested path.
-    pub literal: bool,
-    /// The key ends a nested path of a name that has dots.
-    pub nested: bool,
+    slot: u16,
+    literal: u16,
+    /// Nothing inside of it is wanted where this is zero: the root is no value.
+    node: u32,
 }
 
+const NO_SLOT: u16 = u16::MAX;
+
 /// Nothing is wanted of a value.
-pub const NOTHING: Target = Target { slot: None, node: None, literal: false, nested: false };
+pub const NOTHING: Target = Target { slot: NO_SLOT, literal: 0, node: 0 };
+
+impl Target {
+    /// Where the value itself goes.
+    #[inline(always)]
+    pub fn slot(self) -> Option<Slot> {
+        (self.slot != NO_SLOT).then_some(Slot(self.slot))
+    }
+
+    /// The node of what is wanted inside of it.
+    #[inline(always)]
+    pub fn node(self) -> Option<NodeId> {
+        (self.node != 0).then_some(NodeId(self.node))
+    }
+
+    /// The key is the whole of a name that has dots: it wins over the nested path.
+    #[inline(always)]
+    pub fn is_literal(self) -> bool {
+        self.literal != 0
+    }
+}
 
 #[derive(Debug, Default)]
 struct Node {
     children: Vec<(Box<[u8]>, Target)>,
-    learned: Vec<(Box<[u8]>, Target)>,
-    next: usize,
+    /// First of the learned keys, in the order in which they were last seen.
+    first: RecordId,
+    learned: usize,
 }
+
+/// A learned key's place among all of them.
+type RecordId = u32;
+
+/// The record that ends every list: no key is written like it.
+const END: RecordId = 0;
+
+/// A learned key.
+#[derive(Debug)]
+struct Record {
+    /// The first bytes of the key and its closing quote, and which of them count.
+    head: u128,
+    mask: u128,
+    /// What the head leaves over.
+    tail: Box<[u8]>,
+    len: u32,
+    /// The key that is expected after it.
+    next: RecordId,
+    target: Target,
+    key: Box<[u8]>,
+}
+
+impl Record {
+    fn new(key: &[u8], target: Target, next: RecordId) -> Record {
+        let quoted = [key, b"\""].concat();
+        let (short, tail) = quoted.split_at(quoted.len().min(HEAD));
+        let mut head = [0; HEAD];
+        head[..short.len()].copy_from_slice(short);
+        let mut record = Record {
+            head: u128::from_le_bytes(head),
+            mask: u128::MAX >> (128 - 8 * short.len()),
+            tail: tail.into(),
+            len: key.len() as u32,
+            next,
+            target,
+            key: key.into(),
+        };
+        if key.iter().any(|b| matches!(b, b'"' | b'\\')) {
+            // Such a key is never written as it reads.
+            record.mask = 0;
+        }
+        record
+    }
+
+    /// Whether the key and its closing quote stand at `from`.
+    #[inline(always)]
+    fn is_at(&self, text: &[u8], from: usize) -> bool {
+        match text.get(from..).and_then(|t| t.split_first_chunk::<HEAD>()) {
+            Some((head, rest)) => {
+                u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || rest.starts_with(&self.tail))
+            }
+            None => self.is_near_end(text, from),
+        }
+    }
+
+    #[cold]
+    fn is_near_end(&self, text: &[u8], from: usize) -> bool {
+        let rest = &text[from..];
+        self.mask != 0 && rest.starts_with(&self.key) && rest.get(self.key.len()) == Some(&b'"')
+    }
+}
+
+/// Bytes that are compared at once.
+const HEAD: usize = 16;
+
+/// Where in the learned order an object is.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected(RecordId);
 
 /// See the module.
 #[derive(Debug)]
 pub struct Trie {
     nodes: Vec<Node>,
+    records: Vec<Record>,
 }
 
 impl Trie {
     /// The tree of the wanted names.
     pub fn new(wanted: &Wanted) -> Trie {
-        let mut trie = Trie { nodes: vec![Node::default()] };
+        let end = Record::new(b"\"", NOTHING, END);
+        let mut trie = Trie { nodes: vec![Node::default()], records: vec![end] };
         for field in &wanted.fields {
             let dotted = field.name.contains('.');
-            trie.add(&[field.name.as_bytes()], field.slot, dotted, false);
+            trie.add(&[field.name.as_bytes()], field.slot, dotted);
             if dotted {
                 let path: Vec<&[u8]> = field.name.split('.').map(str::as_bytes).collect();
-                trie.add(&path, field.slot, false, true);
+                trie.add(&path, field.slot, false);
             }
         }
         trie
@@ -62,7 +150,7 @@ impl Trie {
         NodeId(0)
     }
 
-    fn add(&mut self, path: &[&[u8]], slot: Slot, literal: bool, nested: bool) {
+    fn add(&mut self, path: &[&[u8]], slot: Slot, literal: bool) {
         let mut at = 0;
         for (depth, name) in path.iter().enumerate() {
             let child = match self.nodes[at].children.iter().position(|(n, _)| **n == **name) {
@@ -72,52 +160,66 @@ impl Trie {
                     self.nodes[at].children.len() - 1
                 }
             };
-            let fresh = NodeId(self.nodes.len() as u32);
+            let fresh = self.nodes.len() as u32;
             let target = &mut self.nodes[at].children[child].1;
             if depth + 1 == path.len() {
-                (target.slot, target.literal, target.nested) = (Some(slot), literal, nested);
+                (target.slot, target.literal) = (slot.0, literal.into());
             } else {
-                let next = *target.node.get_or_insert(fresh);
-                if next == fresh {
+                if target.node == 0 {
+                    target.node = fresh;
                     self.nodes.push(Node::default());
                 }
-                at = next.0 as usize;
+                at = self.nodes[at].children[child].1.node as usize;
             }
         }
     }
 
-    /// Says that an object of this node begins.
+    /// What an object of this node begins with.
     #[inline(always)]
-    pub fn begin(&mut self, node: NodeId) {
-        self.nodes[node.0 as usize].next = 0;
+    pub fn first(&self, node: Option<NodeId>) -> Expected {
+        Expected(node.map_or(END, |node| self.nodes[node.0 as usize].first))
     }
 
-    /// What is wanted of a key's value.
+    /// Whether the expected key and its closing quote stand at `from`.
     #[inline(always)]
-    pub fn find(&mut self, node: NodeId, key: &[u8]) -> Target {
-        let node = &mut self.nodes[node.0 as usize];
-        if let Some((name, target)) = node.learned.get(node.next)
-            && is_same(name, key)
-        {
-            node.next += 1;
-            return *target;
-        }
-        node.search(key)
+    pub fn is_at(&self, expected: Expected, text: &[u8], from: usize) -> bool {
+        self.records[expected.0 as usize].is_at(text, from)
     }
-}
 
-impl Node {
+    /// The expected key's length, what is wanted of its value, and what is expected next.
+    #[inline(always)]
+    pub fn expected(&self, expected: Expected) -> (u32, Target, Expected) {
+        let record = &self.records[expected.0 as usize];
+        (record.len, record.target, Expected(record.next))
+    }
+
+    /// What is wanted of the value of a key that was not expected. The key is learned.
     #[cold]
-    fn search(&mut self, key: &[u8]) -> Target {
-        if let Some(at) = self.learned.iter().position(|(n, _)| **n == *key) {
-            self.next = at + 1;
-            return self.learned[at].1;
+    #[inline(never)]
+    pub fn search(&mut self, node: NodeId, expected: &mut Expected, key: &[u8]) -> Target {
+        let node = &mut self.nodes[node.0 as usize];
+        let (mut at, mut before) = (node.first, END);
+        while at != END {
+            let record = &self.records[at as usize];
+            if *record.key == *key {
+                *expected = Expected(record.next);
+                return record.target;
+            }
+            if record.next == expected.0 {
+                before = at;
+            }
+            at = record.next;
         }
-        let target = self.children.iter().find(|(n, _)| **n == *key).map_or(NOTHING, |(_, t)| *t);
-        if self.learned.len() < LEARNED_MAX {
+        let target = node.children.iter().find(|(n, _)| **n == *key).map_or(NOTHING, |(_, t)| *t);
+        if node.learned < LEARNED_MAX {
             // Beside its neighbour, so that optional keys do not break the order for the rest.
-            self.learned.insert(self.next.min(self.learned.len()), (key.into(), target));
-            self.next += 1;
+            let fresh = self.records.len() as RecordId;
+            self.records.push(Record::new(key, target, expected.0));
+            node.learned += 1;
+            match before {
+                END => node.first = fresh,
+                before => self.records[before as usize].next = fresh,
+            }
         }
         target
     }
