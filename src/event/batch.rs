@@ -27,6 +27,7 @@ pub mod row_state {
 /// One field of all rows.
 #[derive(Debug, Default)]
 pub struct Column {
+    /// Rows beyond the last have no value.
     cells: Vec<Span>,
     /// The same with escapes resolved, made when an expression first asks for it.
     plain: Vec<Span>,
@@ -81,6 +82,18 @@ pub struct Batch {
     extra_ranges: Vec<Vec<(u32, u32, u32)>>,
 }
 
+impl Column {
+    #[inline(never)]
+    fn set_out_of_order(&mut self, row: usize, span: Span) {
+        if row > self.cells.len() {
+            self.cells.resize(row, Span::ABSENT);
+            self.cells.push(span);
+        } else {
+            self.cells[row] = span;
+        }
+    }
+}
+
 /// A time that is not known yet: the collector takes the partition's last.
 pub const TIME_MISSING: Timestamp = Timestamp::MIN;
 
@@ -127,19 +140,12 @@ impl Batch {
         if span.kind() == Kind::Escaped {
             column.escaped = true;
         }
-        match column.cells.get_mut(row) {
-            Some(cell) => *cell = span,
-            None => self.begin(slot, row, span),
+        // Most rows come in order: a column grows with them and is never cleared first.
+        if row == column.cells.len() {
+            column.cells.push(span);
+        } else {
+            column.set_out_of_order(row, span);
         }
-    }
-
-    /// The first value of a column arrives.
-    #[cold]
-    #[inline(never)]
-    fn begin(&mut self, slot: Slot, row: usize, span: Span) {
-        let cells = &mut self.columns[usize::from(slot.0)].cells;
-        fill(cells, self.row_count, Span::ABSENT);
-        cells[row] = span;
     }
 
     /// A field of a row, as the decoder left it.

@@ -84,44 +84,52 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
     Some(time - parse_offset(&text[at..])? * SECOND)
 }
 
-/// Remembers the last date: logs say the same one for a whole day.
+/// Remembers the last minute and date: a fast stream says the same ones over and over.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DateMemo {
-    date: [u8; 11],
+    /// `2026-01-02T03:04`.
+    minute: [u8; 16],
+    minute_starts: Timestamp,
     midnight: Timestamp,
 }
 
 impl DateMemo {
-    /// [`parse_rfc3339`], with the date worked out only when it changes.
+    /// [`parse_rfc3339`], with the date and the minute worked out only when they change.
     #[inline]
     pub fn parse_rfc3339(&mut self, text: &[u8]) -> Option<Timestamp> {
         // The plain form: `…Thh:mm:ss[.fraction]Z`.
-        if let Some(date) = text.first_chunk::<11>()
-            && *date == self.date
-            && text.len() >= 20
-            && text.last() == Some(&b'Z')
-            && text[13] == b':'
-            && text[16] == b':'
-        {
-            let (hour, minute, second) = (two(text, 11)?, two(text, 14)?, two(text, 17)?);
-            let fraction = &text[19..text.len() - 1];
-            let nanos = match fraction {
-                [] => 0,
-                [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => decimal_fraction(digits)?,
-                _ => return parse_rfc3339(text),
-            };
-            if hour < 24 && minute < 60 && second < 60 {
-                return Some(self.midnight + i64::from(hour * 3600 + minute * 60 + second) * SECOND + nanos);
-            }
+        let Some((minute, [b':', tens, units, fraction @ .., b'Z'])) = text.split_first_chunk::<16>() else { return parse_rfc3339(text) };
+        if *minute != self.minute && !self.learn(*minute) {
+            return parse_rfc3339(text);
         }
-        let time = parse_rfc3339(text)?;
-        if let Some(date) = text.first_chunk::<11>()
-            && text.last() == Some(&b'Z')
-        {
-            self.date = *date;
-            self.midnight = time - time.rem_euclid(86_400 * SECOND);
+        let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
+        let nanos = match fraction {
+            [] => 0,
+            // Milliseconds are what most devices write.
+            [b'.', a, b, c] => decimal_fraction(&[*a, *b, *c])?,
+            [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => decimal_fraction(digits)?,
+            _ => return parse_rfc3339(text),
+        };
+        if tens > 5 || units > 9 {
+            return parse_rfc3339(text);
         }
-        Some(time)
+        Some(self.minute_starts + i64::from(tens * 10 + units) * SECOND + nanos)
+    }
+
+    /// Remembers another minute; false where it is none.
+    #[inline(never)]
+    fn learn(&mut self, minute: [u8; 16]) -> bool {
+        let is_same_date = minute[..11] == self.minute[..11];
+        if is_same_date && let (b':', Some(h @ ..24), Some(m @ ..60)) = (minute[13], two(&minute, 11), two(&minute, 14)) {
+            self.minute_starts = self.midnight + i64::from(h * 3600 + m * 60) * SECOND;
+        } else {
+            let mut text = *b"0000-00-00T00:00:00";
+            text[..16].copy_from_slice(&minute);
+            let Some(time) = parse_rfc3339(&text) else { return false };
+            (self.minute_starts, self.midnight) = (time, time - time.rem_euclid(86_400 * SECOND));
+        }
+        self.minute = minute;
+        true
     }
 }
 

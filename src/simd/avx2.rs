@@ -56,17 +56,16 @@ fn json_structure(block: Block) -> u64 {
     join(is(block.0), is(block.1))
 }
 
-/// Calls `step` with each block, its offset and its length; the last block is filled up with zeros.
+/// Calls `step` with each block and its offset; the last block is filled up with zeros.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn blocks(bytes: &[u8], mut step: impl FnMut(&[u8; 64], usize, usize)) {
+fn blocks(bytes: &[u8], mut step: impl FnMut(&[u8; 64], usize)) {
     let (whole, rest) = bytes.as_chunks::<64>();
     let mut last = [0u8; 64];
     last[..rest.len()].copy_from_slice(rest);
     // One call, so that the step is inlined.
     for index in 0..bytes.len().div_ceil(64) {
-        let (block, len) = whole.get(index).map_or((&last, rest.len()), |block| (block, 64));
-        step(block, index * 64, len);
+        step(whole.get(index).unwrap_or(&last), index * 64);
     }
 }
 
@@ -132,9 +131,9 @@ fn push_bits(mut word: u64, at: u32, out: &mut Vec<u32>) {
 
 #[target_feature(enable = "avx2,bmi1,popcnt")]
 pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
-    blocks(bytes, |block, at, len| {
-        // A last, partial block is filled up with zeros, which may be the needle.
-        let word = Block::load(block).equal(needle) & (u64::MAX >> (64 - len));
+    debug_assert!(needle != 0, "zeros fill up the last block");
+    blocks(bytes, |block, at| {
+        let word = Block::load(block).equal(needle);
         if word != 0 {
             push_bits(word, base + at as u32, out);
         }
@@ -143,9 +142,12 @@ pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
 
 #[target_feature(enable = "avx2,bmi1,popcnt")]
 pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) {
+    debug_assert!(!needles.contains(&0), "zeros fill up the last block");
+    let count = bytes.len().div_ceil(64);
     out.clear();
-    out.reserve(bytes.len().div_ceil(64));
-    blocks(bytes, |block, _, len| {
+    out.reserve(count);
+    let to = out.as_mut_ptr();
+    blocks(bytes, |block, at| {
         let block = Block::load(block);
         let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
         for needle in needles {
@@ -153,8 +155,11 @@ pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>
             low = _mm256_or_si256(low, _mm256_cmpeq_epi8(block.0, n));
             high = _mm256_or_si256(high, _mm256_cmpeq_epi8(block.1, n));
         }
-        out.push(join(low, high) & (u64::MAX >> (64 - len)));
+        // SAFETY: `blocks` calls once for each of the `count` places that were reserved.
+        unsafe { to.add(at / 64).write(join(low, high)) };
     });
+    // SAFETY: all of them were written.
+    unsafe { out.set_len(count) };
 }
 
 #[target_feature(enable = "avx2,bmi1,popcnt")]
@@ -202,7 +207,7 @@ pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> b
     let (mut carry, mut in_string) = (0u64, 0u64);
     let mut control_in_string = 0u64;
     // The zeros that fill up the last block are no mark, and inside a string they are in one that is not closed.
-    blocks(bytes, |raw, at, _| {
+    blocks(bytes, |raw, at| {
         let block = Block::load(raw);
         let mut quotes = block.equal(b'"');
         let backslash = block.equal(b'\\');

@@ -3,6 +3,7 @@
 //! Logs repeat their keys in one order, so each node remembers the last order seen and compares a key with the one that it expects; only a surprise
 //! costs a search. A wanted name with dots is looked for as a literal key first, then as a nested path.
 use super::Wanted;
+use super::literal::Literal;
 use crate::event::Slot;
 
 /// Learned keys of one object: beyond this many, keys are searched each time.
@@ -63,11 +64,8 @@ const END: RecordId = 0;
 /// A learned key.
 #[derive(Debug)]
 struct Record {
-    /// The first bytes of the key and its closing quote, and which of them count.
-    head: u128,
-    mask: u128,
-    /// What the head leaves over.
-    tail: Box<[u8]>,
+    /// The key and its closing quote, as they stand in a document.
+    quoted: Literal,
     len: u32,
     /// The key that is expected after it.
     next: RecordId,
@@ -77,46 +75,12 @@ struct Record {
 
 impl Record {
     fn new(key: &[u8], target: Target, next: RecordId) -> Record {
-        let quoted = [key, b"\""].concat();
-        let (short, tail) = quoted.split_at(quoted.len().min(HEAD));
-        let mut head = [0; HEAD];
-        head[..short.len()].copy_from_slice(short);
-        let mut record = Record {
-            head: u128::from_le_bytes(head),
-            mask: u128::MAX >> (128 - 8 * short.len()),
-            tail: tail.into(),
-            len: key.len() as u32,
-            next,
-            target,
-            key: key.into(),
-        };
-        if key.iter().any(|b| matches!(b, b'"' | b'\\')) {
-            // Such a key is never written as it reads.
-            record.mask = 0;
-        }
-        record
-    }
-
-    /// Whether the key and its closing quote stand at `from`.
-    #[inline(always)]
-    fn is_at(&self, text: &[u8], from: usize) -> bool {
-        match text.get(from..).and_then(|t| t.split_first_chunk::<HEAD>()) {
-            Some((head, rest)) => {
-                u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || rest.starts_with(&self.tail))
-            }
-            None => self.is_near_end(text, from),
-        }
-    }
-
-    #[cold]
-    fn is_near_end(&self, text: &[u8], from: usize) -> bool {
-        let rest = &text[from..];
-        self.mask != 0 && rest.starts_with(&self.key) && rest.get(self.key.len()) == Some(&b'"')
+        // A key with such bytes is never written as it reads.
+        let is_plain = !key.iter().any(|b| matches!(b, b'"' | b'\\'));
+        let quoted = if is_plain { Literal::new(&[key, b"\""].concat()) } else { Literal::never() };
+        Record { quoted, len: key.len() as u32, next, target, key: key.into() }
     }
 }
-
-/// Bytes that are compared at once.
-const HEAD: usize = 16;
 
 /// Where in the learned order an object is.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +96,7 @@ pub struct Trie {
 impl Trie {
     /// The tree of the wanted names.
     pub fn new(wanted: &Wanted) -> Trie {
-        let end = Record::new(b"\"", NOTHING, END);
+        let end = Record { quoted: Literal::never(), ..Record::new(b"", NOTHING, END) };
         let mut trie = Trie { nodes: vec![Node::default()], records: vec![end] };
         for field in &wanted.fields {
             let dotted = field.name.contains('.');
@@ -183,7 +147,7 @@ impl Trie {
     /// Whether the expected key and its closing quote stand at `from`.
     #[inline(always)]
     pub fn is_at(&self, expected: Expected, text: &[u8], from: usize) -> bool {
-        self.records[expected.0 as usize].is_at(text, from)
+        self.records[expected.0 as usize].quoted.is_at(text, from)
     }
 
     /// The expected key's length, what is wanted of its value, and what is expected next.

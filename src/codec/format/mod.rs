@@ -2,6 +2,7 @@
 pub mod json;
 pub mod json_out;
 pub mod json_trie;
+mod literal;
 pub mod raw;
 pub mod regex;
 pub mod syslog;

@@ -48,8 +48,8 @@ const FACILITIES: [&str; 24] = [
 ];
 const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
-/// The bytes that structure an RFC 5424 line.
-const MARKS: [u8; 5] = [b' ', b'"', b'\\', b']', b'='];
+/// The bytes that end the parts of an RFC 5424 line.
+const MARKS: [u8; 3] = [b' ', b'"', b'\\'];
 
 /// Slots of the fixed fields.
 #[derive(Debug, Default)]
@@ -91,8 +91,20 @@ impl Row<'_> {
     #[inline(always)]
     pub(super) fn put(&mut self, slot: Option<Slot>, from: usize, to: usize) {
         if let Some(slot) = slot {
-            self.batch.set(slot, self.row, Span::new(Kind::Text, self.at + from, to - from));
+            self.batch.set(slot, self.row, self.span(from, to));
         }
+    }
+
+    /// A part of the line.
+    #[inline(always)]
+    pub(super) fn span(&self, from: usize, to: usize) -> Span {
+        Span::part(Kind::Text, self.at + from, to - from)
+    }
+
+    /// Sets a field to a text that the arena holds.
+    #[inline(always)]
+    fn put_word(&mut self, slot: Slot, word: Span) {
+        self.batch.set(slot, self.row, Span::part(Kind::Text, word.at(), word.len()));
     }
 
     /// Sets a field to a part of the line unless it is nil.
@@ -112,7 +124,7 @@ impl Row<'_> {
         if let Some(slot) = common.slots.timestamp {
             let text = &self.line[from..to];
             let span = if text.len() >= 20 && is_canonical(text) {
-                Span::new(Kind::Text, self.at + from, to - from)
+                self.span(from, to)
             } else {
                 self.batch.derive_with(Kind::Text, |out| write_rfc3339(time, out))
             };
@@ -121,20 +133,31 @@ impl Row<'_> {
     }
 }
 
-/// Positions of the structuring bytes of a line, from a bitmap.
+/// Positions of the marks of a line, from a bitmap.
+#[derive(Clone, Copy)]
 pub(super) struct Marks<'a> {
     words: &'a [u64],
+    /// What is left of the word at `index`.
     word: u64,
     index: usize,
+    /// Position of the word's first bit; it may stand before the line.
+    origin: isize,
     /// Bit of the line's first byte.
     base: usize,
 }
 
 impl<'a> Marks<'a> {
+    #[inline(always)]
     fn new(words: &'a [u64], base: usize, from: usize) -> Marks<'a> {
         let bit = base + from;
         let word = words.get(bit / 64).map_or(0, |w| w & (u64::MAX << (bit % 64)));
-        Marks { words, word, index: bit / 64, base }
+        Marks { words, word, index: bit / 64, origin: from as isize - (bit % 64) as isize, base }
+    }
+
+    /// The marks from a position of the line on.
+    #[inline(always)]
+    pub(super) fn from(self, from: usize) -> Marks<'a> {
+        Marks::new(self.words, self.base, from)
     }
 
     /// The next position, relative to the line; `usize::MAX` at the end of the map.
@@ -142,14 +165,15 @@ impl<'a> Marks<'a> {
     pub(super) fn next(&mut self) -> usize {
         while self.word == 0 {
             self.index += 1;
+            self.origin += 64;
             match self.words.get(self.index) {
                 Some(word) => self.word = *word,
                 None => return usize::MAX,
             }
         }
-        let at = self.index * 64 + self.word.trailing_zeros() as usize;
+        let at = self.word.trailing_zeros() as isize;
         self.word &= self.word - 1;
-        at - self.base
+        (self.origin + at) as usize
     }
 }
 
@@ -233,10 +257,10 @@ impl Decoder for SyslogDecoder {
             };
             if let Some(pri) = pri {
                 if let Some(slot) = common.slots.facility {
-                    it.batch.set(slot, it.row, facilities[usize::from(pri / 8)]);
+                    it.put_word(slot, facilities[usize::from(pri / 8)]);
                 }
                 if let Some(slot) = common.slots.severity {
-                    it.batch.set(slot, it.row, severities[usize::from(pri % 8)]);
+                    it.put_word(slot, severities[usize::from(pri % 8)]);
                 }
             }
             let outcome = if pri.is_some() && line[from..].starts_with(b"1 ") {

@@ -1,18 +1,32 @@
 //! RFC 5424: `<PRI>1 TIMESTAMP HOST APP PROCID MSGID [SD] MSG`, walked over a bitmap of its structuring bytes.
 use super::Wanted;
+use super::literal::Literal;
 use super::syslog::{Common, Marks, Row};
-use crate::event::text::is_same;
-use crate::event::{Extra, Family, Kind, Slot, Span};
+use crate::event::{Extra, Family, Kind, Slot};
 
-/// Parameters learned of one element; beyond it they are searched each time.
+/// Elements learned, and parameters of each; beyond it they are searched each time.
 const LEARNED_MAX: usize = 64;
 
+/// A parameter: its name with the blank before and the `="` behind it, and where its value goes.
+#[derive(Debug)]
+struct Param {
+    opening: Literal,
+    slot: Option<Slot>,
+}
+
+impl Param {
+    fn name(&self) -> &[u8] {
+        let text = self.opening.text();
+        &text[1..text.len() - 2]
+    }
+}
+
 /// One element's parameters in the order in which they were last seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Element {
-    id: Box<[u8]>,
-    learned: Vec<(Box<[u8]>, Option<Slot>)>,
-    next: usize,
+    /// The name and the blank behind it.
+    opening: Literal,
+    params: Vec<Param>,
 }
 
 /// Which parameters of structured data are wanted.
@@ -28,45 +42,36 @@ impl StructuredData {
         StructuredData { wanted: names.collect(), elements: Vec::new() }
     }
 
-    #[inline(always)]
-    fn element(&mut self, id: &[u8], hint: usize) -> usize {
-        let found = match self.elements.get(hint) {
-            Some(element) if is_same(&element.id, id) => Some(hint),
-            _ => self.elements.iter().position(|e| *e.id == *id),
-        };
-        let at = found.unwrap_or_else(|| {
-            // Element names come from outside: past the bound, one place is reused.
-            if self.elements.len() == LEARNED_MAX {
-                self.elements.pop();
-            }
-            self.elements.push(Element { id: id.into(), ..Element::default() });
-            self.elements.len() - 1
-        });
-        self.elements[at].next = 0;
-        at
+    /// The place of an element that was not expected.
+    #[inline(never)]
+    fn search_element(&mut self, id: &[u8]) -> usize {
+        if let Some(at) = self.elements.iter().position(|e| e.opening.text().strip_suffix(b" ") == Some(id)) {
+            return at;
+        }
+        // Element names come from outside: past the bound, one place is reused.
+        if self.elements.len() == LEARNED_MAX {
+            self.elements.pop();
+        }
+        self.elements.push(Element { opening: Literal::new(&[id, b" "].concat()), params: Vec::new() });
+        self.elements.len() - 1
     }
 
-    #[inline(always)]
-    fn slot(&mut self, element: usize, name: &[u8]) -> Option<Slot> {
+    /// The slot of a parameter that was not expected, and the place after it.
+    #[inline(never)]
+    fn search_param(&mut self, element: usize, name: &[u8], next: usize) -> (Option<Slot>, usize) {
         let element = &mut self.elements[element];
-        if let Some((known, slot)) = element.learned.get(element.next)
-            && is_same(known, name)
-        {
-            element.next += 1;
-            return *slot;
+        if let Some(at) = element.params.iter().position(|p| p.name() == name) {
+            return (element.params[at].slot, at + 1);
         }
-        if let Some(at) = element.learned.iter().position(|(n, _)| **n == *name) {
-            element.next = at + 1;
-            return element.learned[at].1;
-        }
-        let dotted = element.id.len();
-        let is = |w: &[u8]| w.len() == dotted + 1 + name.len() && w.starts_with(&element.id) && w[dotted] == b'.' && w.ends_with(name);
+        let id = element.opening.text();
+        let is = |w: &[u8]| w.strip_prefix(&id[..id.len() - 1]).and_then(|w| w.strip_prefix(b".")) == Some(name);
         let slot = self.wanted.iter().find(|(w, _)| is(w)).map(|(_, s)| *s);
-        if element.learned.len() < LEARNED_MAX {
-            element.learned.push((name.into(), slot));
-            element.next = element.learned.len();
+        if element.params.len() == LEARNED_MAX {
+            return (slot, next);
         }
-        slot
+        // Beside its neighbour, so that optional parameters do not break the order for the rest.
+        element.params.insert(next, Param { opening: Literal::new(&[b" ", name, b"=\""].concat()), slot });
+        (slot, next + 1)
     }
 }
 
@@ -81,27 +86,65 @@ fn blank(marks: &mut Marks<'_>, line: &[u8]) -> Option<usize> {
     }
 }
 
+const BAD: &str = "the structured data is malformed";
+
+/// The length of a name that starts at `from`.
+fn name_len(line: &[u8], from: usize) -> Result<usize, &'static str> {
+    line[from..].iter().position(|b| matches!(b, b' ' | b']' | b'=' | b'"')).filter(|len| *len > 0).ok_or(BAD)
+}
+
+/// The closing quote of a value, and whether the value holds escapes.
+#[inline(always)]
+fn value_end(line: &[u8], mut marks: Marks<'_>) -> Option<(usize, bool)> {
+    loop {
+        let at = marks.next();
+        match line.get(at)? {
+            b'"' => return Some((at, false)),
+            b'\\' => return escaped_value_end(line, at),
+            _ => {}
+        }
+    }
+}
+
+/// The closing quote of a value whose first backslash is at `slash`, and whether one escapes something.
+#[inline(never)]
+fn escaped_value_end(line: &[u8], slash: usize) -> Option<(usize, bool)> {
+    let (mut at, mut escaped) = (slash, false);
+    loop {
+        match line.get(at)? {
+            b'"' => return Some((at, escaped)),
+            b'\\' if matches!(line.get(at + 1)?, b'"' | b'\\' | b']') => {
+                escaped = true;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
 impl Common {
     /// Decodes from the version on.
+    #[inline(never)] // as for the structured data
     pub(super) fn rfc5424(&mut self, row: &mut Row<'_>, mut marks: Marks<'_>, all: bool) -> Result<(), &'static str> {
-        const SHORT: &str = "the RFC 5424 header is incomplete";
         let line = row.line;
-        let mut from = blank(&mut marks, line).ok_or(SHORT)? + 1;
-        let to = blank(&mut marks, line).ok_or(SHORT)?;
-        if line[from..to] != *b"-" {
-            let time = self.dates.parse_rfc3339(&line[from..to]).ok_or("the RFC 5424 timestamp is not RFC 3339")?;
-            row.put_time(self, time, from, to);
+        // VERSION, TIMESTAMP, HOST, APP, PROCID and MSGID end with a blank each.
+        let mut ends = [0; 6];
+        for end in &mut ends {
+            *end = blank(&mut marks, line).ok_or("the RFC 5424 header is incomplete")?;
         }
-        for slot in [self.slots.hostname, self.slots.appname, self.slots.procid] {
-            from = from.max(to) + 1;
-            let to = blank(&mut marks, line).ok_or(SHORT)?;
-            row.put_unless_nil(slot, from, to);
-            from = to;
+        let [version, time_end, host, app, procid, msgid] = ends;
+        let time = &line[version + 1..time_end];
+        if *time != *b"-" {
+            let time = self.dates.parse_rfc3339(time).ok_or("the RFC 5424 timestamp is not RFC 3339")?;
+            row.put_time(self, time, version + 1, time_end);
         }
-        from += 1;
-        let to = blank(&mut marks, line).ok_or(SHORT)?;
-        row.put_unless_nil(self.slots.msgid, from, to);
-        let mut at = self.structured_data(row, &mut marks, to + 1, all)?;
+        let slots = &self.slots;
+        for (slot, from, to) in
+            [(slots.hostname, time_end, host), (slots.appname, host, app), (slots.procid, app, procid), (slots.msgid, procid, msgid)]
+        {
+            row.put_unless_nil(slot, from + 1, to);
+        }
+        let mut at = self.structured_data(row, marks, msgid + 1, all)?;
         if at == line.len() {
             return Ok(());
         }
@@ -117,9 +160,8 @@ impl Common {
     }
 
     /// Decodes the structured data at `at`. Returns where it ends.
-    #[inline(always)]
-    fn structured_data(&mut self, row: &mut Row<'_>, marks: &mut Marks<'_>, mut at: usize, all: bool) -> Result<usize, &'static str> {
-        const BAD: &str = "the structured data is malformed";
+    #[inline(never)] // its loops want the registers for themselves
+    fn structured_data(&mut self, row: &mut Row<'_>, marks: Marks<'_>, mut at: usize, all: bool) -> Result<usize, &'static str> {
         let line = row.line;
         if line.get(at) == Some(&b'-') {
             return Ok(at + 1);
@@ -130,36 +172,44 @@ impl Common {
         }
         while line.get(at) == Some(&b'[') {
             let id = at + 1;
-            let mut stop = marks.next();
-            let id_end = stop;
-            let element = self.structured.element(line.get(id..id_end).ok_or(BAD)?, hint);
+            let expected = self.structured.elements.get(hint).filter(|e| e.opening.is_at(line, id));
+            let (element, id_end) = match expected {
+                Some(element) => (hint, id + element.opening.text().len() - 1),
+                None => {
+                    let len = name_len(line, id)?;
+                    (self.structured.search_element(&line[id..id + len]), id + len)
+                }
+            };
             hint = element + 1;
-            while line.get(stop) == Some(&b' ') {
-                let name = stop + 1;
-                let equals = marks.next();
-                if line.get(equals) != Some(&b'=') || equals == name || marks.next() != equals + 1 || line.get(equals + 1) != Some(&b'"') {
-                    return Err(BAD);
-                }
-                let (value, escaped) = (equals + 2, self.value_end(line, marks));
-                let (close, escaped) = escaped.ok_or(BAD)?;
-                let slot = self.structured.slot(element, &line[name..equals]);
-                if slot.is_some() || all {
-                    let span = self.param(row, value, close, escaped);
-                    if let Some(slot) = slot {
-                        row.batch.set(slot, row.row, span);
+            let (mut stop, mut next) = (id_end, 0);
+            loop {
+                let params = &self.structured.elements[element].params;
+                let (value, slot) = match params.get(next) {
+                    Some(param) if param.opening.is_at(line, stop) => {
+                        next += 1;
+                        (stop + param.opening.text().len(), param.slot)
                     }
-                    if all {
-                        let group = Span::new(Kind::Text, row.at + id, id_end - id);
-                        let name = Span::new(Kind::Text, row.at + name, equals - name);
-                        row.batch.push_extra(Extra { family: Family::StructuredData, group, name, value: span });
+                    _ if line.get(stop) != Some(&b' ') => break,
+                    _ => {
+                        let name = &line[stop + 1..][..name_len(line, stop + 1)?];
+                        let value = stop + name.len() + 3;
+                        if !line.get(..value).is_some_and(|head| head.ends_with(b"=\"")) {
+                            return Err(BAD);
+                        }
+                        let slot;
+                        (slot, next) = self.structured.search_param(element, name, next);
+                        (value, slot)
                     }
+                };
+                let (close, escaped) = value_end(line, marks.from(value)).ok_or(BAD)?;
+                if escaped || all {
+                    self.put_param(row, (id, id_end), (stop + 1, value - 2), slot, (value, close), all);
+                } else {
+                    row.put(slot, value, close);
                 }
-                stop = marks.next();
-                if stop != close + 1 {
-                    return Err(BAD);
-                }
+                stop = close + 1;
             }
-            if line.get(stop) != Some(&b']') || id_end == id {
+            if line.get(stop) != Some(&b']') {
                 return Err(BAD);
             }
             at = stop + 1;
@@ -167,41 +217,96 @@ impl Common {
         Ok(at)
     }
 
-    /// The closing quote of a value, and whether the value holds escapes.
-    #[inline(always)]
-    fn value_end(&self, line: &[u8], marks: &mut Marks<'_>) -> Option<(usize, bool)> {
-        let mut escaped = false;
-        loop {
-            let at = marks.next();
-            match line.get(at)? {
-                b'"' => return Some((at, escaped)),
-                b'\\' => {
-                    if matches!(line.get(at + 1)?, b'"' | b'\\' | b']') {
-                        escaped = true;
-                        marks.next();
-                    }
-                }
-                _ => {}
-            }
+    /// Puts a parameter whose value may have backslashes, or whose name is to be kept.
+    #[inline(never)]
+    fn put_param(&self, row: &mut Row<'_>, id: (usize, usize), name: (usize, usize), slot: Option<Slot>, value: (usize, usize), all: bool) {
+        let text = &row.line[value.0..value.1];
+        let value = if memchr::memchr(b'\\', text).is_none() {
+            row.span(value.0, value.1)
+        } else {
+            row.batch.derive_with(Kind::Text, |out| unescape(text, out))
+        };
+        if let Some(slot) = slot {
+            row.batch.set(slot, row.row, value);
+        }
+        if all {
+            let (group, name) = (row.span(id.0, id.1), row.span(name.0, name.1));
+            row.batch.push_extra(Extra { family: Family::StructuredData, group, name, value });
         }
     }
+}
 
-    #[inline(always)]
-    fn param(&self, row: &mut Row<'_>, from: usize, to: usize, escaped: bool) -> Span {
-        if !escaped {
-            return Span::new(Kind::Text, row.at + from, to - from);
+/// Appends a value without the backslashes before `"`, `\` and `]`.
+fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
+    while let Some(at) = memchr::memchr(b'\\', text) {
+        let special = matches!(text.get(at + 1), Some(b'"' | b'\\' | b']'));
+        out.extend_from_slice(&text[..at + usize::from(!special)]);
+        if special {
+            out.push(text[at + 1]);
         }
-        let mut bytes = &row.line[from..to];
-        row.batch.derive_with(Kind::Text, |out| {
-            while let Some(at) = memchr::memchr(b'\\', bytes) {
-                let special = matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b']'));
-                out.extend_from_slice(&bytes[..at + usize::from(!special)]);
-                if special {
-                    out.push(bytes[at + 1]);
+        text = &text[at + 1 + usize::from(special)..];
+    }
+    out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::syslog::SyslogDecoder;
+    use super::super::time::TimeRule;
+    use super::super::{Decoder, Subject, Wanted, WantedField};
+    use crate::event::{Batch, Input, Slot};
+    use proptest::prelude::*;
+
+    /// Decodes the lines as one batch. Each row: the value of `sd.id1.a`, and all parameters with their values.
+    fn decode(lines: &[Vec<u8>]) -> Vec<(String, Vec<(String, String)>)> {
+        let fields = vec![WantedField { name: "sd.id1.a".to_owned(), slot: Slot(0), base: None }];
+        let mut decoder = SyslogDecoder::new(Wanted { fields, all: true, ..Wanted::default() }, TimeRule::default());
+        let mut batch = Batch::default();
+        batch.reset(Arc::new(Input::of_lines(lines.iter().map(Vec::as_slice), Arc::default(), 0)), 1);
+        decoder.decode(&mut batch, &(0..lines.len() as u16).collect::<Vec<_>>(), Subject::Line);
+        let text = |span| String::from_utf8_lossy(batch.bytes(span)).into_owned();
+        (0..lines.len())
+            .map(|row| {
+                let extras = batch.extras(0, row).iter().filter(|e| e.family == crate::event::Family::StructuredData);
+                let all = extras.map(|e| (format!("{}.{}", text(e.group), text(e.name)), text(e.value))).collect();
+                (text(batch.cell(Slot(0), row)), all)
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn structured_data_comes_back(rows in prop::collection::vec(
+            prop::collection::vec(("id[12]", prop::collection::vec(("[a-c]|a_long_parameter_name", r#"[ -~é]{0,20}"#), 0..4)), 1..4), 1..6)) {
+            let mut lines = Vec::new();
+            let mut expected = Vec::new();
+            for elements in &rows {
+                let mut line = "<34>1 2026-01-02T03:04:05Z h a - - ".to_owned();
+                let (mut all, mut wanted) = (Vec::new(), String::new());
+                for (id, params) in elements {
+                    line += &format!("[{id}");
+                    for (name, value) in params {
+                        let escaped = value.replace('\\', r"\\").replace('"', "\\\"").replace(']', "\\]");
+                        line += &format!(" {name}=\"{escaped}\"");
+                        all.push((format!("{id}.{name}"), value.clone()));
+                        if id == "id1" && name == "a" {
+                            wanted.clone_from(value);
+                        }
+                    }
+                    line += "]";
                 }
-                bytes = &bytes[at + 1 + usize::from(special)..];
+                lines.push(line.into_bytes());
+                expected.push((wanted, all));
             }
-            out.extend_from_slice(bytes);
-        })
+            prop_assert_eq!(decode(&lines), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(head in prop::sample::select(vec!["<34>1 - - - - - ", "<34>1 2026-01-02T03:04:05Z h a p m [id1 a=\"", "<1", ""]),
+            tail in prop::collection::vec(prop::sample::select(b"[]=\" \\a1-\xc3:".to_vec()), 0..30)) {
+            decode(&[[head.as_bytes(), &tail].concat(), b"<34>1 - - - - - [id1 a=\"b\"]".to_vec()]);
+        }
     }
 }
