@@ -11,7 +11,7 @@ use common::{Bench, Rng};
 use tripline::component::correlator::AlertRows;
 use tripline::component::{Correlator, HitBatch, HitRef};
 use tripline::config::Options;
-use tripline::correlate::alert::{AlertPrograms, Severity};
+use tripline::correlate::alert::{AlertPrograms, Severity, constants};
 use tripline::correlate::payload::push_part;
 use tripline::correlate::port::{Counters, Port};
 use tripline::correlate::threshold::{KIND, Threshold};
@@ -43,8 +43,7 @@ fn rule(options: &str, lateness: i64) -> Threshold {
         observables: Vec::new(),
         links: Vec::new(),
         fields: Vec::new(),
-        tags: Vec::new(),
-        attack: Vec::new(),
+        constants: constants(&[], &[]),
     };
     let policy = TimePolicy { lateness, ..TimePolicy::default() };
     let port =

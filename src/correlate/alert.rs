@@ -20,10 +20,8 @@ pub struct AlertPrograms {
     pub links: Vec<(String, Template)>,
     /// Name and value, at the top level.
     pub fields: Vec<(String, Program)>,
-    /// Constant words.
-    pub tags: Vec<String>,
-    /// Constant technique ids.
-    pub attack: Vec<String>,
+    /// `attack` and `tags`, as written.
+    pub constants: Vec<u8>,
 }
 
 /// Where a severity comes from.
@@ -37,6 +35,11 @@ pub enum Severity {
 
 /// The severities, lowest first.
 pub const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+
+/// The members `attack` and `tags`, as written.
+pub fn constants(attack: &[String], tags: &[String]) -> Vec<u8> {
+    format!("\"attack\":{},\"tags\":{},", serde_json::json!(attack), serde_json::json!(tags)).into_bytes()
+}
 
 impl AlertPrograms {
     /// Takes the newest tables.
@@ -77,26 +80,59 @@ pub struct Alert {
     pub count: String,
     /// Firings that were suppressed.
     pub suppressed: u64,
-    /// What stands between `suppressed` and `events`, as written.
-    pub middle: Vec<u8>,
     /// What stands before `time`, as written.
     pub head: Vec<u8>,
+    /// What stands between `suppressed` and `events`, as written.
+    pub middle: Vec<u8>,
     /// From `events` on, as written.
     pub tail: Vec<u8>,
+    /// The rule's links and added fields, until `finish` puts them into the tail.
+    pub(super) links: Vec<u8>,
+    pub(super) fields: Vec<u8>,
+}
+
+/// How complete what an alert says is.
+#[derive(Clone, Copy, Debug)]
+pub struct Completeness {
+    /// Nothing was missed.
+    pub exact: bool,
+    /// How far the watermark is behind, in milliseconds of event time.
+    pub watermark_lag_ms: i64,
+    /// Late hits so far.
+    pub late: u64,
+    /// Groups closed at a bound so far.
+    pub evicted: u64,
+    /// Hits released early so far.
+    pub forced: u64,
+    /// Some evidence of this alert was pushed out.
+    pub evidence_evicted: bool,
 }
 
 impl Alert {
+    /// Makes room for the next alert, in the same memory.
+    pub fn clear(&mut self) {
+        for part in [&mut self.head, &mut self.middle, &mut self.tail, &mut self.links, &mut self.fields] {
+            part.clear();
+        }
+        (self.suppressed, self.revision) = (0, 1);
+    }
+
     /// The document, one line without its end.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512 + self.head.len() + self.middle.len() + self.tail.len());
-        out.extend_from_slice(format!("{{\"alert\":{{\"id\":\"{}\",\"revision\":{}}},", self.id, self.revision).as_bytes());
+        let mut out = Vec::with_capacity(256 + self.head.len() + self.middle.len() + self.tail.len());
+        out.extend_from_slice(ALERT_ID);
+        out.extend_from_slice(self.id.as_bytes());
+        member("\",\"revision\":", i64::from(self.revision), &mut out);
+        out.extend_from_slice(b"},");
         out.extend_from_slice(&self.head);
-        for (key, at) in [("time", self.time), ("first_seen", self.first_seen), ("last_seen", self.last_seen)] {
-            out.extend_from_slice(format!("\"{key}\":\"").as_bytes());
+        for (key, at) in [("\"time\":\"", self.time), ("\",\"first_seen\":\"", self.first_seen), ("\",\"last_seen\":\"", self.last_seen)] {
+            out.extend_from_slice(key.as_bytes());
             time::write_rfc3339(at, &mut out);
-            out.extend_from_slice(b"\",");
         }
-        out.extend_from_slice(format!("\"count\":{},\"suppressed\":{},", self.count, self.suppressed).as_bytes());
+        out.extend_from_slice(b"\",\"count\":");
+        out.extend_from_slice(self.count.as_bytes());
+        member(",\"suppressed\":", self.suppressed as i64, &mut out);
+        out.push(b',');
         out.extend_from_slice(&self.middle);
         out.extend_from_slice(&self.tail);
         out.push(b'}');
@@ -107,23 +143,15 @@ impl Alert {
     pub fn describe<R: Row>(&mut self, rule: (&str, &str), by: &[String], key: &[&[u8]], programs: &AlertPrograms, row: &R, bump: &Bump) {
         let (id, name) = rule;
         let out = &mut self.head;
-        let member = |key: &str, value: &[u8], out: &mut Vec<u8>| {
-            out.extend_from_slice(format!("\"{key}\":").as_bytes());
-            text::quote(value, out);
-            out.push(b',');
-        };
-        out.extend_from_slice(b"\"rule\":{\"id\":");
-        text::quote(id.as_bytes(), out);
-        out.extend_from_slice(b",\"name\":");
-        text::quote(name.as_bytes(), out);
-        out.extend_from_slice(b"},");
-        member("tenant", key.first().copied().unwrap_or_default(), out);
-        let mut line = Vec::new();
+        quoted("\"rule\":{\"id\":", id.as_bytes(), out);
+        quoted(",\"name\":", name.as_bytes(), out);
+        quoted("},\"tenant\":", key.first().copied().unwrap_or_default(), out);
+        let mut line = Vec::with_capacity(128);
         programs.title.write(row, &mut line);
-        member("title", &line, out);
+        quoted(",\"title\":", &line, out);
         line.clear();
         programs.description.write(row, &mut line);
-        member("description", &line, out);
+        quoted(",\"description\":", &line, out);
         line.clear();
         match &programs.severity {
             Severity::Word(word) => line.extend_from_slice(word.as_bytes()),
@@ -132,25 +160,32 @@ impl Alert {
             }
         }
         let known = SEVERITIES.iter().find(|s| s.as_bytes() == line).copied().unwrap_or("medium");
-        member("severity", known.as_bytes(), out);
-        self.describe_middle(by, key, programs, row, bump);
+        quoted(",\"severity\":", known.as_bytes(), out);
+        out.push(b',');
+        self.describe_middle(by, key, programs, row);
+        for (i, (name, template)) in programs.links.iter().enumerate() {
+            line.clear();
+            template.write(row, &mut line);
+            named(i, name, &line, &mut self.links);
+        }
+        for (name, program) in &programs.fields {
+            let value = program.value(row, bump);
+            if value.is_present() {
+                quoted(",", name.as_bytes(), &mut self.fields);
+                self.fields.push(b':');
+                write_value(value, &mut self.fields);
+            }
+        }
     }
 
-    fn describe_middle<R: Row>(&mut self, by: &[String], key: &[&[u8]], programs: &AlertPrograms, row: &R, bump: &Bump) {
+    fn describe_middle<R: Row>(&mut self, by: &[String], key: &[&[u8]], programs: &AlertPrograms, row: &R) {
         let out = &mut self.middle;
         out.extend_from_slice(b"\"key\":{");
         for (i, (name, value)) in by.iter().zip(key.iter().skip(1)).enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            text::quote(name.as_bytes(), out);
-            out.push(b':');
-            text::quote(value, out);
+            named(i, name, value, out);
         }
         out.extend_from_slice(b"},");
-        for (name, words) in [("attack", &programs.attack), ("tags", &programs.tags)] {
-            out.extend_from_slice(format!("\"{name}\":{},", serde_json::json!(words)).as_bytes());
-        }
+        out.extend_from_slice(&programs.constants);
         out.extend_from_slice(b"\"observables\":[");
         let mut seen: Vec<(&str, Vec<u8>)> = Vec::new();
         for (kind, field, slot) in &programs.observables {
@@ -158,58 +193,64 @@ impl Alert {
             if !slot.is_some_and(|slot| row.value(slot).write_text(&mut value)) || seen.iter().any(|(k, v)| k == kind && *v == value) {
                 continue;
             }
-            if !seen.is_empty() {
-                out.push(b',');
-            }
-            for (key, part) in [("{\"type\":", kind.as_bytes()), (",\"value\":", value.as_slice()), (",\"role\":", field.as_bytes())] {
-                out.extend_from_slice(key.as_bytes());
-                text::quote(part, out);
-            }
+            quoted(if seen.is_empty() { "{\"type\":" } else { ",{\"type\":" }, kind.as_bytes(), out);
+            quoted(",\"value\":", &value, out);
+            quoted(",\"role\":", field.as_bytes(), out);
             out.push(b'}');
             seen.push((kind, value));
         }
         out.extend_from_slice(b"],");
-        let tail = &mut self.tail;
-        for (name, program) in &programs.fields {
-            let value = program.value(row, bump);
-            if value.is_present() {
-                tail.push(b',');
-                text::quote(name.as_bytes(), tail);
-                tail.push(b':');
-                write_value(value, tail);
-            }
-        }
-        // Kept for `finish`, which puts it at the very end.
-        let fields = std::mem::take(tail);
-        tail.extend_from_slice(b"\"links\":{");
-        for (i, (name, template)) in programs.links.iter().enumerate() {
-            if i > 0 {
-                tail.push(b',');
-            }
-            text::quote(name.as_bytes(), tail);
-            tail.push(b':');
-            let mut link = Vec::new();
-            template.write(row, &mut link);
-            text::quote(&link, tail);
-        }
-        tail.extend_from_slice(b"},");
-        tail.push(0);
-        tail.extend_from_slice(&fields);
     }
 
-    /// Puts events and completeness at their places.
-    pub fn finish(&mut self, events: &[u8], completeness: &str) {
-        let parts = std::mem::take(&mut self.tail);
-        let at = parts.iter().position(|b| *b == 0).unwrap_or(parts.len());
+    /// Puts events, the ids of the alerts among them, and completeness at their places.
+    pub fn finish(&mut self, events: &[u8], related: &[u8], completeness: &Completeness) {
         let out = &mut self.tail;
-        out.extend_from_slice(b"\"events\":[");
-        out.extend_from_slice(events);
-        out.extend_from_slice(b"],\"related\":[],");
-        out.extend_from_slice(&parts[..at]);
-        out.extend_from_slice(b"\"completeness\":");
-        out.extend_from_slice(completeness.as_bytes());
-        out.extend_from_slice(parts.get(at + 1..).unwrap_or_default());
+        for (key, part) in [("\"events\":[", events), ("],\"related\":[", related), ("],\"links\":{", &self.links)] {
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(part);
+        }
+        let c = completeness;
+        out.extend_from_slice(b"},\"completeness\":{\"exact\":");
+        out.extend_from_slice(if c.exact { b"true" } else { b"false" });
+        for (key, number) in [
+            (",\"watermark_lag_ms\":", c.watermark_lag_ms),
+            (",\"late\":", c.late as i64),
+            (",\"evicted\":", c.evicted as i64),
+            (",\"forced\":", c.forced as i64),
+            (",\"evidence_evicted\":", i64::from(c.evidence_evicted)),
+        ] {
+            member(key, number, out);
+        }
+        out.extend_from_slice(b",\"tables\":{}}");
+        out.extend_from_slice(&self.fields);
     }
+}
+
+/// What every alert begins with, up to its id.
+const ALERT_ID: &[u8] = b"{\"alert\":{\"id\":\"";
+
+/// The id of an alert from its document.
+pub fn id_of(document: &[u8]) -> Option<&[u8]> {
+    document.strip_prefix(ALERT_ID)?.get(..32)
+}
+
+fn quoted(before: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(before.as_bytes());
+    text::quote(value, out);
+}
+
+fn named(index: usize, name: &str, value: &[u8], out: &mut Vec<u8>) {
+    if index > 0 {
+        out.push(b',');
+    }
+    text::quote(name.as_bytes(), out);
+    out.push(b':');
+    text::quote(value, out);
+}
+
+fn member(before: &str, number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(before.as_bytes());
+    text::write_number(number, out);
 }
 
 fn write_value(value: crate::event::Value<'_>, out: &mut Vec<u8>) {
@@ -233,6 +274,9 @@ pub fn write_event(id: &[u8; 32], at: Timestamp, raw: &[u8], out: &mut Vec<u8>) 
     out.extend_from_slice(b"\",\"time\":\"");
     time::write_rfc3339(at, out);
     out.extend_from_slice(b"\",\"text\":");
-    text::quote(String::from_utf8_lossy(raw).as_bytes(), out);
+    match std::str::from_utf8(raw) {
+        Ok(_) => text::quote(raw, out),
+        Err(_) => text::quote(String::from_utf8_lossy(raw).as_bytes(), out),
+    }
     out.push(b'}');
 }

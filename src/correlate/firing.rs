@@ -1,13 +1,13 @@
 //! What happens when a threshold fires: its alert, the evidence in it, and what a suppression holds back.
 use std::sync::Arc;
 
-use super::alert::{Alert, write_event};
+use super::alert::{Alert, Completeness, id_of, write_event};
 use super::payload::{Hit, RuleRow, key_parts};
 use super::port::{count_text, join, suppress_key};
 use super::threshold::Threshold;
 use crate::clock::Timestamp;
 use crate::component::correlator::AlertRows;
-use crate::event::id;
+use crate::event::{id, text};
 use crate::expr::Row;
 use crate::limits::EVIDENCE_EVENTS_MAX;
 
@@ -27,29 +27,32 @@ impl Threshold {
             return;
         }
         let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), hit.time, number);
-        let mut alert = Alert {
-            id: String::from_utf8_lossy(&id).into_owned(),
-            revision: 1,
-            time: hit.time,
-            first_seen: first,
-            last_seen: hit.time,
-            count: count.clone(),
-            ..Alert::default()
-        };
+        let mut alert = std::mem::take(&mut self.alert);
+        alert.clear();
+        alert.id.clear();
+        alert.id.extend(id.iter().map(|b| char::from(*b)));
+        (alert.time, alert.first_seen, alert.last_seen) = (hit.time, first, hit.time);
+        alert.count.clone_from(&count);
         let joined = join(&parts);
         let rule_row = RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &joined };
         alert.describe((&spec.id, &spec.node), &spec.by, &parts, &self.ports[hit.port].alert, &rule_row, &self.bump);
-        let (events, pushed_out) = self.events(newest, hit);
+        let (events, related, evidence_evicted) = self.events(newest, hit);
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > hit.time.saturating_sub(spec.within));
-        let exact = !clamped && self.forced == 0 && self.evicted == 0;
-        let completeness = serde_json::json!({"exact": exact, "watermark_lag_ms": (hit.time.saturating_sub(self.partitions.released).max(0)) / 1_000_000,
-            "late": self.late, "evicted": self.evicted, "forced": self.forced, "evidence_evicted": u8::from(pushed_out), "tables": {}});
-        alert.finish(&events, &completeness.to_string());
+        let completeness = Completeness {
+            exact: !clamped && self.forced == 0 && self.evicted == 0,
+            watermark_lag_ms: hit.time.saturating_sub(self.partitions.released).max(0) / 1_000_000,
+            late: self.late,
+            evicted: self.evicted,
+            forced: self.forced,
+            evidence_evicted,
+        };
+        alert.finish(&events, &related, &completeness);
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
             suppressions.open(key, hit.hash, hit.time, &alert);
         }
         self.counters.alerts.increment(1);
         self.say(&alert, (u128::from(hit.tie.0) << 96) | hit.tie.1, out);
+        self.alert = alert;
     }
 
     pub(super) fn say(&self, alert: &Alert, tie: u128, out: &mut AlertRows) {
@@ -61,17 +64,29 @@ impl Threshold {
         out.ties.push(tie);
     }
 
-    fn events(&self, newest: u64, hit: &Hit<'_>) -> (Vec<u8>, bool) {
+    /// The kept events of a group as written, the ids of the alerts among them, and whether some were pushed out.
+    fn events(&self, newest: u64, hit: &Hit<'_>) -> (Vec<u8>, Vec<u8>, bool) {
+        let (mut events, mut related) = (Vec::new(), Vec::new());
+        if self.spec.evidence_max == 0 {
+            return (events, related, false);
+        }
         let oldest = hit.time.saturating_sub(self.spec.within);
         let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, oldest, EVIDENCE_EVENTS_MAX);
-        let mut out = Vec::new();
         for record in kept {
             if let Some(origin) = self.origins.get(record.origin as usize) {
                 let id = id::event_id(&origin.identity, origin.partition.as_bytes(), record.position, &record.text);
-                write_event(&id, record.time, &record.text, &mut out);
+                write_event(&id, record.time, &record.text, &mut events);
+                if self.ports[hit.port].is_rule
+                    && let Some(id) = id_of(&record.text)
+                {
+                    if !related.is_empty() {
+                        related.push(b',');
+                    }
+                    text::quote(id, &mut related);
+                }
             }
         }
-        (out, pushed_out)
+        (events, related, pushed_out)
     }
 
     /// Says the revisions of suppressions whose deadline lies before `time`.

@@ -106,7 +106,8 @@ impl Suppressions {
             let (count, suppressed) = (from.text()?.to_owned(), from.u64()?);
             let (head, middle, tail) = (from.bytes()?.to_vec(), from.bytes()?.to_vec(), from.bytes()?.to_vec());
             if keep(hash) {
-                let alert = Alert { id, revision: 1, time, first_seen, last_seen, count, suppressed, middle, head, tail };
+                let alert =
+                    Alert { id, revision: 1, time, first_seen, last_seen, count, suppressed, middle, head, tail, ..Alert::default() };
                 self.deadlines.insert((opened.saturating_add(self.length) - 1, key.clone()), ());
                 self.open.insert(key, Open { opened, alert, hash });
             }

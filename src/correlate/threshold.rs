@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use super::BindRule;
+use super::alert::Alert;
 use super::options::{Bound, COMMON, RuleSpec, Trigger};
 use super::payload::{self, Hit, RuleRow, key_parts};
 use super::port::{Counters, Port, bound_of, count_text, join};
@@ -57,6 +58,20 @@ pub(super) enum Groups {
     General(GeneralGroups),
 }
 
+/// How many hits ahead memory is asked for: the index first, then what it leads to.
+const FAR: usize = 32;
+const NEAR: usize = 16;
+
+impl Groups {
+    #[inline(always)]
+    fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>) {
+        match self {
+            Groups::Ring(ring) => ring.prefetch(far, near.map(|(hash, _)| hash)),
+            Groups::General(groups) => groups.prefetch(far, near),
+        }
+    }
+}
+
 /// One shard of a rule.
 pub struct Threshold {
     pub(super) spec: Arc<RuleSpec>,
@@ -79,6 +94,8 @@ pub struct Threshold {
     pub(super) evicted: u64,
     pub(super) counters: Counters,
     pub(super) bump: Bump,
+    /// The last alert: its memory makes the next one.
+    pub(super) alert: Alert,
     judged: Vec<(Judged, bool)>,
     /// Slots of waiting hits, by input.
     payload_slots: Arc<Vec<Vec<Slot>>>,
@@ -116,6 +133,7 @@ impl Threshold {
             evicted: 0,
             counters,
             bump: Bump::new(),
+            alert: Alert::default(),
             judged: Vec::new(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
             payload: Vec::new(),
@@ -276,19 +294,18 @@ impl Threshold {
         self.end_suppressions(watermark, out);
     }
 
-    /// Gives up groups whose window is empty: two are looked at for each that came, so that they cannot gather.
+    /// Gives up groups whose window is empty, and the oldest ones where there are too many.
     fn sweep(&mut self, came: usize) {
         let now = self.passed.0;
-        let steps = came * 2 + 16;
         let evicted = match &mut self.groups {
             Groups::Ring(ring) => {
-                ring.sweep(now, steps);
-                if ring.len() > self.spec.groups_max { ring.evict(self.spec.groups_max) } else { 0 }
+                ring.sweep(now, came);
+                if ring.len() > self.spec.groups_max { ring.evict(self.spec.groups_max, now) } else { 0 }
             }
             Groups::General(groups) => {
                 let per = if let Trigger::Per(per) = self.spec.trigger { per } else { 0 };
-                groups.sweep(now, per, steps);
-                if groups.len() > self.spec.groups_max { groups.evict(self.spec.groups_max) } else { 0 }
+                groups.sweep(now, per, came);
+                if groups.len() > self.spec.groups_max { groups.evict(self.spec.groups_max, now, per) } else { 0 }
             }
         };
         if evicted > 0 {
@@ -370,9 +387,8 @@ impl Correlator for Threshold {
         let groups_before = self.groups_len();
         let direct = self.partitions.is_single() && self.ports[port].policy.lateness == 0 && !self.ports[port].is_rule;
         for (i, hit) in hits.hits.iter().enumerate() {
-            if let Groups::Ring(ring) = &self.groups {
-                ring.prefetch(hits.hits.get(i + 32).map(|h| h.hash), hits.hits.get(i + 16).map(|h| h.hash));
-            }
+            let ahead = |n: usize| hits.hits.get(i + n);
+            self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)));
             let row = usize::from(hit.row);
             let (judged, pending) = match plain {
                 // A rule says how far its time has come: what it gives is never late.

@@ -2,6 +2,7 @@
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::text;
 use crate::clock::Timestamp;
 
 /// 32 hex digits of XXH3-128 over origin, partition, position and raw bytes.
@@ -19,11 +20,12 @@ pub fn event_id(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> [
 /// The first 32 hex digits of SHA-256 over the netstrings of the parts.
 pub fn alert_id<'a>(rule: &str, tenant: &[u8], by: impl Iterator<Item = &'a [u8]>, anchor: Timestamp, ordinal: u32) -> [u8; 32] {
     let mut hash = Sha256::new();
+    let mut netstrings = Vec::with_capacity(128);
     let mut put = |part: &[u8]| {
-        hash.update(part.len().to_string().as_bytes());
-        hash.update(b":");
-        hash.update(part);
-        hash.update(b",");
+        text::write_number(part.len() as i64, &mut netstrings);
+        netstrings.push(b':');
+        netstrings.extend_from_slice(part);
+        netstrings.push(b',');
     };
     put(b"tripline-1");
     put(rule.as_bytes());
@@ -31,6 +33,7 @@ pub fn alert_id<'a>(rule: &str, tenant: &[u8], by: impl Iterator<Item = &'a [u8]
     by.for_each(&mut put);
     put(anchor.to_string().as_bytes());
     put(ordinal.to_string().as_bytes());
+    hash.update(&netstrings);
     let digest = hash.finalize();
     let mut head = [0u8; 16];
     head.copy_from_slice(&digest[..16]);

@@ -26,6 +26,24 @@ pub fn escape(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a whole number.
+pub fn write_number(number: i64, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 20];
+    let (mut at, mut rest) = (digits.len(), number.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
 /// Appends text as a JSON string.
 #[inline]
 pub fn quote(text: &[u8], out: &mut Vec<u8>) {
@@ -134,6 +152,15 @@ mod tests {
             prop_assert_eq!(back, text.as_bytes());
             let quoted = format!("\"{}\"", String::from_utf8(escaped).unwrap());
             prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_read() {
+        for number in [0, 7, -1, 10, 1_234_567_890, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            assert_eq!(out, number.to_string().as_bytes());
         }
     }
 

@@ -8,7 +8,7 @@ use crate::component::bind::compile_at;
 use crate::component::correlator::Correlator;
 use crate::component::view::View;
 use crate::config::{Node, Options};
-use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity};
+use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, constants};
 use crate::correlate::extract::{RuleExtractor, Scratch};
 use crate::correlate::options::{Bound, RuleSpec};
 use crate::correlate::payload::reserved;
@@ -178,7 +178,7 @@ fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<
         }
         Some((source, place)) => Severity::Program(compile_at(&source, &place, false, options, names)?),
     };
-    let words = |key: &str| s.map(|s| s.texts(key)).unwrap_or_default().into_iter().map(|(t, _)| t).collect();
+    let words = |key: &str| s.map(|s| s.texts(key)).unwrap_or_default().into_iter().map(|(t, _)| t).collect::<Vec<_>>();
     let mut observables = Vec::new();
     let mut links = Vec::new();
     let mut fields = Vec::new();
@@ -199,5 +199,5 @@ fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<
             fields.push((name.name.clone(), program));
         }
     }
-    Some(AlertPrograms { title, description, severity, observables, links, fields, tags: words("tags"), attack: words("attack") })
+    Some(AlertPrograms { title, description, severity, observables, links, fields, constants: constants(&words("attack"), &words("tags")) })
 }

@@ -1,4 +1,4 @@
-//! Masks over 64 bytes: the one room where `unsafe` is allowed.
+//! Masks over 64 bytes, and what is said to the memory system: the one room where `unsafe` is allowed.
 //!
 //! Every function has a scalar twin that property tests and a fuzz target hold equal. AVX2 is chosen at run time; it and AVX-512
 //! measured alike for this work, so there is no third version.
@@ -69,4 +69,21 @@ pub fn prefetch<T>(slice: &[T], index: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slice, index);
+}
+
+/// Asks the system to back memory that is read at random with huge pages: most of the cost of such a read is the translation of its address. Where the
+/// system has none, or the memory is small, nothing happens.
+pub fn prefer_huge_pages<T>(memory: &mut [T]) {
+    #[cfg(target_os = "linux")]
+    {
+        const HUGE: usize = 2 << 20;
+        let range = memory.as_mut_ptr_range();
+        let (from, to) = ((range.start as usize).next_multiple_of(HUGE), range.end as usize / HUGE * HUGE);
+        if from < to {
+            // SAFETY: whole pages inside a live allocation; the advice changes how they are backed, not what they hold. A refusal is no fault.
+            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
 }

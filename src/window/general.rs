@@ -1,8 +1,9 @@
 //! Sliding windows that hold all their hits: any measure, any trigger, bounds that change.
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 
 use super::key_index::KeyIndex;
+use super::sweep::Hand;
+use super::values::Values;
 use crate::clock::{NEVER, Timestamp};
 use crate::state::{Chunks, StateError, StateReader};
 
@@ -26,36 +27,6 @@ pub struct Entry {
     pub amount: i128,
 }
 
-/// A hash of 128 bits as a key: it needs no hashing again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hashed(u64, u64);
-
-impl Hashed {
-    fn of(amount: i128) -> Hashed {
-        Hashed(amount as u64, (amount >> 64) as u64)
-    }
-}
-
-impl std::hash::Hash for Hashed {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0);
-    }
-}
-
-/// Takes the hash as it is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Taken(u64);
-
-impl Hasher for Taken {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// One group.
 #[derive(Debug, Default)]
 pub struct Group {
@@ -63,7 +34,7 @@ pub struct Group {
     key: Box<[u8]>,
     entries: VecDeque<Entry>,
     total: i128,
-    values: HashMap<Hashed, u32, BuildHasherDefault<Taken>>,
+    values: Values,
     /// Whether the next time that the bound is met fires.
     pub armed: bool,
     /// Time of the last firing.
@@ -83,7 +54,7 @@ impl Group {
     /// The measure of the window as it stands.
     pub fn measure(&self, measure: Measure) -> i128 {
         match measure {
-            Measure::Distinct => self.values.len() as i128,
+            Measure::Distinct => self.values.count() as i128,
             Measure::Count | Measure::Sum => self.total,
         }
     }
@@ -100,7 +71,7 @@ impl Group {
 
     fn add(&mut self, measure: Measure, entry: Entry) {
         match measure {
-            Measure::Distinct => *self.values.entry(Hashed::of(entry.amount)).or_insert(0) += 1,
+            Measure::Distinct => self.values.add(entry.amount),
             Measure::Count | Measure::Sum => self.total += entry.amount,
         }
         self.entries.push_back(entry);
@@ -109,14 +80,7 @@ impl Group {
     fn drop_oldest(&mut self, measure: Measure) {
         let Some(entry) = self.entries.pop_front() else { return };
         match measure {
-            Measure::Distinct => {
-                if let Some(count) = self.values.get_mut(&Hashed::of(entry.amount)) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.values.remove(&Hashed::of(entry.amount));
-                    }
-                }
-            }
+            Measure::Distinct => self.values.remove(entry.amount),
             Measure::Count | Measure::Sum => self.total -= entry.amount,
         }
     }
@@ -139,7 +103,7 @@ pub struct GeneralGroups {
     measure: Measure,
     within: i64,
     hits_max: usize,
-    hand: usize,
+    hand: Hand,
 }
 
 impl GeneralGroups {
@@ -153,7 +117,7 @@ impl GeneralGroups {
             measure,
             within,
             hits_max,
-            hand: 0,
+            hand: Hand::default(),
         }
     }
 
@@ -223,22 +187,43 @@ impl GeneralGroups {
         self.free.push(id);
     }
 
-    /// Looks at some groups and gives up those whose window is empty at `now` and whose last firing no longer matters.
-    pub fn sweep(&mut self, now: Timestamp, per: i64, steps: usize) {
-        let oldest = now.saturating_sub(self.within);
-        for _ in 0..steps.min(self.groups.len()) {
-            self.hand = (self.hand + 1) % self.groups.len();
-            let group = &self.groups[self.hand];
-            // Of a group whose hits were used up the store must hear first, or a restart would bring them back.
-            let over = group.entries.back().map_or(!group.dirty, |e| e.time <= oldest);
-            if group.live && over && group.fired.saturating_add(per) <= now {
-                self.remove(self.hand as u32);
-            }
+    /// Gives up groups whose window is empty at `now` and whose last firing no longer matters, now and then; `came` new ones were opened.
+    pub fn sweep(&mut self, now: Timestamp, per: i64, came: usize) {
+        for _ in 0..self.hand.steps(self.index.len(), self.groups.len(), came) {
+            let id = self.hand.next(self.index.len(), self.groups.len());
+            self.remove_if_empty(id, now, per);
         }
     }
 
-    /// Closes the oldest groups until a sixteenth of `limit` is free, and says how many.
-    pub fn evict(&mut self, limit: usize) -> usize {
+    fn remove_if_empty(&mut self, id: usize, now: Timestamp, per: i64) {
+        let group = &self.groups[id];
+        // Of a group whose hits were used up the store must hear first, or a restart would bring them back.
+        let over = group.entries.back().map_or(!group.dirty, |e| e.time <= now.saturating_sub(self.within));
+        if group.live && over && group.fired.saturating_add(per) <= now {
+            self.remove(id as u32);
+        }
+    }
+
+    /// Asks for the memory that a hit will need.
+    #[inline(always)]
+    pub fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>) {
+        if let Some(hash) = far {
+            self.index.prefetch(hash);
+        }
+        if let Some((hash, amount)) = near
+            && let Some(id) = self.index.guess(hash)
+            && self.measure == Measure::Distinct
+        {
+            self.groups[id as usize].values.prefetch(amount);
+        }
+    }
+
+    /// Closes the oldest groups until a sixteenth of `limit` is free, and says how many had a hit in their window at `now`.
+    pub fn evict(&mut self, limit: usize, now: Timestamp, per: i64) -> usize {
+        (0..self.groups.len()).for_each(|id| self.remove_if_empty(id, now, per));
+        if self.len() <= limit {
+            return 0;
+        }
         let live = self.groups.iter().enumerate().filter(|(_, g)| g.live);
         let mut newest: Vec<(Timestamp, u32)> = live.map(|(i, g)| (g.entries.back().map_or(NEVER, |e| e.time), i as u32)).collect();
         let count = (newest.len() + limit / 16).saturating_sub(limit).min(newest.len());

@@ -55,8 +55,15 @@ impl KeyIndex {
     #[inline(always)]
     pub fn guess(&self, hash: u64) -> Option<u32> {
         let mixed = self.mix(hash);
-        let slot = self.slots[mixed as usize & (self.slots.len() - 1)];
-        (slot != EMPTY).then(|| slot as u32 - 1)
+        let mask = self.slots.len() - 1;
+        let mut at = mixed as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot >> 32 == mixed || slot == EMPTY {
+                return (slot != EMPTY).then(|| slot as u32 - 1);
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     /// The group of a hash that `is` accepts.
@@ -82,6 +89,7 @@ impl KeyIndex {
         if (self.len + 1) * 4 > self.slots.len() * 3 {
             let old = std::mem::take(&mut self.slots);
             self.slots = vec![EMPTY; old.len() * 2];
+            simd::prefer_huge_pages(&mut self.slots);
             for slot in old.into_iter().filter(|s| *s != EMPTY) {
                 self.place(slot >> 32, slot as u32 - 1);
             }

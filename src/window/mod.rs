@@ -1,10 +1,12 @@
 //! Windows over event time: which time a hit counts with, in which order hits are taken, and what a group's window holds.
 //!
 //! [`watermark`] judges lateness and says how far time has come; [`reorder`] keeps hits until then; [`ring`] and [`general`] are the two forms of a sliding
-//! window; [`evidence`] keeps the texts that an alert shows.
+//! window, [`values`] counts the different ones, and [`sweep`] says when to look for windows that are empty; [`evidence`] keeps the texts that an alert shows.
 pub mod evidence;
 pub mod general;
 pub mod key_index;
 pub mod reorder;
 pub mod ring;
+pub mod sweep;
+pub mod values;
 pub mod watermark;

@@ -7,6 +7,7 @@
 //! hash · key or its place (2 words) · key length << 32 | flags | head << 8 | length · evidence · N times [· N weights]
 //! ```
 use super::key_index::KeyIndex;
+use super::sweep::Hand;
 use crate::clock::Timestamp;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
@@ -23,8 +24,8 @@ const LIVE: u64 = 1 << 18;
 
 /// Longest key that lies inside its record.
 const KEY_INLINE: usize = 16;
-/// Records of one chunk: memory grows by chunks, never by copying, and a chunk is large enough for huge pages.
-const CHUNK: usize = 1 << 16;
+/// Records of the first chunk; each further one holds twice as many. Memory grows by chunks, never by copying, and large chunks lie in huge pages.
+const FIRST_CHUNK: usize = 1 << 12;
 /// Largest N that is worth a record of N times.
 pub const RING_MAX: usize = 16;
 
@@ -55,7 +56,7 @@ pub struct RingGroups {
     stride: usize,
     within: i64,
     consume: bool,
-    hand: usize,
+    hand: Hand,
 }
 
 impl RingGroups {
@@ -74,7 +75,7 @@ impl RingGroups {
             stride,
             within,
             consume,
-            hand: 0,
+            hand: Hand::default(),
         }
     }
 
@@ -90,10 +91,7 @@ impl RingGroups {
 
     /// Bytes held.
     pub fn memory(&self) -> usize {
-        self.index.memory()
-            + self.chunks.iter().map(|c| c.capacity() * 8).sum::<usize>()
-            + self.long_keys.capacity()
-            + self.dirty.capacity() * 4
+        self.index.memory() + self.len * self.stride * 8 + self.long_keys.capacity() + self.dirty.capacity() * 4
     }
 
     /// Asks for the memory that hits will need: the index for one far ahead, the record for one that is nearer.
@@ -103,22 +101,30 @@ impl RingGroups {
             self.index.prefetch(hash);
         }
         if let Some(group) = near.and_then(|hash| self.index.guess(hash)) {
-            let (chunk, at) = (&self.chunks[group as usize / CHUNK], group as usize % CHUNK * self.stride);
-            simd::prefetch(chunk, at);
-            simd::prefetch(chunk, at + self.stride - 1);
+            let (chunk, at) = self.place(group);
+            simd::prefetch(&self.chunks[chunk], at);
+            simd::prefetch(&self.chunks[chunk], at + self.stride - 1);
         }
+    }
+
+    /// The chunk of a group and where its record begins.
+    #[inline(always)]
+    fn place(&self, group: u32) -> (usize, usize) {
+        let shifted = group as usize + FIRST_CHUNK;
+        let chunk = (shifted / FIRST_CHUNK).ilog2();
+        (chunk as usize, (shifted - (FIRST_CHUNK << chunk)) * self.stride)
     }
 
     #[inline(always)]
     fn record(&self, group: u32) -> &[u64] {
-        let at = group as usize % CHUNK * self.stride;
-        &self.chunks[group as usize / CHUNK][at..at + self.stride]
+        let (chunk, at) = self.place(group);
+        &self.chunks[chunk][at..at + self.stride]
     }
 
     #[inline(always)]
     fn record_mut(&mut self, group: u32) -> &mut [u64] {
-        let at = group as usize % CHUNK * self.stride;
-        &mut self.chunks[group as usize / CHUNK][at..at + self.stride]
+        let (chunk, at) = self.place(group);
+        &mut self.chunks[chunk][at..at + self.stride]
     }
 
     /// The key of a group.
@@ -151,8 +157,11 @@ impl RingGroups {
     fn insert(&mut self, hash: u64, packed: [u64; 2], key: &[u8]) -> u32 {
         let group = self.free.pop().unwrap_or(self.len as u32);
         if group as usize == self.len {
-            if self.len.is_multiple_of(CHUNK) {
-                self.chunks.push(vec![0; CHUNK * self.stride]);
+            let (chunk, _) = self.place(group);
+            if chunk == self.chunks.len() {
+                let mut records = vec![0; (FIRST_CHUNK << chunk) * self.stride];
+                simd::prefer_huge_pages(&mut records);
+                self.chunks.push(records);
             }
             self.len += 1;
         }
@@ -224,15 +233,17 @@ impl RingGroups {
         &mut self.record_mut(group)[EVIDENCE]
     }
 
-    /// Looks at some records and gives up those whose window is empty at `now`.
-    pub fn sweep(&mut self, now: Timestamp, steps: usize) {
-        let oldest = now.saturating_sub(self.within);
-        for _ in 0..steps.min(self.len) {
-            self.hand = (self.hand + 1) % self.len;
-            let group = self.hand as u32;
-            if self.newest(group).is_some_and(|newest| newest <= oldest) {
-                self.remove(group);
-            }
+    /// Gives up groups whose window is empty at `now`, now and then; `came` new ones were opened.
+    pub fn sweep(&mut self, now: Timestamp, came: usize) {
+        for _ in 0..self.hand.steps(self.index.len(), self.len, came) {
+            let group = self.hand.next(self.index.len(), self.len) as u32;
+            self.remove_if_empty(group, now);
+        }
+    }
+
+    fn remove_if_empty(&mut self, group: u32, now: Timestamp) {
+        if self.newest(group).is_some_and(|newest| newest <= now.saturating_sub(self.within)) {
+            self.remove(group);
         }
     }
 
@@ -258,8 +269,12 @@ impl RingGroups {
         self.free.push(group);
     }
 
-    /// Closes the oldest groups until a sixteenth of `limit` is free, and says how many.
-    pub fn evict(&mut self, limit: usize) -> usize {
+    /// Closes the oldest groups until a sixteenth of `limit` is free, and says how many had a hit in their window at `now`.
+    pub fn evict(&mut self, limit: usize, now: Timestamp) -> usize {
+        (0..self.len as u32).for_each(|group| self.remove_if_empty(group, now));
+        if self.len() <= limit {
+            return 0;
+        }
         let mut newest: Vec<(Timestamp, u32)> = (0..self.len as u32).filter_map(|g| Some((self.newest(g)?, g))).collect();
         let count = (newest.len() + limit / 16).saturating_sub(limit).min(newest.len());
         if count == 0 {
@@ -338,14 +353,34 @@ impl RingGroups {
     }
 }
 
-/// A short key as two words.
+/// A short key as two words. Read as overlapping words: bytes that are written and read again as words would stall.
 #[inline(always)]
 fn pack(key: &[u8]) -> [u64; 2] {
-    let mut bytes = [0u8; KEY_INLINE];
-    if key.len() <= KEY_INLINE {
-        bytes[..key.len()].copy_from_slice(key);
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let len = key.len();
+    match (key.first_chunk::<8>(), key.last_chunk::<8>(), key.first_chunk::<4>(), key.last_chunk::<4>()) {
+        _ if len > KEY_INLINE => [0, 0],
+        (Some(first), Some(last), ..) => [word(first), word(last).checked_shr(8 * (16 - len) as u32).unwrap_or(0)],
+        (_, _, Some(first), Some(last)) => [half(first) | half(last) << (8 * (len - 4)), 0],
+        _ => [key.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0],
     }
-    let (low, high) = bytes.split_at(8);
-    let word = |half: &[u8]| half.iter().rev().fold(0u64, |w, b| w << 8 | u64::from(*b));
-    [word(low), word(high)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_key_is_its_bytes() {
+        let key: Vec<u8> = (1..=20).collect();
+        for len in 0..=20 {
+            let mut bytes = [0u8; 16];
+            if len <= 16 {
+                bytes[..len].copy_from_slice(&key[..len]);
+            }
+            let [low, high] = pack(&key[..len]);
+            assert_eq!([low.to_le_bytes(), high.to_le_bytes()].concat(), bytes, "{len}");
+        }
+    }
 }
