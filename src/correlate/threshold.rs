@@ -99,7 +99,6 @@ pub struct Threshold {
     judged: Vec<(Judged, bool)>,
     /// Slots of waiting hits, by input.
     payload_slots: Arc<Vec<Vec<Slot>>>,
-    payload: Vec<u8>,
 }
 
 impl Threshold {
@@ -136,7 +135,6 @@ impl Threshold {
             alert: Alert::default(),
             judged: Vec::new(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
-            payload: Vec::new(),
             spec,
             ports,
         }
@@ -263,16 +261,17 @@ impl Threshold {
     /// Takes the waiting hits that `ready` lets go.
     fn release(&mut self, ready: impl Fn(Timestamp) -> bool, out: &mut AlertRows) {
         let slots = Arc::clone(&self.payload_slots);
-        let mut bytes = std::mem::take(&mut self.payload);
-        while let Some((hit, payload)) = self.waiting.pop(&ready) {
-            bytes.clear();
-            bytes.extend_from_slice(payload);
-            let read = payload::read(&bytes, hit.time, hit.hash, (hit.rank, hit.tie), |port| slots.get(port).map_or(&[], Vec::as_slice));
+        // Taken out for as long as its hits are: nothing that takes a hit puts one in.
+        let mut waiting = std::mem::take(&mut self.waiting);
+        loop {
+            self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)));
+            let Some((hit, payload)) = waiting.pop(&ready) else { break };
+            let read = payload::read(payload, hit.time, hit.hash, (hit.rank, hit.tie), |port| slots.get(port).map_or(&[], Vec::as_slice));
             if let Ok((hit, row)) = read {
                 self.take(&hit, &row, out);
             }
         }
-        self.payload = bytes;
+        self.waiting = waiting;
     }
 
     /// Goes as far as the partitions allow.

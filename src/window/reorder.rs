@@ -1,9 +1,9 @@
 //! Hits that wait until the watermark has passed them, then leave in order: time, source, partition, position, row.
 //!
-//! Buckets of a fixed width of time hold what is far; the bucket that the watermark stands in is sorted once, and what still arrives for it goes through
-//! a small heap beside it.
+//! Buckets of a fixed width of time hold what waits: the near ones in a ring, found by their number, and the few that are far ahead in a tree. The bucket that
+//! the watermark stands in is sorted once, and what still arrives for it goes through a small heap beside it.
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use crate::clock::Timestamp;
 use crate::state::{Chunks, StateError, StateReader};
@@ -51,11 +51,18 @@ struct Bucket {
     bytes: Vec<u8>,
 }
 
+/// Buckets of the ring.
+const NEAR_MAX: i64 = 8192;
+
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reorder {
     width: i64,
-    buckets: BTreeMap<i64, Bucket>,
+    /// The buckets from number `first` on.
+    near: VecDeque<Bucket>,
+    first: i64,
+    /// What lies beyond the ring, by number.
+    far: BTreeMap<i64, Bucket>,
     /// The bucket that hits leave from, sorted with the first last.
     active: Bucket,
     active_end: Timestamp,
@@ -69,7 +76,9 @@ impl Reorder {
     pub fn new(width: i64) -> Reorder {
         Reorder {
             width: width.max(1),
-            buckets: BTreeMap::new(),
+            near: VecDeque::new(),
+            first: 0,
+            far: BTreeMap::new(),
             active: Bucket::default(),
             active_end: Timestamp::MIN,
             late: BinaryHeap::new(),
@@ -93,12 +102,7 @@ impl Reorder {
         let (partition, rank) = place;
         self.len += 1;
         let is_active = time < self.active_end;
-        let bucket = if is_active {
-            &mut self.active
-        } else {
-            let spare = &mut self.spare;
-            self.buckets.entry(time.div_euclid(self.width)).or_insert_with(|| spare.pop().unwrap_or_default())
-        };
+        let bucket = if is_active { &mut self.active } else { self.bucket(time.div_euclid(self.width)) };
         let at = bucket.bytes.len();
         write(&mut bucket.bytes);
         let hit = Waiting { time, partition, rank, tie, hash, at: at as u32, len: (bucket.bytes.len() - at) as u32, fresh: true };
@@ -109,18 +113,89 @@ impl Reorder {
         }
     }
 
+    /// The bucket of a number, made if it is not there.
+    #[inline]
+    fn bucket(&mut self, number: i64) -> &mut Bucket {
+        let at = number.wrapping_sub(self.first);
+        if (0..self.near.len() as i64).contains(&at) {
+            return &mut self.near[at as usize];
+        }
+        self.make_bucket(number)
+    }
+
+    #[inline(never)]
+    fn make_bucket(&mut self, number: i64) -> &mut Bucket {
+        let spare = &mut self.spare;
+        let mut fresh = || spare.pop().unwrap_or_default();
+        // A ring that grows towards the past lets go of its end.
+        while !self.near.is_empty()
+            && self.first.saturating_sub(number).saturating_add(self.near.len() as i64) > NEAR_MAX.max(self.near.len() as i64)
+        {
+            let last = self.first + self.near.len() as i64 - 1;
+            if let Some(bucket) = self.near.pop_back().filter(|b| !b.hits.is_empty()) {
+                self.far.insert(last, bucket);
+            }
+        }
+        if self.near.is_empty() {
+            // Nothing beyond the ring may stand before it.
+            self.first = self.far.first_key_value().map_or(number, |(first, _)| number.min(*first));
+        }
+        while number < self.first {
+            self.near.push_front(fresh());
+            self.first -= 1;
+        }
+        let at = number.saturating_sub(self.first);
+        if at >= NEAR_MAX {
+            return self.far.entry(number).or_insert_with(fresh);
+        }
+        while self.near.len() as i64 <= at {
+            let next = self.first + self.near.len() as i64;
+            self.near.push_back(self.far.remove(&next).unwrap_or_else(&mut fresh));
+        }
+        &mut self.near[at as usize]
+    }
+
+    /// The earliest bucket that holds something, and its number.
+    fn pop_bucket(&mut self) -> Option<(i64, Bucket)> {
+        while let Some(bucket) = self.near.pop_front() {
+            let number = self.first;
+            self.first += 1;
+            if !bucket.hits.is_empty() {
+                return Some((number, bucket));
+            }
+            self.keep(bucket);
+        }
+        self.far.pop_first()
+    }
+
+    fn keep(&mut self, mut bucket: Bucket) {
+        if self.spare.len() < 64 {
+            bucket.hits.clear();
+            bucket.bytes.clear();
+            self.spare.push(bucket);
+        }
+    }
+
+    fn all_buckets(&mut self) -> impl Iterator<Item = &mut Bucket> {
+        self.near.iter_mut().chain(self.far.values_mut())
+    }
+
     /// Makes the earliest bucket active if the active one is empty.
     fn advance(&mut self) {
         while self.active.hits.is_empty() && self.late.is_empty() {
-            let Some((number, mut bucket)) = self.buckets.pop_first() else { return };
+            let Some((number, mut bucket)) = self.pop_bucket() else { return };
             bucket.hits.sort_unstable_by(|a, b| b.cmp(a));
             self.active_end = (number + 1).saturating_mul(self.width);
-            let mut old = std::mem::replace(&mut self.active, bucket);
-            old.bytes.clear();
-            if self.spare.len() < 16 {
-                self.spare.push(old);
-            }
+            let old = std::mem::replace(&mut self.active, bucket);
+            self.keep(old);
         }
+    }
+
+    /// The hash of a hit that leaves soon, `ahead` behind the first.
+    #[inline]
+    pub fn upcoming(&self, ahead: usize) -> Option<u64> {
+        let at = self.active.hits.len().checked_sub(1 + ahead)?;
+        self.active.hits.get(at).map(|hit| hit.hash)
     }
 
     /// Takes out the first hit if `ready` accepts its time. Its bytes are valid until the next call that changes the buffer.
@@ -156,8 +231,8 @@ impl Reorder {
         let after = |hit: &Waiting| hit.key() > upto;
         self.active.hits.retain(after);
         self.late.retain(|Reverse(hit)| after(hit));
-        self.buckets.values_mut().for_each(|b| b.hits.retain(after));
-        let waiting = self.buckets.values().map(|b| b.hits.len()).sum::<usize>();
+        self.all_buckets().for_each(|b| b.hits.retain(after));
+        let waiting = self.all_buckets().map(|b| b.hits.len()).sum::<usize>();
         self.len = self.active.hits.len() + self.late.len() + waiting;
     }
 
@@ -166,7 +241,7 @@ impl Reorder {
         let mut fix = |hit: &mut Waiting| hit.rank = ranks.get(hit.partition as usize).copied().unwrap_or(hit.rank);
         self.active.hits.iter_mut().for_each(&mut fix);
         self.active.hits.sort_unstable_by(|a, b| b.cmp(a));
-        self.buckets.values_mut().for_each(|b| b.hits.iter_mut().for_each(&mut fix));
+        self.all_buckets().for_each(|b| b.hits.iter_mut().for_each(&mut fix));
         let mut late: Vec<Waiting> = std::mem::take(&mut self.late).into_iter().map(|Reverse(h)| h).collect();
         late.iter_mut().for_each(&mut fix);
         self.late = late.into_iter().map(Reverse).collect();
@@ -175,12 +250,11 @@ impl Reorder {
     /// Writes all waiting hits, or those that came since the last call.
     pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let mut late: Vec<Waiting> = std::mem::take(&mut self.late).into_iter().map(|Reverse(h)| h).collect();
-        let Reorder { active, buckets, .. } = self;
-        let Bucket { hits, bytes } = active;
+        let Bucket { hits, bytes } = &mut self.active;
         for hit in late.iter_mut().chain(hits.iter_mut()) {
             save_hit(hit, bytes, full, chunks);
         }
-        for Bucket { hits, bytes } in buckets.values_mut() {
+        for Bucket { hits, bytes } in self.all_buckets() {
             hits.iter_mut().for_each(|hit| save_hit(hit, bytes, full, chunks));
         }
         self.late = late.into_iter().map(Reverse).collect();
@@ -194,7 +268,7 @@ impl Reorder {
                 self.push(time, (partition, 0), tie, hash, |out| out.extend_from_slice(bytes));
             }
         }
-        self.buckets.values_mut().for_each(|b| b.hits.iter_mut().for_each(|h| h.fresh = false));
+        self.all_buckets().for_each(|b| b.hits.iter_mut().for_each(|h| h.fresh = false));
         Ok(())
     }
 }
@@ -218,7 +292,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hits_leave_in_order_whatever_the_arrival(steps in prop::collection::vec((0i64..200, 0u32..3, any::<bool>()), 1..300), width in 1i64..50) {
+        fn hits_leave_in_order_whatever_the_arrival(
+            steps in prop::collection::vec((prop_oneof![8 => 0i64..200, 1 => 0i64..100_000, 1 => Just(1 << 60)], 0u32..3, any::<bool>()), 1..300), width in 1i64..50) {
             let mut buffer = Reorder::new(width);
             let mut waiting: Vec<(i64, u32, u128)> = Vec::new();
             let mut released = 0;
@@ -227,7 +302,7 @@ mod tests {
                 buffer.push(time, (rank, rank), i as u128, 0, |out| out.extend_from_slice(&(i as u128).to_le_bytes()));
                 waiting.push((time, rank, i as u128));
                 if release {
-                    released = time;
+                    released = if time < 1 << 50 { time } else { released };
                     waiting.sort_unstable();
                     while let Some((hit, bytes)) = buffer.pop(|t| t < released) {
                         prop_assert_eq!((hit.time, hit.rank, hit.tie), waiting.remove(0));
