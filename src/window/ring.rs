@@ -9,6 +9,7 @@
 use super::key_index::KeyIndex;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
+use crate::event::text;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
@@ -183,7 +184,7 @@ impl RingGroups {
     /// Takes a hit. Hits of a group come in order of time.
     #[inline]
     pub fn hit(&mut self, hash: u64, key: &[u8], time: Timestamp, weight: u64) -> Update {
-        let packed = pack(key);
+        let packed = text::short_words(key).unwrap_or_default();
         let group = match self.index.find(hash, |g| self.is_key(g, hash, packed, key)) {
             Some(group) => group,
             None => self.insert(hash, packed, key),
@@ -333,7 +334,7 @@ impl RingGroups {
             if !keep(hash) {
                 continue;
             }
-            let packed = pack(key);
+            let packed = text::short_words(key).unwrap_or_default();
             let group = match self.index.find(hash, |g| self.is_key(g, hash, packed, key)) {
                 Some(group) => group,
                 None => self.insert(hash, packed, key),
@@ -350,37 +351,5 @@ impl RingGroups {
             }
         }
         Ok(())
-    }
-}
-
-/// A short key as two words. Read as overlapping words: bytes that are written and read again as words would stall.
-#[inline(always)]
-fn pack(key: &[u8]) -> [u64; 2] {
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let len = key.len();
-    match (key.first_chunk::<8>(), key.last_chunk::<8>(), key.first_chunk::<4>(), key.last_chunk::<4>()) {
-        _ if len > KEY_INLINE => [0, 0],
-        (Some(first), Some(last), ..) => [word(first), word(last).checked_shr(8 * (16 - len) as u32).unwrap_or(0)],
-        (_, _, Some(first), Some(last)) => [half(first) | half(last) << (8 * (len - 4)), 0],
-        _ => [key.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packed_key_is_its_bytes() {
-        let key: Vec<u8> = (1..=20).collect();
-        for len in 0..=20 {
-            let mut bytes = [0u8; 16];
-            if len <= 16 {
-                bytes[..len].copy_from_slice(&key[..len]);
-            }
-            let [low, high] = pack(&key[..len]);
-            assert_eq!([low.to_le_bytes(), high.to_le_bytes()].concat(), bytes, "{len}");
-        }
     }
 }
