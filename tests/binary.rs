@@ -211,3 +211,19 @@ fn metrics_and_health_answer() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn copies_and_clock_times_are_warned_about() {
+    let f = folder(concat!(
+        "sources: {a: {type: file, paths: [in.log]}}\n",
+        "transforms: {t: {type: set, inputs: [a], fields: {x: '1'}}}\n",
+        "correlations: {r: {type: threshold, inputs: [a], by: [message], within: 1m, count: 3}}\n",
+        "sinks:\n  o: {type: stdout, inputs: [a, t, r]}\n  apart: {type: drop, inputs: [t, a.errors]}\n",
+    ));
+    let out = tripline(f.path(), &["check", "pipeline.yaml"]);
+    assert_eq!(out.status.code(), Some(0));
+    let said = text(&out.stdout) + &text(&out.stderr);
+    assert!(said.contains("events reach `o` twice: by a → t and by a"), "{said}");
+    assert!(said.contains("`r` reads events that have no time of their own"), "{said}");
+    assert!(!said.contains("`apart` twice") && said.contains("2 warnings"), "{said}");
+}

@@ -168,6 +168,8 @@ pub(super) struct Builder<'a, 'c> {
     pub(super) sink_places: Vec<(String, usize)>,
     /// Nodes that some lane reached.
     pub(super) bound: Vec<String>,
+    /// By which outputs events of a lane reach a sink.
+    pub(super) paths: Vec<(String, usize, Vec<String>)>,
 }
 
 /// Binds a pipeline file. Without errors among the faults there is a plan.
@@ -203,6 +205,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
         sinks: Vec::new(),
         sink_places: Vec::new(),
         bound: Vec::new(),
+        paths: Vec::new(),
     };
     builder.read_rules();
     builder.read_sinks();

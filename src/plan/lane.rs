@@ -29,6 +29,10 @@ pub(super) struct LaneInProgress {
     pub(super) lane: Lane,
     pub(super) policy: TimePolicy,
     pub(super) is_rule: bool,
+    /// Events have a time of their own, from their format or a declared field.
+    pub(super) is_timed: bool,
+    /// The outputs that lead to where binding is.
+    path: Vec<String>,
     rule: TimeRule,
     original: bool,
     nodes: Vec<PlannedNode>,
@@ -62,6 +66,8 @@ impl Builder<'_, '_> {
             lane: Lane::new(),
             policy: start.policy,
             is_rule,
+            is_timed: start.time_field.is_some() || start.formats.iter().any(Format::has_time),
+            path: Vec::new(),
             rule: start.rule.clone(),
             original: start.original,
             nodes: Vec::new(),
@@ -111,6 +117,7 @@ impl Builder<'_, '_> {
     fn follow(&mut self, output: &str, view: &View, progress: &mut LaneInProgress) -> Vec<TargetPlan> {
         let consumers: Vec<&str> = self.graph.consumers.get(output).cloned().unwrap_or_default();
         let mut targets = Vec::new();
+        progress.path.push(output.to_owned());
         for name in consumers {
             let member = self.graph.members[name];
             self.bound.push(name.to_owned());
@@ -121,6 +128,7 @@ impl Builder<'_, '_> {
                 Family::Source => {}
             }
         }
+        progress.path.pop();
         targets
     }
 
@@ -180,6 +188,9 @@ impl Builder<'_, '_> {
         });
         let original = options.bool("original", progress.original);
         let writer = view.event_writer(&mut progress.lane, original, options.bool("meta", false));
+        if !progress.is_rule {
+            self.report_copies(name, progress);
+        }
         let input = self.sinks[sink].inputs.len();
         self.sinks[sink].inputs.push((progress.number, writer, progress.policy));
         progress.taps.push(PlannedTap::Sink(sink, input));
@@ -198,6 +209,24 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// Warns where an event may reach a sink twice: by two paths that nothing keeps apart.
+    fn report_copies(&mut self, sink: &str, progress: &LaneInProgress) {
+        let excludes = |other: &[String]| {
+            let node = |output: &String| output.split('.').next().unwrap_or_default().to_owned();
+            other.iter().any(|a| progress.path.iter().any(|b| a != b && node(a) == node(b)))
+        };
+        let other = self.paths.iter().find(|(name, lane, path)| name == sink && *lane == progress.number && !excludes(path));
+        if let Some((.., other)) = other {
+            let place = self.graph.members[sink].node.get("inputs").map_or(&self.graph.members[sink].key.place, |n| &n.place);
+            let message = format!("events reach `{sink}` twice: by {} and by {}", other.join(" → "), progress.path.join(" → "));
+            let warning = Diagnostic::warning(place, "two_paths", message);
+            self.faults.borrow_mut().push(
+                warning.help("the second copy would be a duplicate: take one of the inputs out, or make the paths exclude each other"),
+            );
+        }
+        self.paths.push((sink.to_owned(), progress.number, progress.path.clone()));
+    }
+
     /// Binds a node that no lane reaches.
     pub(super) fn bind_alone(&mut self, name: &str) {
         let mut progress = LaneInProgress {
@@ -205,6 +234,8 @@ impl Builder<'_, '_> {
             lane: Lane::new(),
             policy: TimePolicy::default(),
             is_rule: false,
+            is_timed: true,
+            path: Vec::new(),
             rule: TimeRule::default(),
             original: true,
             nodes: Vec::new(),
