@@ -229,6 +229,16 @@ impl Batch {
         self.extras.push(extra);
     }
 
+    /// Adds a field without a slot, or replaces the one of its name among those from `start` on.
+    pub fn replace_extra(&mut self, start: usize, extra: Extra) {
+        let name = self.bytes(extra.name);
+        let same = (start..self.extras.len()).find(|i| self.bytes(self.extras[*i].name) == name);
+        match same {
+            Some(at) => self.extras[at].value = extra.value,
+            None => self.extras.push(extra),
+        }
+    }
+
     /// Gives the extras from `start` on to a row. Rows of one layer come in order.
     pub fn end_extras(&mut self, layer: usize, row: usize, start: usize) {
         if self.extra_ranges.len() <= layer {

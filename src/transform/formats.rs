@@ -1,5 +1,8 @@
 //! `format:` as it is written: a name, a map with options, or a list that unpacks `message` step by step.
+use crate::codec::format::cef::{self, CefDecoder, Dialect};
+use crate::codec::format::csv::{self, CsvDecoder, CsvOptions};
 use crate::codec::format::json::JsonDecoder;
+use crate::codec::format::kv::{self, KvDecoder, KvOptions};
 use crate::codec::format::raw::RawDecoder;
 use crate::codec::format::regex::RegexDecoder;
 use crate::codec::format::syslog::SyslogDecoder;
@@ -14,6 +17,10 @@ pub const LIST: &[(&str, &str)] = &[
     ("raw", "the line is `message`"),
     ("json", "one JSON object a line; its own bytes come out again"),
     ("syslog", "RFC 5424 and RFC 3164, Cisco forms included"),
+    ("cef", "ArcSight's common event format; short keys become full names"),
+    ("leef", "QRadar's log event extended format, 1.0 and 2.0"),
+    ("csv", "the cells of a line become `columns`"),
+    ("kv", "key=value pairs, quoted values included"),
     ("regex", "named groups of `pattern` become fields"),
 ];
 
@@ -21,6 +28,16 @@ const PLAIN: &[Field] = &[Field::required("type", Type::Text, "the format")];
 const REGEX: &[Field] = &[
     Field::required("type", Type::Text, "the format"),
     Field::required("pattern", Type::Texts, "patterns with named groups, tried in order; `__` in a group's name is a dot"),
+];
+const CSV: &[Field] = &[
+    Field::required("type", Type::Text, "the format"),
+    Field::required("columns", Type::Texts, "names of the columns, in order"),
+    Field::optional("delimiter", Type::Text, "one character between cells; default a comma"),
+];
+const KV: &[Field] = &[
+    Field::required("type", Type::Text, "the format"),
+    Field::optional("separator", Type::Text, "one character between pairs; default white space"),
+    Field::optional("assign", Type::Text, "one character between a key and its value; default `=`"),
 ];
 
 /// A format with its options.
@@ -32,6 +49,12 @@ pub enum Format {
     Json,
     /// `syslog`
     Syslog,
+    /// `cef` or `leef`
+    Cef(Dialect),
+    /// `csv`
+    Csv(CsvOptions),
+    /// `kv`
+    Kv(KvOptions),
     /// `regex`
     Regex(Vec<Pattern>),
 }
@@ -54,12 +77,30 @@ impl Format {
         let section = Options::new("format", node, options.faults());
         let is_map = matches!(node.data, Data::Map(_));
         if is_map {
-            section.check(&[if name == "regex" { REGEX } else { PLAIN }]);
+            section.check(&[match name.as_str() {
+                "regex" => REGEX,
+                "csv" => CSV,
+                "kv" => KV,
+                _ => PLAIN,
+            }]);
         }
         match name.as_str() {
-            "raw" => Some(Format::Raw),
-            "json" => Some(Format::Json),
-            "syslog" => Some(Format::Syslog),
+            "kv" => {
+                let default = KvOptions::default();
+                let separator = one_byte(&section, "separator").or(default.separator);
+                Some(Format::Kv(KvOptions { separator, assign: one_byte(&section, "assign").unwrap_or(default.assign) }))
+            }
+            "csv" => {
+                let columns: Vec<String> = if is_map { section.texts("columns").into_iter().map(|(c, _)| c).collect() } else { Vec::new() };
+                if columns.is_empty() {
+                    options.fault(
+                        Diagnostic::error(place, "missing_key", "`csv` needs its columns")
+                            .help("write `{type: csv, columns: [time, user, host]}`"),
+                    );
+                    return None;
+                }
+                Some(Format::Csv(CsvOptions { columns, delimiter: one_byte(&section, "delimiter").unwrap_or(b',') }))
+            }
             "regex" => {
                 if !is_map {
                     options.fault(
@@ -78,6 +119,7 @@ impl Format {
                 }
                 Some(Format::Regex(patterns))
             }
+            other if Format::by_name(other).is_some() => Format::by_name(other),
             other => {
                 let help = suggest(other, LIST.iter().map(|(n, _)| *n));
                 options.fault(Diagnostic::error(place, "unknown_format", format!("there is no format `{other}`")).help(help));
@@ -92,6 +134,9 @@ impl Format {
             "raw" => Some(Format::Raw),
             "json" => Some(Format::Json),
             "syslog" => Some(Format::Syslog),
+            "cef" => Some(Format::Cef(Dialect::Cef)),
+            "leef" => Some(Format::Cef(Dialect::Leef)),
+            "kv" => Some(Format::Kv(KvOptions::default())),
             _ => None,
         }
     }
@@ -110,13 +155,17 @@ impl Format {
             Format::Raw => (raw::SHAPE, Vec::new()),
             Format::Json => (json::SHAPE, Vec::new()),
             Format::Syslog => (syslog::SHAPE, Vec::new()),
+            Format::Cef(Dialect::Cef) => (cef::CEF_SHAPE, Vec::new()),
+            Format::Cef(Dialect::Leef) => (cef::LEEF_SHAPE, Vec::new()),
+            Format::Csv(options) => csv::shape(options),
+            Format::Kv(_) => (kv::SHAPE, Vec::new()),
             Format::Regex(patterns) => (Shape::Named, regex::names(patterns)),
         }
     }
 
     /// Whether it tells the time of its events.
     pub fn has_time(&self) -> bool {
-        matches!(self, Format::Syslog)
+        matches!(self, Format::Syslog | Format::Cef(_))
     }
 
     /// A decoder for one worker.
@@ -125,7 +174,24 @@ impl Format {
             Format::Raw => Box::new(RawDecoder::new(wanted)),
             Format::Json => Box::new(JsonDecoder::new(wanted)),
             Format::Syslog => Box::new(SyslogDecoder::new(wanted, rule.clone())),
+            Format::Cef(dialect) => Box::new(CefDecoder::new(*dialect, wanted, rule.clone())),
+            Format::Csv(options) => Box::new(CsvDecoder::new(options, wanted)),
+            Format::Kv(options) => Box::new(KvDecoder::new(*options, wanted)),
             Format::Regex(patterns) => Box::new(RegexDecoder::new(patterns.clone(), wanted)),
+        }
+    }
+}
+
+/// An option that is one byte; anything else is a fault.
+fn one_byte(section: &Options<'_>, key: &str) -> Option<u8> {
+    let (text, place) = section.has(key).then(|| section.placed(key))??;
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() => Some(*byte),
+        _ if text == "\\t" => Some(b'\t'),
+        _ => {
+            section
+                .fault(Diagnostic::error(&place, "bad_value", format!("`{key}` is one ASCII character")).help("for a tab write \"\\t\""));
+            None
         }
     }
 }

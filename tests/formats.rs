@@ -1,0 +1,141 @@
+//! Formats from outside: lines in the shapes that vendors document, and hostile ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tripline::codec::format::cef::{CefDecoder, Dialect};
+use tripline::codec::format::csv::{CsvDecoder, CsvOptions};
+use tripline::codec::format::kv::{KvDecoder, KvOptions};
+use tripline::codec::format::time::TimeRule;
+use tripline::codec::format::{Decoder, Subject, Wanted};
+use tripline::event::{Batch, Input};
+
+/// The events that lines become under a format, as the file sink writes them.
+fn decode(format: &str, lines: &[&str]) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = format!(
+        "sources: {{a: {{type: file, paths: [in.log], follow: false, original: false, format: {format}}}}}\nsinks: {{o: {{type: file, inputs: [a], path: out.ndjson, meta: true}}}}\n"
+    );
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let out = command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
+}
+
+fn time(event: &mut Value) -> String {
+    event.as_object_mut().unwrap().remove("tripline").unwrap()["time"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn cef_in_the_shapes_of_its_guide() {
+    let lines = [
+        r"CEF:0|Security|threat\|manager|1.0|100|worm \\ stopped|10|src=10.0.0.1 dst=2.1.2.2 spt=1232 msg=a b\=c d=e\nnext cs1Label=Rule Name cs1=x rt=1700000000000",
+        r"<134>Jan  2 03:04:05 fw1 CEF:0|V|P|1|2|n|Low|act=blocked a \| b request=http://x/?a=1&b=2 in=7 ownKey=own",
+        "CEF:0|too|short",
+        "CEF:1|V|P|1|2|n|3|",
+    ];
+    let mut got = decode("cef", &lines);
+    assert_eq!(time(&mut got[0]), "2023-11-14T22:13:20Z");
+    assert_eq!(
+        got[0],
+        json!({"deviceVendor": "Security", "deviceProduct": "threat|manager", "deviceVersion": "1.0", "deviceEventClassId": "100", "name": "worm \\ stopped", "severity": "10",
+            "sourceAddress": "10.0.0.1", "destinationAddress": "2.1.2.2", "sourcePort": "1232", "message": "a b=c", "d": "e\nnext",
+            "deviceCustomString1Label": "Rule Name", "deviceCustomString1": "x", "deviceReceiptTime": "1700000000000"})
+    );
+    assert_eq!(
+        (&got[1]["deviceAction"], &got[1]["requestUrl"], &got[1]["bytesIn"], &got[1]["ownKey"]),
+        (&json!("blocked a | b"), &json!("http://x/?a=1&b=2"), &json!("7"), &json!("own"))
+    );
+    assert_eq!((&got[2]["message"], &got[2]["tags"]), (&json!("CEF:0|too|short"), &json!(["decode_failed"])));
+    assert_eq!((&got[3]["severity"], got[3].get("message")), (&json!("3"), None));
+}
+
+#[test]
+fn cef_behind_syslog() {
+    let got = decode("[syslog, cef]", &["<134>Jan  2 03:04:05 fw1 CEF:0|V|P|1|2|n|3|src=10.0.0.1 msg=hello world"]);
+    assert_eq!(
+        (&got[0]["hostname"], &got[0]["sourceAddress"], &got[0]["message"]),
+        (&json!("fw1"), &json!("10.0.0.1"), &json!("hello world"))
+    );
+}
+
+#[test]
+fn leef_of_both_versions() {
+    let lines = [
+        "LEEF:1.0|Microsoft|MSExchange|2016|15345|src=10.0.0.1\tusrName=joe black\tdevTime=1700000000000",
+        "LEEF:2.0|V|P|1|7|x5E|src=10.0.0.2^sev=5",
+        "LEEF:2.0|V|P|1|7|^|src=10.0.0.3^sev=6",
+    ];
+    let mut got = decode("leef", &lines);
+    assert_eq!(time(&mut got[0]), "2023-11-14T22:13:20Z");
+    assert_eq!(got[0]["usrName"], "joe black");
+    assert_eq!((&got[1]["src"], &got[1]["sev"], &got[1]["deviceEventClassId"]), (&json!("10.0.0.2"), &json!("5"), &json!("7")));
+    assert_eq!((&got[2]["src"], &got[2]["sev"]), (&json!("10.0.0.3"), &json!("6")));
+}
+
+#[test]
+fn key_value_pairs_with_quotes() {
+    let mut got = decode("kv", &[r#"date=2026-01-02 devname="FGT 60" path="C:\dir \"x\"" empty= word a=1 a=2"#, "no pairs here"]);
+    time(&mut got[0]);
+    assert_eq!(got[0], json!({"date": "2026-01-02", "devname": "FGT 60", "path": "C:\\dir \"x\"", "empty": "", "a": "2"}));
+    assert_eq!(got[1]["tags"], json!(["decode_failed"]));
+    let mut got = decode("{type: kv, separator: ';', assign: ':'}", &["user: joe ;host:a b"]);
+    time(&mut got[0]);
+    assert_eq!(got[0], json!({"user": " joe ", "host": "a b"}));
+}
+
+#[test]
+fn csv_cells() {
+    let format = "{type: csv, columns: [time, '', user, note]}";
+    let mut got = decode(format, &[r#"1,skipped,"joe, ""jr""","#, "1,2", r#"1,2,"open,3"#, r#"1,2,"x"y,3"#, "1,2,3,4,5"]);
+    time(&mut got[0]);
+    assert_eq!(got[0], json!({"time": "1", "user": "joe, \"jr\"", "note": ""}));
+    assert!(got[1..].iter().all(|e| e["tags"] == json!(["decode_failed"])), "{got:?}");
+}
+
+#[test]
+fn options_of_formats_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = "sources:\n  a: {type: stdin, format: {type: csv}}\n  b: {type: stdin, format: {type: kv, assign: '::'}}\n  c: {type: stdin, format: ceff}\nsinks: {o: {type: drop, inputs: [a, b, c]}}\n";
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_tripline")).args(["check", "pipeline.yaml"]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    for part in ["pipeline.yaml:2:", "columns", "pipeline.yaml:3:", "`assign` is one ASCII character", "did you mean `cef`"] {
+        assert!(said.contains(part), "{part} is missing: {said}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(prop::sample::select(b"CEF:0|LEEF2.0x^=\"\\, \t;'a\xc3\xa9\xff".to_vec()), 0..60), 1..4),
+        head in prop::sample::select(vec!["", "CEF:0|v|p|1|2|n|3|", "LEEF:2.0|v|p|1|2|"])) {
+        let lines: Vec<Vec<u8>> = lines.into_iter().map(|l| [head.as_bytes(), &l].concat()).collect();
+        let input = Arc::new(Input::of_lines(lines.iter().map(Vec::as_slice), Arc::default(), 0));
+        let wanted = Wanted { all: true, event_time: true, ..Wanted::default() };
+        let csv = CsvOptions { columns: vec!["a".into(), "b".into()], delimiter: b',' };
+        let decoders: Vec<Box<dyn Decoder>> = vec![
+            Box::new(CefDecoder::new(Dialect::Cef, wanted.clone(), TimeRule::default())),
+            Box::new(CefDecoder::new(Dialect::Leef, wanted.clone(), TimeRule::default())),
+            Box::new(KvDecoder::new(KvOptions::default(), wanted.clone())),
+            Box::new(CsvDecoder::new(&csv, wanted.clone())),
+        ];
+        let mut batch = Batch::default();
+        for mut decoder in decoders {
+            batch.reset(Arc::clone(&input), 1);
+            decoder.decode(&mut batch, &(0..lines.len() as u16).collect::<Vec<_>>(), Subject::Line);
+            for row in 0..lines.len() {
+                for extra in batch.extras(0, row) {
+                    prop_assert!(std::str::from_utf8(batch.bytes(extra.value)).is_ok());
+                }
+            }
+        }
+    }
+}
