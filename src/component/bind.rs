@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::view::{Lane, View};
 use crate::clock::Clock;
 use crate::codec::format::time::TimeRule;
-use crate::config::{Field, Options};
+use crate::config::{Field, Node, Options};
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::{self, Environment, Program, Template};
@@ -21,10 +21,40 @@ pub struct Kind<F> {
     pub summary: &'static str,
     /// Its options.
     pub fields: &'static [Field],
-    /// Further outputs besides the main one.
-    pub outputs: &'static [&'static str],
+    /// What its consumers may name.
+    pub outputs: OutputNames,
     /// Reads the options.
     pub bind: F,
+}
+
+/// The outputs of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputNames {
+    /// The main one.
+    Main,
+    /// The main one, and `errors` for what could not be treated.
+    MainAndErrors,
+    /// No main one: one for each key of an option, and one for the rest.
+    Keys(&'static str, &'static str),
+}
+
+impl OutputNames {
+    /// The names, in the order in which an operator fills them from 1 on; 0 is the main output.
+    pub fn names(self, node: &Node) -> Vec<String> {
+        match self {
+            OutputNames::Main => Vec::new(),
+            OutputNames::MainAndErrors => vec!["errors".to_owned()],
+            OutputNames::Keys(option, rest) => {
+                let keys = node.get(option).map(Node::entries).unwrap_or_default();
+                keys.iter().map(|(key, _)| key.name.clone()).chain([rest.to_owned()]).collect()
+            }
+        }
+    }
+
+    /// Whether the bare name of a node stands for an output.
+    pub fn has_main(self) -> bool {
+        !matches!(self, OutputNames::Keys(..))
+    }
 }
 
 /// Something that was read from a file and may be read again.

@@ -8,7 +8,7 @@ pub mod sink;
 pub mod source;
 pub mod view;
 
-pub use bind::{Bind, Kind, Reload};
+pub use bind::{Bind, Kind, OutputNames, Reload};
 pub use correlator::{Correlator, Extractor, HitBatch, HitRef};
 pub use operator::{Operator, Outputs};
 pub use sink::{Body, Outage, Sink};

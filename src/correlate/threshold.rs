@@ -14,7 +14,7 @@ use super::port::{Counters, Port, bound_of, count_text, join};
 use super::suppress::Suppressions;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
-use crate::component::{Correlator, HitBatch, Kind};
+use crate::component::{Correlator, HitBatch, Kind, OutputNames};
 use crate::config::{Field, Options, Type};
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
@@ -42,7 +42,7 @@ pub static KIND: Kind<BindRule> = Kind {
     name: "threshold",
     summary: "so many events, different values or so large a sum within a time",
     fields: FIELDS,
-    outputs: &[],
+    outputs: OutputNames::Main,
     bind: |options: &Options<'_>| {
         options.check(&[COMMON, FIELDS, crate::config::INPUTS]);
         let mut spec = RuleSpec::common(options);

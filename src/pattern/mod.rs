@@ -46,6 +46,21 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
+    /// Appends the text with every match replaced. False, and nothing appended, where there is none.
+    pub fn replace_all(&self, text: &[u8], with: &[u8], out: &mut Vec<u8>) -> bool {
+        let mut at = 0;
+        for found in self.regex.find_iter(text) {
+            out.extend_from_slice(&text[at..found.start()]);
+            out.extend_from_slice(with);
+            at = found.end();
+        }
+        if at == 0 && out.is_empty() {
+            return false;
+        }
+        out.extend_from_slice(&text[at..]);
+        true
+    }
+
     /// Names of the capture groups, by index; group 0 is the whole match.
     pub fn group_names(&self) -> Vec<Option<String>> {
         self.regex.group_info().pattern_names(regex_automata::PatternID::ZERO).map(|n| n.map(str::to_owned)).collect()

@@ -15,7 +15,7 @@ use crate::component::operator::OperatorFactory;
 use crate::component::sink::SinkFactory;
 use crate::component::source::SourceFactory;
 use crate::component::view::{DecoderPlan, SlotInfo};
-use crate::component::{Kind, Reload};
+use crate::component::{Kind, OutputNames, Reload};
 use crate::config::{Node, Options};
 use crate::correlate::options::RuleSpec;
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
@@ -37,6 +37,17 @@ pub enum TargetPlan {
 /// A decoder: its format, what it reads, what it is asked for.
 pub type PlannedDecoder = (Format, Option<Subject>, Rc<RefCell<DecoderPlan>>);
 
+/// What becomes of rows that an operator cannot treat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errors {
+    /// There are none.
+    Never,
+    /// They go on with the others.
+    GoOn,
+    /// They leave the stream by the output `errors`.
+    Leave,
+}
+
 /// An operator at its place in a lane.
 pub struct PlannedNode {
     /// Name of the node.
@@ -45,8 +56,8 @@ pub struct PlannedNode {
     pub factory: OperatorFactory,
     /// Targets of each output: main, then the kind's others.
     pub outputs: Vec<Vec<TargetPlan>>,
-    /// Whether `errors` is wired.
-    pub errors_wired: bool,
+    /// What becomes of rows that it cannot treat.
+    pub errors: Errors,
 }
 
 /// Makes what finds a rule's hits, for one worker.
@@ -254,12 +265,11 @@ pub(super) fn kind_of<F>(options: &Options<'_>, kinds: &'static [&'static Kind<F
     found
 }
 
-fn outputs_of(family: Family, kind: &str) -> Option<Vec<String>> {
-    let names = |outputs: &[&str]| outputs.iter().map(|o| (*o).to_owned()).collect();
+fn outputs_of(family: Family, kind: &str) -> Option<OutputNames> {
     match family {
-        Family::Source => crate::source::KINDS.iter().find(|k| k.name == kind).map(|k| names(k.outputs)),
-        Family::Transform => crate::transform::KINDS.iter().find(|k| k.name == kind).map(|k| names(k.outputs)),
-        Family::Rule => crate::correlate::KINDS.iter().find(|k| k.name == kind).map(|k| names(k.outputs)),
+        Family::Source => crate::source::KINDS.iter().find(|k| k.name == kind).map(|k| k.outputs),
+        Family::Transform => crate::transform::KINDS.iter().find(|k| k.name == kind).map(|k| k.outputs),
+        Family::Rule => crate::correlate::KINDS.iter().find(|k| k.name == kind).map(|k| k.outputs),
         Family::Sink => None,
     }
 }

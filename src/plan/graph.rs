@@ -2,6 +2,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use crate::component::OutputNames;
 use crate::config::{Field, Key, Node, Type};
 use crate::diagnostic::{Diagnostic, Diagnostics, nearest};
 
@@ -60,7 +61,7 @@ pub const TOP: &[Field] = &[
 ];
 
 /// Reads the graph of a file.
-pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Vec<String>>, faults: &RefCell<Diagnostics>) -> Graph<'a> {
+pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<OutputNames>, faults: &RefCell<Diagnostics>) -> Graph<'a> {
     let mut graph = Graph::default();
     for (family, key) in
         [(Family::Source, "sources"), (Family::Transform, "transforms"), (Family::Rule, "correlations"), (Family::Sink, "sinks")]
@@ -83,7 +84,8 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Vec
     report_cycles(&mut graph, faults);
     for name in &graph.order {
         let member = graph.members[name];
-        if member.family != Family::Sink && !graph.consumers.contains_key(*name) {
+        let has_main = outputs(&member, outputs_of).is_none_or(OutputNames::has_main);
+        if member.family != Family::Sink && has_main && !graph.consumers.contains_key(*name) {
             let warning = Diagnostic::warning(&member.key.place, "unread_output", format!("nobody reads the events of `{name}`"));
             faults.borrow_mut().push(warning.help("name it in the `inputs` of a sink, or remove it"));
         }
@@ -91,7 +93,7 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Vec
     graph
 }
 
-fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Option<Vec<String>>, faults: &RefCell<Diagnostics>) {
+fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Option<OutputNames>, faults: &RefCell<Diagnostics>) {
     for name in graph.order.clone() {
         let member = graph.members[name];
         if member.family == Family::Source {
@@ -113,19 +115,10 @@ fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Optio
                 );
                 continue;
             };
-            if let Some(output) = output
-                && let Some(kind) = found.node.get("type").and_then(Node::text)
-                && let Some(outputs) = outputs_of(found.family, &kind)
-                && !outputs.iter().any(|o| o == output)
+            if let Some(outputs) = outputs(found, outputs_of)
+                && let Some((message, help)) = unknown_output(node, output, outputs, found.node)
             {
-                let help = if outputs.is_empty() {
-                    format!("`{node}` has its main output only")
-                } else {
-                    format!("its outputs: {}", outputs.join(", "))
-                };
-                faults
-                    .borrow_mut()
-                    .push(Diagnostic::error(&input.place, "unknown_output", format!("`{node}` has no output `{output}`")).help(help));
+                faults.borrow_mut().push(Diagnostic::error(&input.place, "unknown_output", message).help(help));
                 continue;
             }
             let consumers = graph.consumers.entry(wanted).or_default();
@@ -133,6 +126,25 @@ fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Optio
                 consumers.push(name);
             }
         }
+    }
+}
+
+fn outputs(member: &Member<'_>, outputs_of: &dyn Fn(Family, &str) -> Option<OutputNames>) -> Option<OutputNames> {
+    outputs_of(member.family, &member.node.get("type").and_then(Node::text)?)
+}
+
+/// What is wrong with naming an output of a node, and what to do about it.
+fn unknown_output(name: &str, output: Option<&str>, outputs: OutputNames, node: &Node) -> Option<(String, String)> {
+    let names = outputs.names(node);
+    let known = format!("its outputs: {}", names.iter().map(|n| format!("{name}.{n}")).collect::<Vec<_>>().join(", "));
+    match output {
+        None if outputs.has_main() => None,
+        None => Some((format!("`{name}` has no output without a name"), known)),
+        Some(output) if names.iter().any(|n| n == output) => None,
+        Some(output) if names.is_empty() => {
+            Some((format!("`{name}` has no output `{output}`"), format!("`{name}` has its main output only")))
+        }
+        Some(output) => Some((format!("`{name}` has no output `{output}`"), known)),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Binding a lane: from its decoders through every transform to every sink and rule that its events reach.
 //!
 //! A transform with several inputs, or behind a diamond, is bound once for every path, each with its own slots.
-use super::bind::{Builder, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
+use super::bind::{Builder, Errors, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
 use super::graph::Family;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
-use crate::component::Bind;
 use crate::component::view::{Lane, View};
+use crate::component::{Bind, OutputNames};
 use crate::config::Options;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{LANE_NODES_MAX, SLOTS_MAX, TAGS_MAX};
@@ -154,14 +154,17 @@ impl Builder<'_, '_> {
             (kind.bind)(&options, &mut bind)
         };
         let number = progress.nodes.len();
-        let errors = format!("{name}.errors");
-        let errors_wired = self.graph.consumers.contains_key(&errors);
+        let errors = match kind.outputs {
+            OutputNames::MainAndErrors if self.graph.consumers.contains_key(&format!("{name}.errors")) => Errors::Leave,
+            OutputNames::MainAndErrors => Errors::GoOn,
+            _ => Errors::Never,
+        };
         if let Some(factory) = factory {
-            progress.nodes.push(PlannedNode { name: name.to_owned(), factory, outputs: Vec::new(), errors_wired });
+            progress.nodes.push(PlannedNode { name: name.to_owned(), factory, outputs: Vec::new(), errors });
         }
         let bound = progress.nodes.len() > number;
         let mut outputs = vec![self.follow(name, &view, progress)];
-        for output in kind.outputs {
+        for output in kind.outputs.names(member.node) {
             outputs.push(self.follow(&format!("{name}.{output}"), &view, progress));
         }
         if bound {
@@ -202,7 +205,7 @@ impl Builder<'_, '_> {
                     name: format!("{name}.where"),
                     factory: factory?,
                     outputs: vec![vec![tap]],
-                    errors_wired: false,
+                    errors: Errors::Never,
                 });
                 Some(TargetPlan::Node(number))
             }

@@ -9,5 +9,5 @@ mod lane;
 mod rule;
 mod tables;
 
-pub use bind::{Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan};
+pub use bind::{Errors, Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan};
 pub use files::load_plan;

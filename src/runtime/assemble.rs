@@ -144,7 +144,7 @@ impl Maker<'_> {
         let nodes = planned.nodes.iter().map(|node| LaneNode {
             operator: (node.factory)(),
             outputs: node.outputs.iter().map(|o| o.iter().map(target).collect()).collect(),
-            errors_wired: node.errors_wired,
+            on_error: node.errors,
             events_in: counter("tripline_events_in_total", &node.name),
             events_out: registry.counter("tripline_events_out_total", &[("node", &node.name), ("output", "main")]),
             errors: registry.counter("tripline_errors_total", &[("node", &node.name), ("reason", "decode")]),

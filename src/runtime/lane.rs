@@ -13,6 +13,7 @@ use crate::event::batch::{TIME_MISSING, row_state};
 use crate::event::builder::Pool;
 use crate::event::{Batch, Input, Slot};
 use crate::metrics::Counter;
+use crate::plan::Errors;
 
 /// What a step of a unit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,8 @@ pub struct LaneNode {
     pub operator: Box<dyn Operator>,
     /// For each output, where its rows go.
     pub outputs: Vec<Vec<Target>>,
-    /// Whether `errors` is wired: then failed rows leave the stream.
-    pub errors_wired: bool,
+    /// What becomes of rows that it cannot treat.
+    pub on_error: Errors,
     /// Rows in.
     pub events_in: Counter,
     /// Rows out of the main output.
@@ -233,10 +234,10 @@ impl Lane {
         self.outputs.rows.iter_mut().for_each(Vec::clear);
         if !rows.is_empty() {
             node.operator.on_batch(batch, &rows, &mut self.outputs);
-            let failed = self.outputs.rows[ERRORS].len();
+            let failed = if node.on_error == Errors::Never { 0 } else { self.outputs.rows[ERRORS].len() };
             if failed > 0 {
                 node.errors.increment(failed as u64);
-                if !node.errors_wired {
+                if node.on_error == Errors::GoOn {
                     let (main, rest) = self.outputs.rows.split_at_mut(1);
                     main[0].append(&mut rest[ERRORS - 1]);
                     main[0].sort_unstable();

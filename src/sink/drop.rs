@@ -1,10 +1,10 @@
 //! `drop`: takes everything and keeps nothing, for measuring and for streams that nobody wants.
 use super::{BindSink, COMMON, SinkFactory};
-use crate::component::{Body, BoxFuture, Kind, Outage, Sink};
+use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
 use crate::config::{INPUTS, Options};
 
 /// See the module.
-pub static KIND: Kind<BindSink> = Kind { name: "drop", summary: "keeps nothing", fields: &[], outputs: &[], bind };
+pub static KIND: Kind<BindSink> = Kind { name: "drop", summary: "keeps nothing", fields: &[], outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[COMMON, INPUTS]);

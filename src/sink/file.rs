@@ -7,7 +7,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use super::{BindSink, COMMON, SinkFactory};
-use crate::component::{Body, BoxFuture, Kind, Outage, Sink};
+use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::Diagnostic;
 use crate::state::{StateReader, StateWriter};
@@ -15,7 +15,8 @@ use crate::state::{StateReader, StateWriter};
 const FIELDS: &[Field] = &[Field::required("path", Type::Text, "the file; it is made where it does not exist")];
 
 /// See the module.
-pub static KIND: Kind<BindSink> = Kind { name: "file", summary: "appends lines to a file, each once", fields: FIELDS, outputs: &[], bind };
+pub static KIND: Kind<BindSink> =
+    Kind { name: "file", summary: "appends lines to a file, each once", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[FIELDS, COMMON, INPUTS]);

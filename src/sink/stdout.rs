@@ -3,7 +3,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use super::{BindSink, COMMON, SinkFactory};
 use crate::codec::format::json_out::{EventWriter, RowFacts};
-use crate::component::{Body, BoxFuture, Kind, Outage, Sink};
+use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::event::Batch;
 
@@ -11,7 +11,8 @@ const FIELDS: &[Field] =
     &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped")];
 
 /// See the module.
-pub static KIND: Kind<BindSink> = Kind { name: "stdout", summary: "writes to standard output", fields: FIELDS, outputs: &[], bind };
+pub static KIND: Kind<BindSink> =
+    Kind { name: "stdout", summary: "writes to standard output", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[FIELDS, COMMON, INPUTS]);

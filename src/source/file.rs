@@ -9,7 +9,7 @@ use super::file_tracked::{Fate, Known, Tracked, begins_as, first_line, identity,
 use super::{BindSource, COMMON, SourceContext, SourceFactory};
 use crate::codec::framing::newline::{NewlineFraming, push_line};
 use crate::component::source::{Fill, Position, Source};
-use crate::component::{BoxFuture, Kind, Outage};
+use crate::component::{BoxFuture, Kind, Outage, OutputNames};
 use crate::config::{Field, Options, ROOT, Type};
 use crate::diagnostic::Diagnostic;
 use crate::event::builder::Positions;
@@ -30,7 +30,8 @@ const POLL: Duration = Duration::from_millis(100);
 const GLOB_INTERVAL: i64 = crate::limits::SECOND;
 
 /// See the module.
-pub static KIND: Kind<BindSource> = Kind { name: "file", summary: "lines of files", fields: FIELDS, outputs: &["errors"], bind };
+pub static KIND: Kind<BindSource> =
+    Kind { name: "file", summary: "lines of files", fields: FIELDS, outputs: OutputNames::MainAndErrors, bind };
 
 fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     options.check(&[FIELDS, COMMON, ROOT]);

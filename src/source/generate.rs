@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::generate_lines::{Generator, LineKind};
 use super::{BindSource, COMMON, SourceContext, SourceFactory};
 use crate::component::source::{Fill, Position, Source};
-use crate::component::{BoxFuture, Kind, Outage};
+use crate::component::{BoxFuture, Kind, Outage, OutputNames};
 use crate::config::{Field, Options, ROOT, Type};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
@@ -27,7 +27,7 @@ const STEP: i64 = SECOND / 20;
 
 /// See the module.
 pub static KIND: Kind<BindSource> =
-    Kind { name: "generate", summary: "made-up lines with known incidents", fields: FIELDS, outputs: &["errors"], bind };
+    Kind { name: "generate", summary: "made-up lines with known incidents", fields: FIELDS, outputs: OutputNames::MainAndErrors, bind };
 
 fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     options.check(&[FIELDS, COMMON, ROOT]);

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use super::{BindSource, COMMON, SourceContext, SourceFactory};
 use crate::codec::framing::newline::{NewlineFraming, push_line};
 use crate::component::source::{Fill, Position, Source};
-use crate::component::{BoxFuture, Kind, Outage};
+use crate::component::{BoxFuture, Kind, Outage, OutputNames};
 use crate::config::{Options, ROOT};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
@@ -14,7 +14,8 @@ use crate::limits::{BATCH_BYTES_MAX, LINE_BYTES_MAX};
 use crate::window::watermark::Activity;
 
 /// See the module.
-pub static KIND: Kind<BindSource> = Kind { name: "stdin", summary: "lines from standard input", fields: &[], outputs: &["errors"], bind };
+pub static KIND: Kind<BindSource> =
+    Kind { name: "stdin", summary: "lines from standard input", fields: &[], outputs: OutputNames::MainAndErrors, bind };
 
 fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     options.check(&[COMMON, ROOT]);

@@ -5,7 +5,7 @@ use super::formats::Format;
 use super::{BindTransform, OperatorFactory};
 use crate::codec::format::{Decoder, Subject};
 use crate::component::operator::{ERRORS, MAIN, Operator, Outputs};
-use crate::component::{Bind, Kind};
+use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::event::Batch;
 
@@ -16,7 +16,7 @@ const FIELDS: &[Field] = &[
 
 /// See the module.
 pub static KIND: Kind<BindTransform> =
-    Kind { name: "decode", summary: "turns a field's text into fields", fields: FIELDS, outputs: &["errors"], bind };
+    Kind { name: "decode", summary: "turns a field's text into fields", fields: FIELDS, outputs: OutputNames::MainAndErrors, bind };
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

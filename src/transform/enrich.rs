@@ -1,7 +1,7 @@
 //! `enrich`: fields get cells of the table row whose key equals fields of the event.
 use super::{BindTransform, OperatorFactory};
 use crate::component::operator::{MAIN, Operator, Outputs};
-use crate::component::{Bind, Kind};
+use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::event::{Batch, Kind as ValueKind, Slot};
@@ -16,7 +16,8 @@ const FIELDS: &[Field] = &[
 ];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> = Kind { name: "enrich", summary: "joins events with a table", fields: FIELDS, outputs: &[], bind };
+pub static KIND: Kind<BindTransform> =
+    Kind { name: "enrich", summary: "joins events with a table", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

@@ -3,7 +3,7 @@ use bumpalo::Bump;
 
 use super::{BindTransform, OperatorFactory};
 use crate::component::operator::{MAIN, Operator, Outputs};
-use crate::component::{Bind, Kind};
+use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::event::Batch;
 use crate::expr::Program;
@@ -13,7 +13,7 @@ const FIELDS: &[Field] = &[Field::required("where", Type::Expression, "which eve
 
 /// See the module.
 pub static KIND: Kind<BindTransform> =
-    Kind { name: "filter", summary: "lets events pass where a condition is true", fields: FIELDS, outputs: &[], bind };
+    Kind { name: "filter", summary: "lets events pass where a condition is true", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

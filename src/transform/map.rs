@@ -8,7 +8,7 @@ use regex_automata::util::captures::Captures;
 use super::map_reload::{MapReload, load};
 use super::{BindTransform, OperatorFactory};
 use crate::component::operator::{MAIN, Operator, Outputs};
-use crate::component::{Bind, Kind};
+use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::event::{Batch, Kind as ValueKind, Slot};
@@ -27,7 +27,7 @@ const FIELDS: &[Field] = &[
 
 /// See the module.
 pub static KIND: Kind<BindTransform> =
-    Kind { name: "map", summary: "categorises by ArcSight map files", fields: FIELDS, outputs: &[], bind };
+    Kind { name: "map", summary: "categorises by ArcSight map files", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 /// A setter's cell that is computed.
 #[derive(Clone)]

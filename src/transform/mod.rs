@@ -5,6 +5,10 @@ pub mod filter;
 pub mod formats;
 pub mod map;
 pub mod map_reload;
+pub mod redact;
+pub mod remove;
+pub mod route;
+pub mod sample;
 pub mod set;
 
 pub use crate::component::operator::OperatorFactory;
@@ -15,4 +19,15 @@ use crate::config::Options;
 pub type BindTransform = fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<OperatorFactory>;
 
 /// All kinds of transforms.
-pub const KINDS: &[&Kind<BindTransform>] = &[&decode::KIND, &enrich::KIND, &filter::KIND, &map::KIND, &set::KIND];
+pub const KINDS: &[&Kind<BindTransform>] = &[
+    &decode::KIND,
+    &enrich::KIND,
+    &filter::KIND,
+    &map::KIND,
+    &redact::KIND,
+    &remove::KIND,
+    &remove::RENAME_KIND,
+    &route::KIND,
+    &sample::KIND,
+    &set::KIND,
+];

@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use super::{BindTransform, OperatorFactory};
 use crate::component::bind::compile_at;
 use crate::component::operator::{MAIN, Operator, Outputs};
-use crate::component::{Bind, Kind};
+use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::event::{Batch, Slot, Span};
 use crate::expr::Program;
@@ -14,7 +14,7 @@ const FIELDS: &[Field] = &[Field::required("fields", Type::Map, "field: expressi
 
 /// See the module.
 pub static KIND: Kind<BindTransform> =
-    Kind { name: "set", summary: "gives fields the values of expressions", fields: FIELDS, outputs: &[], bind };
+    Kind { name: "set", summary: "gives fields the values of expressions", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

@@ -87,7 +87,7 @@ impl EventWriter {
         let mut at = self.write_in_place(batch, row, tags, base, line, out);
         out.extend_from_slice(&line[at..end]);
         at = end;
-        let empty = line[..end].iter().rev().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+        let empty = out.iter().rev().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
         let mut members = Members { out, first: empty };
         for field in &self.added {
             let cell = batch.cell(field.slot, row);
@@ -113,6 +113,14 @@ impl EventWriter {
             let own = self.own_tags.filter(|_| tags != 0).and_then(|slot| outer(batch.cell(slot, row)));
             let own = own.filter(|(from, _)| from - base >= done).map(|(from, to)| (from - base, to - base, None));
             let Some((from, to, field)) = next.chain(own).min_by_key(|(from, ..)| *from) else { return at };
+            if let Some(field) = field
+                && !batch.cell(field.slot, row).is_present()
+            {
+                out.extend_from_slice(&line[at..key_start(line, from)]);
+                at = cut(line, to, out);
+                done = to.max(from + 1);
+                continue;
+            }
             out.extend_from_slice(&line[at..from]);
             match field {
                 Some(field) => write_value(batch, batch.cell(field.slot, row), out),
@@ -274,10 +282,41 @@ fn outer(cell: Span) -> Option<(usize, usize)> {
     }
 }
 
-/// Whether a field still is what the input has, or was never set.
+/// Whether a field still is what the input has: its value, or nothing.
 fn is_unchanged(batch: &Batch, row: usize, field: &OutField) -> bool {
     let cell = batch.cell(field.slot, row);
-    !cell.is_present() || field.place.is_some_and(|place| batch.cell(place, row) == cell)
+    match field.place {
+        Some(place) => batch.cell(place, row) == cell,
+        None => !cell.is_present(),
+    }
+}
+
+/// The first byte of the key whose value begins at `value`.
+fn key_start(line: &[u8], value: usize) -> usize {
+    let before = line[..value].trim_ascii_end();
+    let before = before.strip_suffix(b":").unwrap_or(before).trim_ascii_end();
+    let mut at = before.len().saturating_sub(1);
+    while let Some(quote) = memchr::memrchr(b'"', &line[..at]) {
+        let slashes = line[..quote].iter().rev().take_while(|b| **b == b'\\').count();
+        if slashes % 2 == 0 {
+            return quote;
+        }
+        at = quote;
+    }
+    0
+}
+
+/// Goes over a removed member, whose value ends at `end`, and the comma that parted it from its neighbours. Returns where to go on.
+fn cut(line: &[u8], end: usize, out: &mut Vec<u8>) -> usize {
+    let blanks = line[end..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    if line.get(end + blanks) == Some(&b',') {
+        return end + blanks + 1;
+    }
+    let kept = out.trim_ascii_end();
+    if kept.ends_with(b",") {
+        out.truncate(kept.len() - 1);
+    }
+    end
 }
 
 fn is_named(batch: &Batch, extra: &Extra, name: &[u8]) -> bool {

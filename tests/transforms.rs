@@ -1,0 +1,100 @@
+//! Transforms from outside: what comes out of a pipeline of one of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+use std::fs;
+use std::process::{Command, Stdio};
+
+fn tripline(folder: &std::path::Path, words: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_tripline")).args(words).current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs lines through transforms and returns the lines of each output, written by a file sink.
+fn through(format: &str, transforms: &str, outputs: &[&str], lines: &[&str]) -> Vec<Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pipeline = format!(
+        "sources: {{a: {{type: file, paths: [in.log], follow: false, original: false, format: {format}}}}}\ntransforms:\n{transforms}\nsinks:\n"
+    );
+    for (i, output) in outputs.iter().enumerate() {
+        pipeline += &format!("  o{i}: {{type: file, inputs: [{output}], path: out{i}.ndjson}}\n");
+    }
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let read =
+        |i| fs::read_to_string(folder.path().join(format!("out{i}.ndjson"))).unwrap_or_default().lines().map(str::to_owned).collect();
+    (0..outputs.len()).map(read).collect()
+}
+
+#[test]
+fn routes_by_the_first_condition_or_by_all() {
+    let lines = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":5}"#, r#"{"x":0}"#];
+    let outputs = ["r.small", "r.odd", "r.unmatched"];
+    let first = through("json", "  r: {type: route, inputs: [a], routes: {small: n < 3, odd: n % 2 == 1}}", &outputs, &lines);
+    assert_eq!(first, [vec![lines[0], lines[1]], vec![lines[2]], vec![lines[3]]]);
+    let all = through("json", "  r: {type: route, inputs: [a], first: false, routes: {small: n < 3, odd: n % 2 == 1}}", &outputs, &lines);
+    assert_eq!(all, [vec![lines[0], lines[1]], vec![lines[0], lines[2]], vec![lines[3]]]);
+}
+
+#[test]
+fn a_route_has_named_outputs_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = "sources: {a: {type: stdin, format: json}}\ntransforms: {r: {type: route, inputs: [a], routes: {x: n == 1}}}\nsinks: {o: {type: drop, inputs: [r, r.y, r.x]}}\n";
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(
+        said.contains("`r` has no output without a name") && said.contains("`r` has no output `y`") && said.contains("r.x, r.unmatched"),
+        "{said}"
+    );
+}
+
+#[test]
+fn members_are_cut_out_of_json() {
+    let remove = "  t: {type: remove, inputs: [a], fields: [a, 'b', 'c.d', e]}";
+    let cases = [
+        (r#"{"a":1,"z":2}"#, r#"{"z":2}"#),
+        (r#"{"z":2, "a" : 1 }"#, r#"{"z":2 }"#),
+        (r#"{"a":1}"#, "{}"),
+        (r#"{ "a":1, "b":[1,2], "e":null }"#, "{    }"),
+        (r#"{"c":{"d":"x","k":"y\"}"},"z":"\\"}"#, r#"{"c":{"k":"y\"}"},"z":"\\"}"#),
+        (r#"{"z\"":1,"a":"t","c":{"d":1}}"#, r#"{"z\"":1,"c":{}}"#),
+        (r#"{"z": 1.0e2 , "y":"\u0041"}"#, r#"{"z": 1.0e2 , "y":"\u0041"}"#),
+    ];
+    let lines: Vec<&str> = cases.iter().map(|c| c.0).collect();
+    let got = through("json", remove, &["t"], &lines);
+    for (got, (line, expected)) in got[0].iter().zip(cases) {
+        assert_eq!(got, expected, "from {line}");
+        serde_json::from_str::<serde_json::Value>(got).unwrap_or_else(|e| panic!("{e}: {got}"));
+    }
+}
+
+#[test]
+fn fields_take_other_names() {
+    let rename = "  t: {type: rename, inputs: [a], fields: {old: new, x: y, y: x}}";
+    let got = through("json", rename, &["t"], &[r#"{"old":"v","k":1}"#, r#"{"x":1,"y":2}"#, r#"{"new":"kept"}"#]);
+    assert_eq!(got[0], [r#"{"k":1,"new":"v"}"#, r#"{"x":2,"y":1}"#, r#"{"new":"kept"}"#]);
+    let got = through(
+        "kv",
+        "  t: {type: rename, inputs: [a], fields: {src: source}}\n  u: {type: remove, inputs: [t], fields: [pass]}",
+        &["u"],
+        &["src=h pass=secret k=1"],
+    );
+    assert_eq!(got[0], [r#"{"k":"1","source":"h"}"#]);
+}
+
+#[test]
+fn patterns_are_blackened() {
+    let redact = "  t: {type: redact, inputs: [a], fields: [m], pattern: '\\d{4}', with: '****'}\n  u: {type: redact, inputs: [t], fields: [secret]}";
+    let got = through("json", redact, &["u"], &[r#"{"m":"card 1234 5678\n9","secret":5}"#, r#"{"m":"none","k":"1234"}"#]);
+    assert_eq!(got[0], [r#"{"m":"card **** ****\n9","secret":"[redacted]"}"#, r#"{"m":"none","k":"1234"}"#]);
+}
+
+#[test]
+fn a_sample_takes_its_share() {
+    let lines: Vec<String> = (0..4000).map(|i| format!("{{\"i\":{i}}}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let sample = "  t: {type: sample, inputs: [a], one_in: 4}";
+    let got = through("json", sample, &["t"], &lines);
+    assert!((900..1100).contains(&got[0].len()), "{}", got[0].len());
+}
