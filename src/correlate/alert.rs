@@ -111,9 +111,8 @@ pub struct Completeness {
 impl Alert {
     /// Makes room for the next alert, in the same memory.
     pub fn clear(&mut self) {
-        for part in [&mut self.head, &mut self.middle, &mut self.tail, &mut self.links, &mut self.fields] {
-            part.clear();
-        }
+        self.id.clear();
+        [&mut self.head, &mut self.middle, &mut self.tail].into_iter().for_each(Vec::clear);
         (self.suppressed, self.revision) = (0, 1);
     }
 
@@ -209,6 +208,7 @@ impl Alert {
             out.extend_from_slice(key.as_bytes());
             out.extend_from_slice(part);
         }
+        self.links.clear();
         let c = completeness;
         out.extend_from_slice(b"},\"completeness\":{\"exact\":");
         out.extend_from_slice(if c.exact { b"true" } else { b"false" });
@@ -222,7 +222,7 @@ impl Alert {
             member(key, number, out);
         }
         out.extend_from_slice(b",\"tables\":{}}");
-        out.extend_from_slice(&self.fields);
+        out.append(&mut self.fields);
     }
 }
 

@@ -29,7 +29,6 @@ impl Threshold {
         let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), hit.time, number);
         let mut alert = std::mem::take(&mut self.alert);
         alert.clear();
-        alert.id.clear();
         alert.id.extend(id.iter().map(|b| char::from(*b)));
         (alert.time, alert.first_seen, alert.last_seen) = (hit.time, first, hit.time);
         alert.count.clone_from(&count);

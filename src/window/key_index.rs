@@ -4,6 +4,7 @@
 //!
 //! Hashes come from outside with a fixed seed (state outlives the process), so the place in the table is taken from the hash mixed with a seed
 //! of this process, and a full key decides.
+use super::probing::take_out;
 use crate::simd;
 
 const EMPTY: u64 = 0;
@@ -54,16 +55,7 @@ impl KeyIndex {
     /// A group that probably has the hash: to prefetch it, not to trust it.
     #[inline(always)]
     pub fn guess(&self, hash: u64) -> Option<u32> {
-        let mixed = self.mix(hash);
-        let mask = self.slots.len() - 1;
-        let mut at = mixed as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot >> 32 == mixed || slot == EMPTY {
-                return (slot != EMPTY).then(|| slot as u32 - 1);
-            }
-            at = (at + 1) & mask;
-        }
+        self.find(hash, |_| true)
     }
 
     /// The group of a hash that `is` accepts.
@@ -107,7 +99,7 @@ impl KeyIndex {
         self.slots[at] = mixed << 32 | u64::from(group + 1);
     }
 
-    /// Removes a group; those behind it move up, so that no tombstones gather.
+    /// Removes a group.
     pub fn remove(&mut self, hash: u64, group: u32) {
         let mask = self.slots.len() - 1;
         let mut at = self.mix(hash) as usize & mask;
@@ -118,17 +110,7 @@ impl KeyIndex {
             at = (at + 1) & mask;
         }
         self.len -= 1;
-        let mut next = (at + 1) & mask;
-        while self.slots[next] != EMPTY {
-            let home = (self.slots[next] >> 32) as usize & mask;
-            // It may move up only if its home is not between the gap and itself.
-            if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(at) & mask) {
-                self.slots[at] = self.slots[next];
-                at = next;
-            }
-            next = (next + 1) & mask;
-        }
-        self.slots[at] = EMPTY;
+        take_out(&mut self.slots, EMPTY, at, |slot| (slot >> 32) as usize & mask);
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod evidence;
 pub mod general;
 pub mod key_index;
+mod probing;
 pub mod reorder;
 pub mod ring;
 pub mod sweep;

@@ -128,9 +128,8 @@ impl Reorder {
         let spare = &mut self.spare;
         let mut fresh = || spare.pop().unwrap_or_default();
         // A ring that grows towards the past lets go of its end.
-        while !self.near.is_empty()
-            && self.first.saturating_sub(number).saturating_add(self.near.len() as i64) > NEAR_MAX.max(self.near.len() as i64)
-        {
+        let before = self.first.saturating_sub(number);
+        while before > 0 && !self.near.is_empty() && before.saturating_add(self.near.len() as i64) > NEAR_MAX {
             let last = self.first + self.near.len() as i64 - 1;
             if let Some(bucket) = self.near.pop_back().filter(|b| !b.hits.is_empty()) {
                 self.far.insert(last, bucket);

@@ -1,6 +1,7 @@
 //! How often each value stands in a window: open addressing over 96 bits of a value's hash and 32 bits of count, 16 bytes a value.
 //!
 //! Two values of one group with the same 96 bits would count as one; of a million values that is one chance in 10¹⁷.
+use super::probing::take_out;
 use crate::simd;
 
 const EMPTY: u128 = 0;
@@ -26,16 +27,11 @@ impl Values {
         self.len = 0;
     }
 
-    #[inline(always)]
-    fn home(&self, hash: u128) -> usize {
-        (hash >> 64) as usize & (self.slots.len() - 1)
-    }
-
     /// Asks for the cache line that a hash leads to.
     #[inline(always)]
     pub fn prefetch(&self, hash: i128) {
         if !self.slots.is_empty() {
-            simd::prefetch(&self.slots, self.home(hash as u128));
+            simd::prefetch(&self.slots, home(hash as u128, self.slots.len() - 1));
         }
     }
 
@@ -43,7 +39,7 @@ impl Values {
     #[inline(always)]
     fn place(&self, hash: u128) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = self.home(hash);
+        let mut at = home(hash, mask);
         while self.slots[at] != EMPTY && (self.slots[at] ^ hash) & !COUNT != 0 {
             at = (at + 1) & mask;
         }
@@ -75,13 +71,13 @@ impl Values {
         }
     }
 
-    /// Counts a value once less; those behind it move up where it goes, so that no tombstones gather.
+    /// Counts a value once less.
     #[inline]
     pub fn remove(&mut self, hash: i128) {
         if self.slots.is_empty() {
             return;
         }
-        let mut at = self.place(hash as u128);
+        let at = self.place(hash as u128);
         if self.slots[at] == EMPTY {
             return;
         }
@@ -91,18 +87,14 @@ impl Values {
         }
         self.len -= 1;
         let mask = self.slots.len() - 1;
-        let mut next = (at + 1) & mask;
-        while self.slots[next] != EMPTY {
-            let home = self.home(self.slots[next]);
-            // It may move up only if its home is not between the gap and itself.
-            if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(at) & mask) {
-                self.slots[at] = self.slots[next];
-                at = next;
-            }
-            next = (next + 1) & mask;
-        }
-        self.slots[at] = EMPTY;
+        take_out(&mut self.slots, EMPTY, at, |slot| home(slot, mask));
     }
+}
+
+/// Where a hash would stand if nothing stood there before.
+#[inline(always)]
+fn home(hash: u128, mask: usize) -> usize {
+    (hash >> 64) as usize & mask
 }
 
 #[cfg(test)]
