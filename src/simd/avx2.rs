@@ -111,7 +111,7 @@ impl<'a> Positions<'a> {
 /// Positions written at once.
 const STEP: usize = 8;
 
-/// Appends the positions of the set bits, plus `at`.
+/// [`Positions::push`] for words with few bits, and for lists that stay short: no more is reserved or written than is needed.
 #[inline(always)]
 fn push_bits(mut word: u64, at: u32, out: &mut Vec<u32>) {
     let count = word.count_ones() as usize;

@@ -49,7 +49,8 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
 }
 
 /// The first stage of JSON decoding. Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, and `escapes` by
-/// those of the backslashes that escape the next byte. 0x0c and 0x1a outside strings count as structure: no grammar lets them through. False where a control character stands inside a string, or a string is not closed.
+/// those of the backslashes that escape the next byte. 0x0c and 0x1a outside strings count as structure: no grammar lets them through. False where a
+/// control character stands inside a string, or a string is not closed.
 pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> bool {
     #[cfg(target_arch = "x86_64")]
     if avx2() {

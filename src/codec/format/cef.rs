@@ -4,7 +4,7 @@
 //! over blanks until the next ` key=`. Short keys become the dictionary's full names. `LEEF:1.0|vendor|product|version|event id|` with pairs apart by tabs;
 //! LEEF 2.0 names its separator in one field more, as a character or as hexadecimal. Source: the CEF and LEEF guides of their vendors.
 use super::cef_dictionary::full_name;
-use super::pairs::{Names, PairRow};
+use super::pairs::{Names, PairRow, Want};
 use super::time::TimeRule;
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Kind, Slot, Span};
@@ -112,98 +112,88 @@ impl Event<'_> {
 }
 
 impl CefDecoder {
-    fn cef(&mut self, event: &mut Event<'_>) -> Result<(), &'static str> {
-        const SHORT: &str = "the CEF header is incomplete";
+    /// Sets the header's fields, from behind the version on. Returns where the header ends.
+    fn header(
+        &self,
+        event: &mut Event<'_>,
+        mark: &[u8],
+        incomplete: &'static str,
+        other: &'static str,
+    ) -> Result<(usize, usize), &'static str> {
         let line = event.it.line;
-        let mut at = version(line, b"CEF:").ok_or("not a CEF event")?;
-        at = header_end(line, at).ok_or(SHORT)? + 1;
+        let version = version(line, mark).ok_or(other)?;
+        let mut at = header_end(line, version).ok_or(incomplete)? + 1;
         for slot in &self.header {
-            let end = header_end(line, at).ok_or(SHORT)?;
-            let value = event.it.unescaped(at, end, |b| matches!(b, b'|' | b'\\').then_some(b));
+            let end = header_end(line, at).ok_or(incomplete)?;
             if let Some(slot) = slot {
+                let value = event.it.unescaped(at, end, |b| matches!(b, b'|' | b'\\').then_some(b));
                 event.it.batch.set(*slot, event.it.row, value);
             }
             at = end + 1;
         }
-        self.extension(event, at);
-        Ok(())
+        Ok((version, at))
     }
 
-    /// Pairs whose values hold blanks: a value ends where the next key begins.
-    fn extension(&mut self, event: &mut Event<'_>, start: usize) {
+    fn cef(&mut self, event: &mut Event<'_>) -> Result<(), &'static str> {
+        let (_, start) = self.header(event, b"CEF:", "the CEF header is incomplete", "not a CEF event")?;
         let line = event.it.line;
-        let Some((mut key, mut equals)) = next_key(line, start, start) else { return };
-        loop {
-            let from = equals + 1;
-            let next = next_key(line, from, from);
-            let end = next.map_or(line.len(), |((at, _), _)| at);
-            let end = from + line[from..end].trim_ascii_end().len();
-            self.pair(event, key, (from, end));
-            match next {
-                Some((next_key, next_equals)) => (key, equals) = (next_key, next_equals),
-                None => return,
-            }
+        // A value holds blanks: it ends where the next key begins.
+        let mut key = next_key(line, start);
+        while let Some((key_start, key_end)) = key {
+            let from = key_end + 1;
+            key = next_key(line, from);
+            let end = key.map_or(line.len(), |(next, _)| next);
+            self.pair(event, (key_start, key_end), (from, from + line[from..end].trim_ascii_end().len()));
         }
+        Ok(())
     }
 
     fn pair(&mut self, event: &mut Event<'_>, key: (usize, usize), value: (usize, usize)) {
         let short = &event.it.line[key.0..key.1];
-        let unescape = |it: &mut PairRow<'_>| {
-            it.unescaped(value.0, value.1, |b| match b {
-                b'=' | b'\\' | b'|' => Some(b),
-                b'n' => Some(b'\n'),
-                b'r' => Some(b'\r'),
-                _ => None,
-            })
-        };
-        let Some(full) = full_name(short) else {
-            if !self.names.is_idle(short) {
-                let (span, value) = (event.it.span(key.0, key.1), unescape(&mut event.it));
-                self.names.put(&mut event.it, short, |_| span, value);
-            }
-            return;
-        };
-        let is_time = self.wanted.event_time && CEF_TIMES.contains(&full);
-        if self.names.is_idle(full.as_bytes()) && !is_time {
+        let full = full_name(short);
+        let want = self.names.want(full.map_or(short, str::as_bytes));
+        let is_time = self.wanted.event_time && full.is_some_and(|full| CEF_TIMES.contains(&full));
+        if want == Want::Nothing && !is_time {
             return;
         }
-        let value = unescape(&mut event.it);
-        event.note_time(full, value, CEF_TIMES);
-        let known = &mut self.known;
-        let name_span = |batch: &mut Batch| *known.entry(full).or_insert_with(|| batch.derive(Kind::Text, full.as_bytes()));
-        self.names.put(&mut event.it, full.as_bytes(), name_span, value);
+        let value = event.it.unescaped(value.0, value.1, |b| match b {
+            b'=' | b'\\' | b'|' => Some(b),
+            b'n' => Some(b'\n'),
+            b'r' => Some(b'\r'),
+            _ => None,
+        });
+        let own_name = event.it.span(key.0, key.1);
+        match full {
+            None => event.it.put(want, |_| own_name, value),
+            Some(full) => {
+                event.note_time(full, value, CEF_TIMES);
+                let known = &mut self.known;
+                let name = |batch: &mut Batch| *known.entry(full).or_insert_with(|| batch.derive(Kind::Text, full.as_bytes()));
+                event.it.put(want, name, value);
+            }
+        }
     }
 
     fn leef(&mut self, event: &mut Event<'_>) -> Result<(), &'static str> {
-        const SHORT: &str = "the LEEF header is incomplete";
+        let (version, mut at) = self.header(event, b"LEEF:", "the LEEF header is incomplete", "not a LEEF event")?;
         let line = event.it.line;
-        let version = version(line, b"LEEF:").ok_or("not a LEEF event")?;
-        let end = header_end(line, version).ok_or(SHORT)?;
-        let is_second = line[version..end].starts_with(b"2");
-        let mut at = end + 1;
-        for slot in &self.header {
-            let end = header_end(line, at).ok_or(SHORT)?;
-            let value = event.it.unescaped(at, end, |b| matches!(b, b'|' | b'\\').then_some(b));
-            if let Some(slot) = slot {
-                event.it.batch.set(*slot, event.it.row, value);
-            }
-            at = end + 1;
-        }
         let mut separator = b'\t';
-        if is_second && let Some(end) = memchr::memchr(b'|', &line[at..]).filter(|n| *n <= 5).map(|n| at + n) {
+        if line[version] == b'2'
+            && let Some(end) = memchr::memchr(b'|', &line[at..]).filter(|n| *n <= 5).map(|n| at + n)
+        {
             separator = leef_separator(&line[at..end]).unwrap_or(separator);
             at = end + 1;
         }
         for part in line[at..].split(|b| *b == separator) {
-            let from = part.as_ptr() as usize - line.as_ptr() as usize;
             if let Some(equals) = memchr::memchr(b'=', part).filter(|n| *n > 0) {
+                let (name, value) = (event.it.span(at, at + equals), event.it.span(at + equals + 1, at + part.len()));
                 let key = &part[..equals];
-                let (span, value) = (event.it.span(from, from + equals), event.it.span(from + equals + 1, from + part.len()));
-                if let Ok(name) = std::str::from_utf8(key) {
-                    event.note_time(name, value, LEEF_TIMES);
+                if let Ok(key) = std::str::from_utf8(key) {
+                    event.note_time(key, value, LEEF_TIMES);
                 }
-                self.names.put(&mut event.it, key, |_| span, value);
+                event.it.put(self.names.want(key), |_| name, value);
             }
+            at += part.len() + 1;
         }
         Ok(())
     }
@@ -238,8 +228,9 @@ fn header_end(line: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The next key from `at` on, and its `=`: a word of letters, digits, `_`, `-`, `.` and brackets that follows a blank, or begins the extension at `start`.
-fn next_key(line: &[u8], start: usize, mut at: usize) -> Option<((usize, usize), usize)> {
+/// The next key from `start` on, up to its `=`: a word of letters, digits, `_`, `-`, `.` and brackets that follows a blank, or begins the extension at `start`.
+fn next_key(line: &[u8], start: usize) -> Option<(usize, usize)> {
+    let mut at = start;
     loop {
         at += memchr::memchr2(b'=', b'\\', line.get(at..)?)?;
         if line[at] == b'\\' {
@@ -250,7 +241,7 @@ fn next_key(line: &[u8], start: usize, mut at: usize) -> Option<((usize, usize),
         let len = line[start..at].iter().rev().take_while(is_word).count();
         let from = at - len;
         if len > 0 && from.checked_sub(1).is_none_or(|before| line[before] == b' ' || (from == start && line[before] == b'|')) {
-            return Some(((from, at), at));
+            return Some((from, at));
         }
         at += 1;
     }

@@ -48,15 +48,15 @@ impl Decoder for JsonDecoder {
             let Some(bytes) = bytes else {
                 return refuse(batch, row, wanted, if subject == Subject::Line { "not UTF-8" } else { "no text to decode" });
             };
-            let is_whole = simd::json_marks(bytes, marks, escapes);
             let start = batch.extras_len();
-            literals.clear();
-            let mut walk = Walk { bytes, marks, escapes, escape: u32::MAX, row: usize::from(row), at, extras, trie, key, literals, batch };
             let outcome = if Span::new(Kind::Json, at, bytes.len()) == Span::ABSENT {
                 Err("too long")
-            } else if !is_whole {
+            } else if !simd::json_marks(bytes, marks, escapes) {
                 Err("control character in a string, or a string without an end")
             } else {
+                literals.clear();
+                let escape = first_of(escapes);
+                let mut walk = Walk { bytes, marks, escapes, escape, row: usize::from(row), at, extras, trie, key, literals, batch };
                 walk.document().map_err(Fault::reason)
             };
             if let Err(reason) = outcome {
@@ -153,6 +153,11 @@ const SHORT_ESCAPES: [bool; 256] = {
     table
 };
 
+/// The first escape, or one that no place comes to.
+fn first_of(escapes: &[u32]) -> u32 {
+    escapes.first().copied().unwrap_or(u32::MAX)
+}
+
 /// Whether two bytes come next: what most members have between their parts.
 #[inline(always)]
 fn is_at(bytes: &[u8], place: Place, two: [u8; 2]) -> bool {
@@ -179,7 +184,6 @@ fn past_blanks(bytes: &[u8], pos: u32) -> u32 {
 
 impl Walk<'_> {
     fn document(&mut self) -> Result<(), Fault> {
-        self.escape = self.escapes.first().copied().unwrap_or(u32::MAX);
         let (place, first) = peek(self.bytes, Place { pos: 0, mark: 0 });
         if first != b'{' {
             return Err(Fault::NotAnObject);
@@ -206,14 +210,10 @@ impl Walk<'_> {
     #[inline(never)]
     fn take_escapes(&mut self, from: u32, to: u32) -> Result<bool, Fault> {
         let (bytes, mut found, mut passed) = (&self.bytes[..to as usize], false, 0);
-        self.escape = u32::MAX;
         for escape in self.escapes {
             let at = *escape as usize;
             // Past the end there is no letter: the next string's escape.
-            let Some(letter) = bytes.get(at + 1) else {
-                self.escape = *escape;
-                break;
-            };
+            let Some(letter) = bytes.get(at + 1) else { break };
             passed += 1;
             let is_good = SHORT_ESCAPES[usize::from(*letter)] || *letter == b'u' && text::hex4(bytes.get(at + 2..at + 6)).is_some();
             if !is_good {
@@ -222,6 +222,7 @@ impl Walk<'_> {
             found |= *escape >= from;
         }
         self.escapes = &self.escapes[passed..];
+        self.escape = first_of(self.escapes);
         Ok(found)
     }
 

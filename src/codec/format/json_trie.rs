@@ -66,7 +66,6 @@ const END: RecordId = 0;
 struct Record {
     /// The key and its closing quote, as they stand in a document.
     quoted: Literal,
-    len: u32,
     /// The key that is expected after it.
     next: RecordId,
     target: Target,
@@ -78,7 +77,7 @@ impl Record {
         // A key with such bytes is never written as it reads.
         let is_plain = !key.iter().any(|b| matches!(b, b'"' | b'\\'));
         let quoted = if is_plain { Literal::new(&[key, b"\""].concat()) } else { Literal::never() };
-        Record { quoted, len: key.len() as u32, next, target, key: key.into() }
+        Record { quoted, next, target, key: key.into() }
     }
 }
 
@@ -154,7 +153,7 @@ impl Trie {
     #[inline(always)]
     pub fn expected(&self, expected: Expected) -> (u32, Target, Expected) {
         let record = &self.records[expected.0 as usize];
-        (record.len, record.target, Expected(record.next))
+        (record.key.len() as u32, record.target, Expected(record.next))
     }
 
     /// What is wanted of the value of a key that was not expected. The key is learned.

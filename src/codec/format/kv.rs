@@ -91,7 +91,7 @@ fn pairs(options: &KvOptions, names: &Names, row: &mut PairRow<'_>, mut at: usiz
         };
         if key.0 < key.1 {
             let span = row.span(key.0, key.1);
-            names.put(row, &line[key.0..key.1], |_| span, value);
+            row.put(names.want(&line[key.0..key.1]), |_| span, value);
             found += 1;
         }
         at = end;

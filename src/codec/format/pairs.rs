@@ -25,26 +25,42 @@ impl Names {
         Names { slots: wanted.fields.iter().map(|f| (f.name.as_bytes().into(), f.slot)).collect(), all: wanted.all }
     }
 
-    /// Whether nobody asks for a name.
+    /// Who wants a name.
     #[inline]
-    pub(super) fn is_idle(&self, name: &[u8]) -> bool {
-        !self.all && !self.slots.contains_key(name)
-    }
-
-    /// Puts a value under a name; `name_span` is where the name's bytes lie. Of a repeated name the last value counts.
-    #[inline]
-    pub(super) fn put(&self, row: &mut PairRow<'_>, name: &[u8], name_span: impl FnOnce(&mut Batch) -> Span, value: Span) {
-        if let Some(slot) = self.slots.get(name) {
-            return row.batch.set(*slot, row.row, value);
-        }
-        if self.all {
-            let name = name_span(row.batch);
-            row.batch.replace_extra(row.extras, Extra { family: Family::Plain, group: Span::ABSENT, name, value });
+    pub(super) fn want(&self, name: &[u8]) -> Want {
+        match self.slots.get(name) {
+            Some(slot) => Want::Slot(*slot),
+            None if self.all => Want::Extra,
+            None => Want::Nothing,
         }
     }
 }
 
+/// Who wants a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// A reader or a writer of this slot.
+    Slot(Slot),
+    /// A sink that writes whole events.
+    Extra,
+    /// Nobody.
+    Nothing,
+}
+
 impl PairRow<'_> {
+    /// Puts a value where it is wanted; `name` is where the name's bytes lie. Of a repeated name the last value counts.
+    #[inline]
+    pub(super) fn put(&mut self, want: Want, name: impl FnOnce(&mut Batch) -> Span, value: Span) {
+        match want {
+            Want::Slot(slot) => self.batch.set(slot, self.row, value),
+            Want::Extra => {
+                let name = name(self.batch);
+                self.batch.replace_extra(self.extras, Extra { family: Family::Plain, group: Span::ABSENT, name, value });
+            }
+            Want::Nothing => {}
+        }
+    }
+
     /// A part of the line.
     #[inline]
     pub(super) fn span(&self, from: usize, to: usize) -> Span {
