@@ -11,6 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::{self, Environment, Program, Template};
 use crate::metrics::Registry;
+use crate::pattern::Pattern;
 use crate::table::{Handle, Table};
 
 /// The one description of a component.
@@ -123,6 +124,16 @@ impl Bind<'_, '_> {
             }
         }
     }
+}
+
+/// Compiles a pattern that stands at a place.
+pub fn pattern_at(source: &str, place: &crate::diagnostic::Place, options: &Options<'_>) -> Option<Pattern> {
+    Pattern::new(source)
+        .map_err(|e| {
+            let message = format!("bad pattern: {}", e.message);
+            options.fault(Diagnostic::error(&place.plus(e.at), "bad_pattern", message).help(e.help));
+        })
+        .ok()
 }
 
 /// Parses and compiles an expression that stands at a place.

@@ -7,6 +7,11 @@ pub mod tree;
 pub use fields::{Field, Options, Type};
 pub use tree::{Data, Key, Node};
 
+/// Whether a text may name a node or one of its outputs.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 /// Options of every node that takes events.
 pub const INPUTS: &[Field] = &[
     Field::required("inputs", Type::Texts, "nodes whose events it takes: NODE or NODE.OUTPUT"),

@@ -3,8 +3,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::component::OutputNames;
-use crate::config::{Field, Key, Node, Type};
-use crate::diagnostic::{Diagnostic, Diagnostics, nearest};
+use crate::config::{Field, Key, Node, Type, is_name};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, nearest};
 
 /// Families of nodes that events flow through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,18 @@ pub struct Member<'a> {
     pub key: &'a Key,
     /// Its options.
     pub node: &'a Node,
+}
+
+impl<'a> Member<'a> {
+    /// Where it says what it takes, to point at; its name where it does not.
+    pub fn inputs_place(&self) -> &'a Place {
+        self.node.get("inputs").map_or(&self.key.place, |n| &n.place)
+    }
+}
+
+/// The node of an output: `a` of `a` and of `a.errors`.
+pub fn node_of(output: &str) -> &str {
+    output.split('.').next().unwrap_or_default()
 }
 
 /// The graph.
@@ -69,7 +81,7 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
         for (name, node) in root.get(key).map(Node::entries).unwrap_or_default() {
             let fault =
                 |message: String, help: &str| faults.borrow_mut().push(Diagnostic::error(&name.place, "bad_name", message).help(help));
-            if name.name.is_empty() || !name.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+            if !is_name(&name.name) {
                 fault(format!("`{}` is no name for a node", name.name), "names are made of a-z, 0-9 and _");
             }
             if graph.members.contains_key(name.name.as_str()) {
@@ -153,9 +165,7 @@ fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
     // Nodes whose inputs are all reached from nodes without a cycle are taken away, over and over.
     let mut left: Vec<&str> = graph.order.clone();
     let inputs_of = |graph: &Graph<'_>, name: &str| -> Vec<String> {
-        let of = |(output, consumers): (&String, &Vec<&str>)| {
-            consumers.contains(&name).then(|| output.split('.').next().unwrap_or_default().to_owned())
-        };
+        let of = |(output, consumers): (&String, &Vec<&str>)| consumers.contains(&name).then(|| node_of(output).to_owned());
         graph.consumers.iter().filter_map(of).collect()
     };
     loop {
@@ -171,8 +181,9 @@ fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
     for name in &on_cycle {
         let member = graph.members[name];
         let message = format!("`{name}` takes events that come from itself: {}", on_cycle.join(" → "));
-        let place = member.node.get("inputs").map_or(&member.key.place, |n| &n.place);
-        faults.borrow_mut().push(Diagnostic::error(place, "cycle", message).help("events flow one way: take one of these inputs out"));
+        faults
+            .borrow_mut()
+            .push(Diagnostic::error(member.inputs_place(), "cycle", message).help("events flow one way: take one of these inputs out"));
     }
     graph.consumers.values_mut().for_each(|c| c.retain(|name| !on_cycle.contains(name)));
 }
@@ -182,7 +193,7 @@ fn reaches(graph: &Graph<'_>, from: &str, to: &str) -> bool {
     let mut open = vec![from];
     while let Some(at) = open.pop() {
         for (output, consumers) in &graph.consumers {
-            if output.split('.').next() != Some(at) {
+            if node_of(output) != at {
                 continue;
             }
             for next in consumers {

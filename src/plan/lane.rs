@@ -2,7 +2,7 @@
 //!
 //! A transform with several inputs, or behind a diamond, is bound once for every path, each with its own slots.
 use super::bind::{Builder, Errors, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
-use super::graph::Family;
+use super::graph::{Family, node_of};
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
 use crate::component::view::{Lane, View};
@@ -39,29 +39,23 @@ pub(super) struct LaneInProgress {
     pub(super) taps: Vec<PlannedTap>,
 }
 
-impl Builder<'_, '_> {
-    /// Binds everything behind a source.
-    pub(super) fn lane(&mut self, start: Start<'_>, number: usize) -> PlannedLane {
-        self.bind_lane(start, number, false)
-    }
-
-    /// Binds everything behind a rule: its alerts are JSON events.
-    pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
-        let name = self.rules[rule].spec.node.clone();
-        let start = Start {
-            name: &name,
+impl<'s> Start<'s> {
+    /// Alerts are JSON events.
+    fn of_rule(name: &'s str) -> Start<'s> {
+        Start {
+            name,
             formats: vec![Format::Json],
             rule: TimeRule::default(),
             policy: TimePolicy::default(),
             time_field: None,
             original: true,
-        };
-        self.bind_lane(start, number, true)
+        }
     }
+}
 
-    fn bind_lane(&mut self, start: Start<'_>, number: usize, is_rule: bool) -> PlannedLane {
-        self.bound.push(start.name.to_owned());
-        let mut progress = LaneInProgress {
+impl LaneInProgress {
+    fn new(start: &Start<'_>, number: usize, is_rule: bool) -> LaneInProgress {
+        LaneInProgress {
             number,
             lane: Lane::new(),
             policy: start.policy,
@@ -72,7 +66,25 @@ impl Builder<'_, '_> {
             original: start.original,
             nodes: Vec::new(),
             taps: Vec::new(),
-        };
+        }
+    }
+}
+
+impl Builder<'_, '_> {
+    /// Binds everything behind a source.
+    pub(super) fn lane(&mut self, start: Start<'_>, number: usize) -> PlannedLane {
+        self.bind_lane(start, number, false)
+    }
+
+    /// Binds everything behind a rule: its alerts are JSON events.
+    pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
+        let name = self.rules[rule].spec.node.clone();
+        self.bind_lane(Start::of_rule(&name), number, true)
+    }
+
+    fn bind_lane(&mut self, start: Start<'_>, number: usize, is_rule: bool) -> PlannedLane {
+        self.bound.push(start.name.to_owned());
+        let mut progress = LaneInProgress::new(&start, number, is_rule);
         let mut view = View::default();
         let mut decoders = Vec::new();
         for (i, format) in start.formats.into_iter().enumerate() {
@@ -214,13 +226,10 @@ impl Builder<'_, '_> {
 
     /// Warns where an event may reach a sink twice: by two paths that nothing keeps apart.
     fn report_copies(&mut self, sink: &str, progress: &LaneInProgress) {
-        let excludes = |other: &[String]| {
-            let node = |output: &String| output.split('.').next().unwrap_or_default().to_owned();
-            other.iter().any(|a| progress.path.iter().any(|b| a != b && node(a) == node(b)))
-        };
+        let excludes = |other: &[String]| other.iter().any(|a| progress.path.iter().any(|b| a != b && node_of(a) == node_of(b)));
         let other = self.paths.iter().find(|(name, lane, path)| name == sink && *lane == progress.number && !excludes(path));
         if let Some((.., other)) = other {
-            let place = self.graph.members[sink].node.get("inputs").map_or(&self.graph.members[sink].key.place, |n| &n.place);
+            let place = self.graph.members[sink].inputs_place();
             let message = format!("events reach `{sink}` twice: by {} and by {}", other.join(" → "), progress.path.join(" → "));
             let warning = Diagnostic::warning(place, "two_paths", message);
             self.faults.borrow_mut().push(
@@ -232,18 +241,8 @@ impl Builder<'_, '_> {
 
     /// Binds a node that no lane reaches.
     pub(super) fn bind_alone(&mut self, name: &str) {
-        let mut progress = LaneInProgress {
-            number: usize::MAX,
-            lane: Lane::new(),
-            policy: TimePolicy::default(),
-            is_rule: false,
-            is_timed: true,
-            path: Vec::new(),
-            rule: TimeRule::default(),
-            original: true,
-            nodes: Vec::new(),
-            taps: Vec::new(),
-        };
+        // As if behind a rule: of what never comes nothing is to be said but its own faults.
+        let mut progress = LaneInProgress::new(&Start::of_rule(name), usize::MAX, true);
         let mut view = View::default();
         let plan = progress.lane.add_decoder(Shape::Json, Vec::new(), name);
         view.push_decoder(&plan);

@@ -88,10 +88,10 @@ impl Builder<'_, '_> {
         let member = self.graph.members[name];
         let options = Options::new(name, member.node, self.faults);
         if !progress.is_rule && !progress.is_timed {
-            let place = member.node.get("inputs").map_or(&member.key.place, |n| &n.place);
             let message = format!("`{name}` reads events that have no time of their own: a replay may give other alerts than the live run");
             options.fault(
-                Diagnostic::warning(place, "no_event_time", message).help("name the field: `time: {field: timestamp}` at the source"),
+                Diagnostic::warning(member.inputs_place(), "no_event_time", message)
+                    .help("name the field: `time: {field: timestamp}` at the source"),
             );
         }
         let mut own_view = view.clone();

@@ -8,6 +8,7 @@ use crate::codec::format::regex::RegexDecoder;
 use crate::codec::format::syslog::SyslogDecoder;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Decoder, Shape, Wanted, json, raw, regex, syslog};
+use crate::component::bind::pattern_at;
 use crate::config::{Data, Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::pattern::Pattern;
@@ -109,22 +110,14 @@ impl Format {
                     );
                     return None;
                 }
-                let mut patterns = Vec::new();
-                for (pattern, place) in section.texts("pattern") {
-                    match Pattern::new(&pattern) {
-                        Ok(pattern) => patterns.push(pattern),
-                        Err(e) => section
-                            .fault(Diagnostic::error(&place.plus(e.at), "bad_pattern", format!("bad pattern: {}", e.message)).help(e.help)),
-                    }
-                }
-                Some(Format::Regex(patterns))
+                let patterns = section.texts("pattern");
+                Some(Format::Regex(patterns.iter().filter_map(|(pattern, place)| pattern_at(pattern, place, &section)).collect()))
             }
-            other if Format::by_name(other).is_some() => Format::by_name(other),
-            other => {
+            other => Format::by_name(other).or_else(|| {
                 let help = suggest(other, LIST.iter().map(|(n, _)| *n));
                 options.fault(Diagnostic::error(place, "unknown_format", format!("there is no format `{other}`")).help(help));
                 None
-            }
+            }),
         }
     }
 

@@ -1,10 +1,10 @@
 //! `redact`: what a pattern matches in a field is replaced; without a pattern, the whole field. `event.original` still holds the raw text: a sink leaves it
 //! out with `original: false`.
 use super::{BindTransform, OperatorFactory};
+use crate::component::bind::pattern_at;
 use crate::component::operator::{MAIN, Operator, Outputs};
 use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
-use crate::diagnostic::Diagnostic;
 use crate::event::{Batch, Kind as ValueKind, Slot};
 use crate::pattern::Pattern;
 
@@ -22,13 +22,7 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
     options.check(&[FIELDS, INPUTS]);
     let pattern = match options.placed("pattern") {
         None => None,
-        Some((source, place)) => match Pattern::new(&source) {
-            Ok(pattern) => Some(pattern),
-            Err(e) => {
-                options.fault(Diagnostic::error(&place.plus(e.at), "bad_pattern", format!("bad pattern: {}", e.message)).help(e.help));
-                return None;
-            }
-        },
+        Some((source, place)) => Some(pattern_at(&source, &place, options)?),
     };
     let with = options.text("with").unwrap_or_else(|| "[redacted]".to_owned()).into_bytes();
     // A field that cannot exist needs no blackening.

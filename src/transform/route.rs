@@ -5,7 +5,7 @@ use super::{BindTransform, OperatorFactory};
 use crate::component::bind::compile_at;
 use crate::component::operator::{Operator, Outputs};
 use crate::component::{Bind, Kind, OutputNames};
-use crate::config::{Field, INPUTS, Options, Type};
+use crate::config::{Field, INPUTS, Options, Type, is_name};
 use crate::diagnostic::Diagnostic;
 use crate::event::Batch;
 use crate::expr::Program;
@@ -31,8 +31,7 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
     options.check(&[FIELDS, INPUTS]);
     let mut routes = Vec::new();
     for (key, node) in options.entries("routes") {
-        let is_name = !key.name.is_empty() && key.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if !is_name || key.name == UNMATCHED {
+        if !is_name(&key.name) || key.name == UNMATCHED {
             let message = format!("`{}` is no name for a route", key.name);
             options
                 .fault(Diagnostic::error(&key.place, "bad_name", message).help("names are made of a-z, 0-9 and _; `unmatched` is taken"));
