@@ -124,20 +124,7 @@ fn main() {
     );
     bench.report("framing / memchr_iter", "memchr_iter offsets", n, lines.len() as u64, &m);
 
-    let sd = ["src", "user", "outcome", "port"].map(|k| format!("sd.auth@32473.{k}"));
-    let mut names = strings(&[
-        "timestamp",
-        "hostname",
-        "facility",
-        "severity",
-        "appname",
-        "procid",
-        "msgid",
-        "message",
-        "sd.meta@32473.seq",
-        "sd.meta@32473.env",
-    ]);
-    names.extend(sd);
+    let names = strings(&common::RFC5424_FIELDS);
     let mut decoder = SyslogDecoder::new(wanted(&names, true), TimeRule::default());
     let mut batch = Batch::default();
     let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || per_line(&lines));

@@ -17,23 +17,7 @@ const CASES: [(&str, f64, u64, u64); 2] = [("rfc5424 with time", 1_800.0, 2_048,
 
 fn work(case: &str, n: u64) {
     let (lines, names): (Vec<u8>, Vec<String>) = if case.starts_with("rfc5424") {
-        let names = [
-            "timestamp",
-            "hostname",
-            "facility",
-            "severity",
-            "appname",
-            "procid",
-            "msgid",
-            "message",
-            "sd.auth@32473.src",
-            "sd.auth@32473.user",
-            "sd.auth@32473.outcome",
-            "sd.auth@32473.port",
-            "sd.meta@32473.seq",
-            "sd.meta@32473.env",
-        ];
-        (common::rfc5424(n), names.map(str::to_owned).to_vec())
+        (common::rfc5424(n), common::RFC5424_FIELDS.map(str::to_owned).to_vec())
     } else {
         let lines = common::json(n);
         let names = common::leaves(lines.split(|b| *b == b'\n').next().expect("made here"));

@@ -1,16 +1,15 @@
 //! The program from outside: bad input, full disks, locks, rotation, rendered faults. Each gets a clear answer and loses nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod outside;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use outside::{folder, said, text, tripline};
 use serde_json::Value;
-
-fn tripline(folder: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tripline")).args(words).current_dir(folder).stdin(Stdio::null()).output().unwrap()
-}
 
 fn spawn(folder: &Path, words: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
@@ -23,16 +22,6 @@ fn run(folder: &Path) -> Output {
 
 fn rows(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap_or_default().lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn folder(pipeline: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
-    folder
 }
 
 const RAW: &str = "sources: {a: {type: file, paths: [in.log]}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
@@ -222,7 +211,7 @@ fn copies_and_clock_times_are_warned_about() {
     ));
     let out = tripline(f.path(), &["check", "pipeline.yaml"]);
     assert_eq!(out.status.code(), Some(0));
-    let said = text(&out.stdout) + &text(&out.stderr);
+    let said = said(&out);
     assert!(said.contains("events reach `o` twice: by a → t and by a"), "{said}");
     assert!(said.contains("`r` reads events that have no time of their own"), "{said}");
     assert!(!said.contains("`apart` twice") && said.contains("2 warnings"), "{said}");

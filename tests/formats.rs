@@ -1,9 +1,11 @@
 //! Formats from outside: lines in the shapes that vendors document, and hostile ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod outside;
+
 use std::fs;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use outside::{folder, said, text, tripline};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tripline::codec::format::cef::{CefDecoder, Dialect};
@@ -15,15 +17,13 @@ use tripline::event::{Batch, Input};
 
 /// The events that lines become under a format, as the file sink writes them.
 fn decode(format: &str, lines: &[&str]) -> Vec<Value> {
-    let folder = tempfile::tempdir().unwrap();
     let pipeline = format!(
         "sources: {{a: {{type: file, paths: [in.log], follow: false, original: false, format: {format}}}}}\nsinks: {{o: {{type: file, inputs: [a], path: out.ndjson, meta: true}}}}\n"
     );
-    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    let folder = folder(&pipeline);
     fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    let out = command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
     let text = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
     text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
 }
@@ -101,11 +101,10 @@ fn csv_cells() {
 
 #[test]
 fn options_of_formats_are_checked() {
-    let folder = tempfile::tempdir().unwrap();
     let pipeline = "sources:\n  a: {type: stdin, format: {type: csv}}\n  b: {type: stdin, format: {type: kv, assign: '::'}}\n  c: {type: stdin, format: ceff}\nsinks: {o: {type: drop, inputs: [a, b, c]}}\n";
-    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
-    let out = Command::new(env!("CARGO_BIN_EXE_tripline")).args(["check", "pipeline.yaml"]).current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let folder = folder(pipeline);
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    let said = said(&out);
     assert_eq!(out.status.code(), Some(2), "{said}");
     for part in ["pipeline.yaml:2:", "columns", "pipeline.yaml:3:", "`assign` is one ASCII character", "did you mean `cef`"] {
         assert!(said.contains(part), "{part} is missing: {said}");

@@ -1,25 +1,23 @@
 //! Transforms from outside: what comes out of a pipeline of one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
-use std::fs;
-use std::process::{Command, Stdio};
+mod outside;
 
-fn tripline(folder: &std::path::Path, words: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_tripline")).args(words).current_dir(folder).stdin(Stdio::null()).output().unwrap()
-}
+use std::fs;
+
+use outside::{folder, said, text, tripline};
 
 /// Runs lines through transforms and returns the lines of each output, written by a file sink.
 fn through(format: &str, transforms: &str, outputs: &[&str], lines: &[&str]) -> Vec<Vec<String>> {
-    let folder = tempfile::tempdir().unwrap();
     let mut pipeline = format!(
         "sources: {{a: {{type: file, paths: [in.log], follow: false, original: false, format: {format}}}}}\ntransforms:\n{transforms}\nsinks:\n"
     );
     for (i, output) in outputs.iter().enumerate() {
         pipeline += &format!("  o{i}: {{type: file, inputs: [{output}], path: out{i}.ndjson}}\n");
     }
-    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    let folder = folder(&pipeline);
     fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
     let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{}", text(&out.stderr));
     let read =
         |i| fs::read_to_string(folder.path().join(format!("out{i}.ndjson"))).unwrap_or_default().lines().map(str::to_owned).collect();
     (0..outputs.len()).map(read).collect()
@@ -37,11 +35,10 @@ fn routes_by_the_first_condition_or_by_all() {
 
 #[test]
 fn a_route_has_named_outputs_only() {
-    let folder = tempfile::tempdir().unwrap();
     let pipeline = "sources: {a: {type: stdin, format: json}}\ntransforms: {r: {type: route, inputs: [a], routes: {x: n == 1}}}\nsinks: {o: {type: drop, inputs: [r, r.y, r.x]}}\n";
-    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    let folder = folder(pipeline);
     let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let said = said(&out);
     assert_eq!(out.status.code(), Some(2));
     assert!(
         said.contains("`r` has no output without a name") && said.contains("`r` has no output `y`") && said.contains("r.x, r.unmatched"),

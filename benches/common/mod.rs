@@ -183,6 +183,24 @@ fn stamp(i: u64) -> String {
     format!("2026-03-{:02}T{:02}:{:02}:{:02}.{:03}Z", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, ms % 1000)
 }
 
+/// The fields of [`rfc5424`] lines.
+pub const RFC5424_FIELDS: [&str; 14] = [
+    "timestamp",
+    "hostname",
+    "facility",
+    "severity",
+    "appname",
+    "procid",
+    "msgid",
+    "message",
+    "sd.auth@32473.src",
+    "sd.auth@32473.user",
+    "sd.auth@32473.outcome",
+    "sd.auth@32473.port",
+    "sd.meta@32473.seq",
+    "sd.meta@32473.env",
+];
+
 /// About 264 bytes, six header fields and structured data.
 pub fn rfc5424(n: u64) -> Vec<u8> {
     let mut r = Rng(1);

@@ -1,0 +1,27 @@
+//! The program as its users call it.
+#![allow(dead_code)] // each test binary uses a part of it
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs the program in a folder.
+pub fn tripline(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tripline")).args(words).current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+/// A folder with a pipeline file.
+pub fn folder(pipeline: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    folder
+}
+
+/// Bytes as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Both streams.
+pub fn said(out: &Output) -> String {
+    text(&out.stdout) + &text(&out.stderr)
+}
