@@ -162,7 +162,22 @@ proptest! {
 }
 
 fn cells() -> impl Strategy<Value = Cell> {
-    let word = || prop::sample::select(vec!["login", "LOGIN", "fail", "10", "10.0", "a,b", "q\"q", "Straße", "10.0.1.7"]);
+    let word = || {
+        prop::sample::select(vec![
+            "login",
+            "LOGIN",
+            "fail",
+            "10",
+            "10.0",
+            "a,b",
+            "q\"q",
+            "Straße",
+            "10.0.1.7",
+            "fifteen letters",
+            "sixteen letters.",
+            "just seventeen letters",
+        ])
+    };
     let pattern =
         prop::sample::select(vec!["^log", "in$", "f[ai]+l", r"\d+", "(?i)FAIL", "^10", r"(^|\.)0\.1\.7$", ".*", "log|fail", "[^a-z]"]);
     prop_oneof![
@@ -180,7 +195,7 @@ proptest! {
     #[test]
     fn maps_equal_the_naive_interpreter(
         rows in prop::collection::vec((cells(), cells(), cells()), 1..60),
-        values in prop::collection::vec(prop::collection::vec(prop::option::of(prop::sample::select(vec!["login", "Login", "fail", "10", "10.5", "-3", "a,b", "10.0.1.7", "10.0.9.1", "", "straße"])), 3), 1..20),
+        values in prop::collection::vec(prop::collection::vec(prop::option::of(prop::sample::select(vec!["login", "Login", "fail", "10", "10.5", "-3", "a,b", "10.0.1.7", "10.0.9.1", "", "straße", "fifteen letters", "Sixteen letters.", "sixteen letters.", "just seventeen letters", "just nine ten letters!"])), 3), 1..20),
     ) {
         use tripline::diagnostic::{Place, SourceText};
         use tripline::mapfile::{CompiledMap, Scratch};

@@ -22,6 +22,7 @@ const ALSO: &[(&str, &str)] = &[
     ("clock", "limits"),
     ("mapfile", "expr"),
     ("mapfile", "table"),
+    ("mapfile", "window"),
     ("list", "table"),
     ("list", "window"),
     ("expr", "table"),

@@ -1,5 +1,5 @@
 //! A map file as indexes: which row is the first that matches an event.
-use super::exact::ExactIndex;
+use super::exact::{ExactIndex, WHOLE};
 use super::interval::IntervalIndex;
 use super::regex_column::RegexColumn;
 use super::rows::{Condition, GetterKind, MapFile, fold};
@@ -29,6 +29,7 @@ pub struct CompiledMap {
 #[derive(Debug, Default)]
 pub struct Scratch {
     folded: Vec<Option<String>>,
+    key: Vec<u64>,
 }
 
 impl CompiledMap {
@@ -99,7 +100,7 @@ impl CompiledMap {
             folded.extend(values.iter().enumerate().map(fold_of));
         }
         for index in &self.exact {
-            if let Some((first, more)) = index.find(values, folded) {
+            if let Some((first, more)) = index.find(values, folded, &mut scratch.key) {
                 let mut rows = std::iter::once(first).chain(more.iter().copied()).take_while(|row| *row < best);
                 if let Some(row) = rows.find(|row| self.rest_holds(*row, values)) {
                     best = row;
@@ -177,7 +178,8 @@ fn insert_exact(indexes: &mut Vec<ExactIndex>, columns: Vec<(usize, bool)>, cond
             _ => None,
         })
         .collect();
-    let decided = columns.iter().map(|(i, _)| *i).collect();
+    // A long cell is found by its hash, and compared with the rest.
+    let decided = columns.iter().zip(&cells).filter(|(_, cell)| cell.len() <= WHOLE).map(|((i, _), _)| *i).collect();
     let at = indexes.iter().position(|index| index.columns == columns).unwrap_or_else(|| {
         indexes.push(ExactIndex::new(columns));
         indexes.len() - 1

@@ -1,89 +1,82 @@
-//! Rows with exact cells: one hash on the joined key of the columns that are not empty.
-use std::hash::{BuildHasher as _, Hasher as _};
+//! Rows with exact cells: one probe by all columns that are not empty.
+//!
+//! A cell of up to fifteen bytes is two words, length and all, so the key of a row is one run of words: what was packed to be hashed is what is compared,
+//! and no text is read twice. The words of a longer cell are its hash and length: whoever finds a row by one compares its text.
+use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
-use crate::event::text::is_same;
+use crate::event::text::short_words;
+use crate::window::key_index::KeyIndex;
 
-/// Separates the parts of a joined key: no UTF-8 text holds it.
-const SEPARATOR: u8 = 0xff;
-
-/// One key and the rows that have it, in order.
-#[derive(Debug)]
-struct Entry {
-    hash: u64,
-    at: u32,
-    len: u32,
-    /// The first row; the others, which need further conditions to differ, stand in `more`.
-    first: u32,
-    more: Vec<u32>,
-}
+/// Longest cell that its words hold whole.
+pub const WHOLE: usize = 15;
 
 /// An index over some columns.
 #[derive(Debug)]
 pub struct ExactIndex {
     /// The getters whose cells form the key; `true`: folded.
     pub columns: Vec<(usize, bool)>,
-    arena: Vec<u8>,
-    table: HashTable<Entry>,
+    index: KeyIndex,
+    /// By entry: two words for each column; the first row that has the key, and above it where its others are in `more`.
+    entries: Vec<u64>,
+    /// Further rows of a key, which need conditions of their own to differ. Most keys have none: the first list is theirs.
+    more: Vec<Vec<u32>>,
     hasher: RandomState,
 }
 
 impl ExactIndex {
     /// An empty index over columns.
     pub fn new(columns: Vec<(usize, bool)>) -> ExactIndex {
-        ExactIndex { columns, arena: Vec::new(), table: HashTable::new(), hasher: RandomState::default() }
+        ExactIndex { columns, index: KeyIndex::default(), entries: Vec::new(), more: vec![Vec::new()], hasher: RandomState::default() }
     }
 
-    fn hash<'p>(&self, parts: impl Iterator<Item = &'p [u8]>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        parts.for_each(|part| hasher.write(part));
-        hasher.finish()
+    #[inline(always)]
+    fn pack(&self, text: &[u8]) -> [u64; 2] {
+        match short_words(text) {
+            Some([low, high]) if text.len() <= WHOLE => [low, high | (text.len() as u64) << 56],
+            _ => [self.hasher.hash_one(text), u64::MAX << 56 | text.len() as u64],
+        }
     }
 
-    fn key<'a>(arena: &'a [u8], entry: &Entry) -> &'a [u8] {
-        &arena[entry.at as usize..(entry.at + entry.len) as usize]
+    #[inline(always)]
+    fn find_entry(&self, key: &[u64]) -> (u64, Option<u32>) {
+        let hash = key.as_chunks().0.iter().fold(0, |hash: u64, [low, high]| {
+            let wide = u128::from(hash ^ low ^ 0x9e37_79b9_7f4a_7c15) * u128::from(high ^ 0xd6e8_feb8_6659_fd93);
+            wide as u64 ^ (wide >> 64) as u64
+        });
+        let stride = key.len() + 1;
+        let is = |entry: u32| self.entries[entry as usize * stride..][..stride].iter().zip(key).all(|(a, b)| a == b);
+        (hash, self.index.find(hash, is))
     }
 
     /// Adds a row. Rows come in order.
     pub fn insert(&mut self, cells: &[&str], row: u32) {
-        let hash = self.hash(cells.iter().map(|c| c.as_bytes()));
-        let arena = &self.arena;
-        if let Some(entry) = self.table.find_mut(hash, |e| is_key(Self::key(arena, e), cells.iter().map(|c| Some(c.as_bytes())))) {
-            return entry.more.push(row);
+        let key: Vec<u64> = cells.iter().flat_map(|cell| self.pack(cell.as_bytes())).collect();
+        let (hash, found) = self.find_entry(&key);
+        let Some(entry) = found else {
+            self.index.insert(hash, (self.entries.len() / (key.len() + 1)) as u32);
+            self.entries.extend_from_slice(&key);
+            return self.entries.push(u64::from(row));
+        };
+        let rows = &mut self.entries[entry as usize * (key.len() + 1) + key.len()];
+        if *rows >> 32 == 0 {
+            *rows |= (self.more.len() as u64) << 32;
+            self.more.push(Vec::new());
         }
-        let at = self.arena.len() as u32;
-        for cell in cells {
-            self.arena.extend_from_slice(cell.as_bytes());
-            self.arena.push(SEPARATOR);
-        }
-        let entry = Entry { hash, at, len: self.arena.len() as u32 - at, first: row, more: Vec::new() };
-        self.table.insert_unique(hash, entry, |e| e.hash);
+        self.more[(*rows >> 32) as usize].push(row);
     }
 
     /// The rows whose key is that of the values, in order. None where a value is absent or no row has the key.
     #[inline]
-    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<(u32, &[u32])> {
-        // No joined key is made: the parts are hashed and compared where they lie.
-        let part = |(column, fold): &(usize, bool)| if *fold { folded[*column].as_deref().map(str::as_bytes) } else { values[*column] };
-        if self.columns.iter().any(|c| part(c).is_none()) {
-            return None;
+    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>], key: &mut Vec<u64>) -> Option<(u32, &[u32])> {
+        key.clear();
+        for (column, fold) in &self.columns {
+            let part = if *fold { folded[*column].as_deref().map(str::as_bytes) } else { values[*column] };
+            key.extend_from_slice(&self.pack(part?));
         }
-        let hash = self.hash(self.columns.iter().filter_map(part));
-        let entry = self.table.find(hash, |e| is_key(Self::key(&self.arena, e), self.columns.iter().map(part)))?;
-        Some((entry.first, &entry.more))
+        let entry = self.find_entry(key).1?;
+        let rows = self.entries[entry as usize * (key.len() + 1) + key.len()];
+        Some((rows as u32, &self.more[(rows >> 32) as usize]))
     }
-}
-
-/// Whether a joined key is made of these parts.
-#[inline]
-fn is_key<'p>(mut key: &[u8], parts: impl Iterator<Item = Option<&'p [u8]>>) -> bool {
-    for part in parts.flatten() {
-        match key.split_at_checked(part.len()) {
-            Some((head, [SEPARATOR, rest @ ..])) if is_same(head, part) => key = rest,
-            _ => return false,
-        }
-    }
-    key.is_empty()
 }
