@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hint::black_box;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -144,24 +145,24 @@ fn main() {
         std::fs::write(folder.path().join("a.log"), &lines[..half]).expect("a temporary folder");
         std::fs::write(folder.path().join("b.log"), &lines[half..]).expect("a temporary folder");
         let two = pipeline(folder.path(), "two.yaml", &["a.log", "b.log"]);
-        // One core: one worker, one shard, all threads on it.
-        let on_one = |pipeline: &Path| {
-            let own = std::env::current_exe().expect("own path");
-            let mut command = std::process::Command::new("taskset");
-            let start = std::time::Instant::now();
-            command.args(["-c", "0"]).arg(own).arg("--once").arg(pipeline).arg("1").status().expect("taskset runs");
-            start.elapsed()
+        let child = |pipeline: &Path, cores: &str, pinned: bool, cpu: &Cell<f64>| {
+            let own = std::env::current_exe().expect("own path").into_os_string();
+            let mut words: Vec<std::ffi::OsString> = if pinned { vec!["taskset".into(), "-c".into(), "0".into()] } else { Vec::new() };
+            words.extend([own, "--once".into(), pipeline.into(), cores.into()]);
+            let before = common::cpu_of_children();
+            std::process::Command::new(&words[0]).args(&words[1..]).status().expect("own program runs");
+            cpu.set(cpu.get() + common::cpu_of_children() - before);
         };
-        let on_two = |pipeline: &Path| {
-            let own = std::env::current_exe().expect("own path");
-            let start = std::time::Instant::now();
-            std::process::Command::new(own).arg("--once").arg(pipeline).arg("2").status().expect("own program runs");
-            start.elapsed()
-        };
-        let m = bench.interleave(|| drop(black_box(on_two(&two))), || drop(black_box(on_one(&two))));
-        bench.report_as("two files, two cores / one core", "one core", n, bytes, &m, 2, None);
-        let m = bench.interleave(|| drop(black_box(on_two(&one))), || drop(black_box(on_one(&one))));
-        bench.report_as("one file, two cores / one core", "one core", n, bytes, &m, 2, None);
+        for (case, pipeline) in [("two files", &two), ("one file", &one)] {
+            // One core: one worker, one shard, all threads on it.
+            let (cpu, reference_cpu) = (Cell::new(0.0), Cell::new(0.0));
+            let m = bench.interleave(|| child(pipeline, "2", false, &cpu), || child(pipeline, "1", true, &reference_cpu));
+            bench.report_as(&format!("{case}, two cores / one core"), "one core", n, bytes, &m, 2, None);
+            // Both sides ran equally often.
+            let runs = (bench.runs() + 1) as f64;
+            let m = Measured { ours_ns: cpu.get() / runs, reference_ns: reference_cpu.get() / runs, allocations: 0 };
+            bench.report_as(&format!("{case}, CPU of two cores / one core"), "CPU of one core", n, bytes, &m, 2, None);
+        }
         return bench.end();
     }
     let m = bench.interleave(|| chain(&one, 1, 1), || drop(black_box(naive(&log, &map))));
