@@ -2,6 +2,7 @@
 //!
 //! Text form: `PATH:LINE:COL: error[CODE]: MESSAGE`, the source line, a caret, `help: …`. Lines and columns are 1-based, columns in characters.
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A text that a person wrote, kept so that a fault can show its line.
@@ -29,6 +30,12 @@ impl Place {
     pub fn start_of(path: &str) -> Place {
         let source = Arc::new(SourceText { path: path.to_owned(), text: String::new() });
         Place { source, line: 1, column: 1 }
+    }
+
+    /// The folder of the text's file: where relative paths in it start.
+    pub fn folder(&self) -> &Path {
+        let folder = Path::new(&self.source.path).parent();
+        folder.filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     /// A place `chars` characters further on the same line.

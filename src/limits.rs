@@ -22,6 +22,8 @@ pub const CONFIG_DEPTH_MAX: usize = 32;
 pub const CONFIG_NODES_MAX: usize = 1_000_000;
 /// Bytes of one pipeline file.
 pub const CONFIG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Files of one pipeline.
+pub const CONFIG_FILES_MAX: usize = 10_000;
 /// Slots of one lane. A slot is a `u16`.
 pub const SLOTS_MAX: usize = 4096;
 /// Tags of one lane: bits of a `u32`.

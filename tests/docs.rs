@@ -13,17 +13,23 @@ fn every_example_is_a_good_pipeline() {
     let mut pages = vec![root.join("README.md")];
     pages.extend(fs::read_dir(root.join("docs")).unwrap().flatten().map(|e| e.path()));
     let folder = tempfile::tempdir().unwrap();
-    for name in ["maps", "tables"] {
+    for name in ["maps", "tables", "rules", "shared"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join("tables/staff.csv"), "login,full_name\nbob,Bob\n").unwrap();
     fs::write(folder.path().join("tables/exceptions.csv"), "rule,user\nbrute_force,svc\n").unwrap();
+    fs::write(folder.path().join("shared/empty.yaml"), "tables: {}\n").unwrap();
     let maps = fs::read_to_string(root.join("docs/map-files.md")).unwrap();
     fs::write(folder.path().join("maps/example.map.csv"), maps.split("```csv\n").nth(1).unwrap().split("```").next().unwrap()).unwrap();
     let mut seen = 0;
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
         for block in text.split("```yaml\n").skip(1).map(|b| b.split("```").next().unwrap()) {
+            // A block may be another file that a later one names.
+            if let Some((name, body)) = block.strip_prefix("# FILE ").and_then(|b| b.split_once('\n')) {
+                fs::write(folder.path().join(name), body).unwrap();
+                continue;
+            }
             fs::write(folder.path().join("pipeline.yaml"), block).unwrap();
             let (plan, faults) = load_plan(&[folder.path().to_owned()], Clock::System, &|_| None, &[]);
             let errors: Vec<String> = faults.iter().filter(|f| f.severity == Severity::Error).map(|f| f.render()).collect();

@@ -132,7 +132,7 @@ fn plan(folder: &Path, outside: &Outside, rng: &Rng) -> Plan {
     }
     for sink in &mut plan.sinks {
         let (name, outside, rng) = (sink.name.clone(), Arc::clone(outside), rng.clone());
-        sink.factory = Box::new(move |_| Box::new(SimSink { name: name.clone(), outside: Arc::clone(&outside), rng: rng.clone() }));
+        sink.factory = Box::new(move || Box::new(SimSink { name: name.clone(), outside: Arc::clone(&outside), rng: rng.clone() }));
     }
     plan
 }

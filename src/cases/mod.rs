@@ -236,7 +236,7 @@ fn gather(case: &Case, nodes: &[String], make: &Make<'_>) -> Result<BTreeMap<Str
         }
         for sink in &mut plan.sinks {
             let (name, captured) = (sink.name.clone(), Arc::clone(&captured));
-            sink.factory = Box::new(move |_| Box::new(CaseSink { name: name.clone(), captured: Arc::clone(&captured) }));
+            sink.factory = Box::new(move || Box::new(CaseSink { name: name.clone(), captured: Arc::clone(&captured) }));
         }
         let options = RunOptions { shards: 2, workers: 1, until_end: true, close: case.close && end.is_none(), installation: vec![0; 16] };
         run_plan(plan, &options, Box::new(store.clone()), &mut Quiet).map_err(|e| e.0)?;

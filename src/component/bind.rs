@@ -1,6 +1,5 @@
 //! Binding: a component reads its options and asks for slots, tables and paths; what it returns makes its instances.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::view::{Lane, View};
@@ -69,8 +68,6 @@ pub type Tables = BTreeMap<String, Arc<Handle<Table>>>;
 
 /// What every bind may use.
 pub struct Context<'a> {
-    /// Where relative paths start.
-    pub folder: PathBuf,
     /// Tables.
     pub tables: &'a Tables,
     /// Lists.

@@ -1,5 +1,4 @@
 //! A sink: encodes rows into bodies and sends bodies. Retry, in-flight limits and settling are the runtime's.
-use std::path::PathBuf;
 
 use super::BoxFuture;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
@@ -52,15 +51,8 @@ impl Body {
     }
 }
 
-/// What a sink gets besides its options.
-#[derive(Clone)]
-pub struct SinkContext {
-    /// Where relative paths start.
-    pub folder: PathBuf,
-}
-
 /// Makes the sink once everything is known.
-pub type SinkFactory = Box<dyn Fn(&SinkContext) -> Box<dyn Sink>>;
+pub type SinkFactory = Box<dyn Fn() -> Box<dyn Sink>>;
 
 /// Writes to outside.
 pub trait Sink: Send {

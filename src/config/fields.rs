@@ -1,5 +1,6 @@
 //! What a component knows, said once: the reader, `check`, `list` and the reference pages all use it.
 use std::cell::RefCell;
+use std::path::PathBuf;
 
 use super::quantity;
 use super::tree::{Data, Key, Node};
@@ -148,6 +149,16 @@ impl<'a> Options<'a> {
     pub fn texts(&self, key: &str) -> Vec<(String, Place)> {
         let items = self.get(key).map(Node::items).unwrap_or_default();
         items.iter().filter_map(|n| Some((n.text()?, n.place.clone()))).collect()
+    }
+
+    /// Paths with their places. Relative ones start from the folder of the file that names them.
+    pub fn paths(&self, key: &str) -> Vec<(PathBuf, Place)> {
+        self.texts(key).into_iter().map(|(path, place)| (place.folder().join(path), place)).collect()
+    }
+
+    /// A path and its place.
+    pub fn path(&self, key: &str) -> Option<(PathBuf, Place)> {
+        self.paths(key).into_iter().next()
     }
 
     /// The entries of a map.

@@ -196,17 +196,10 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
         );
     }
     let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
-    let table_map = tables::read(root, false, folder, &faults, &mut reloads);
-    let list_map = tables::read(root, true, folder, &faults, &mut reloads);
+    let table_map = tables::read(root, false, &faults, &mut reloads);
+    let list_map = tables::read(root, true, &faults, &mut reloads);
     let registry = Registry::default();
-    let context = Context {
-        folder: folder.to_owned(),
-        tables: &table_map,
-        lists: &list_map,
-        registry: registry.clone(),
-        clock: clock.clone(),
-        reloads: &mut reloads,
-    };
+    let context = Context { tables: &table_map, lists: &list_map, registry: registry.clone(), clock: clock.clone(), reloads: &mut reloads };
     let mut builder = Builder {
         graph: &graph,
         faults: &faults,
@@ -232,7 +225,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
         .chain(table_map.into_iter().map(|(n, t)| (format!("tables/{n}"), t)))
         .collect();
     let plan = Plan {
-        state: top.text("state").map_or_else(|| folder.join(".tripline"), |s| folder.join(s)),
+        state: top.path("state").map_or_else(|| folder.join(".tripline"), |(path, _)| path),
         folder: folder.to_owned(),
         sources,
         rules,

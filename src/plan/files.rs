@@ -1,9 +1,9 @@
-//! Files of a pipeline to a plan: several files are one pipeline, and a test may listen to any node.
+//! Files of a pipeline to a plan; a test may listen to any node.
 use std::path::PathBuf;
 
 use super::bind::{Plan, plan};
 use crate::clock::Clock;
-use crate::config::load::{Environment, Loaded, load};
+use crate::config::load::{Environment, load_all};
 use crate::config::{Data, Key, Node};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
@@ -13,33 +13,12 @@ pub const CAPTURE: &str = "case_of_";
 /// Reads files and makes a plan; `captures` names outputs of nodes that get a sink of their own. All faults come back, sorted.
 pub fn load_plan(paths: &[PathBuf], clock: Clock, env: &Environment, captures: &[String]) -> (Option<Plan>, Vec<Diagnostic>) {
     let mut faults = Diagnostics::default();
-    let loaded: Vec<Loaded> = paths.iter().filter_map(|p| load(p, env, &mut faults)).collect();
-    let Some(mut joined) = join(loaded, &mut faults) else { return (None, faults.sorted()) };
+    let Some(mut joined) = load_all(paths, env, &mut faults) else { return (None, faults.sorted()) };
     for (number, output) in captures.iter().enumerate() {
         capture(&mut joined.root, number, output);
     }
     let (plan, faults) = plan(&joined.root, &joined.folder, clock, faults);
     (plan, faults.sorted())
-}
-
-/// Nodes of several files come together; paths start from the folder of the first.
-fn join(loaded: Vec<Loaded>, faults: &mut Diagnostics) -> Option<Loaded> {
-    let mut files = loaded.into_iter();
-    let mut first = files.next()?;
-    for file in files {
-        for (key, node) in file.root.entries() {
-            let Data::Map(entries) = &mut first.root.data else { return Some(first) };
-            match entries.iter_mut().find(|(k, _)| k.name == key.name) {
-                Some((_, Node { data: Data::Map(own), .. })) => own.extend(node.entries().iter().cloned()),
-                Some(_) => faults.push(
-                    Diagnostic::error(&key.place, "duplicate_key", format!("`{}` stands in another file too", key.name))
-                        .help("keep one of them"),
-                ),
-                None => entries.push((key.clone(), node.clone())),
-            }
-        }
-    }
-    Some(first)
 }
 
 /// Adds a sink that takes an output.

@@ -61,6 +61,8 @@ pub const TOP: &[Field] = &[
     Field::optional("transforms", Type::Map, "steps between sources and sinks"),
     Field::optional("correlations", Type::Map, "rules"),
     Field::optional("sinks", Type::Map, "where events and alerts go"),
+    Field::optional("include", Type::Texts, "further files whose nodes join this one's; `*` is any name"),
+    Field::optional("rules", Type::Texts, "folders of rules, one a file: its name is the file's"),
     Field::optional("state", Type::Text, "the state folder; default `.tripline` beside the file"),
     Field::optional("tenant", Type::Text, "the field that separates customers"),
     Field::optional(

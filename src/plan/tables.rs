@@ -1,6 +1,6 @@
 //! Tables and lists: read at load, and again when their files change.
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::component::Reload;
@@ -25,7 +25,7 @@ const LIST: &[Field] =
     &[Field::required("key", Type::Texts, "the columns that make a key"), Field::required("path", Type::Text, "the CSV file")];
 
 /// Reads all tables or all lists of a file.
-pub fn read(root: &Node, lists: bool, folder: &Path, faults: &RefCell<Diagnostics>, reloads: &mut Vec<Box<dyn Reload>>) -> Tables {
+pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &mut Vec<Box<dyn Reload>>) -> Tables {
     let mut out = Tables::new();
     let (family, fields) = if lists { ("lists", LIST) } else { ("tables", TABLE) };
     for (key, node) in root.get(family).map(Node::entries).unwrap_or_default() {
@@ -36,9 +36,9 @@ pub fn read(root: &Node, lists: bool, folder: &Path, faults: &RefCell<Diagnostic
                 .fault(Diagnostic::error(&place, "unknown_type", format!("there is no table type `{kind}`")).help(suggest(&kind, ["csv"])));
             continue;
         }
-        let Some((path, place)) = options.placed("path") else { continue };
+        let Some((path, place)) = options.path("path") else { continue };
         let file = TableFile {
-            path: folder.join(path),
+            path,
             keys: options.texts("key").into_iter().map(|(k, _)| k).collect(),
             delimiter: options.text("delimiter").and_then(|d| d.chars().next()).unwrap_or(','),
         };

@@ -12,7 +12,6 @@ use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
 use super::ports::{Port, Ports};
 use super::rule::RuleStage;
 use crate::component::correlator::shard_of;
-use crate::component::sink::SinkContext;
 use crate::component::source::{Discarded, Pace, SourceContext};
 use crate::event::Origin;
 use crate::event::builder::Pool;
@@ -283,10 +282,9 @@ fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace)
 type ConnectedSinks = (Vec<Box<dyn crate::component::Sink>>, Vec<(String, Vec<u8>)>);
 
 fn connect_sinks(plan: &Plan, old: &Record, runtime: &tokio::runtime::Runtime) -> Result<ConnectedSinks, RunError> {
-    let context = SinkContext { folder: plan.folder.clone() };
     let (mut sinks, mut sealed) = (Vec::new(), Vec::new());
     for planned in &plan.sinks {
-        let mut sink = (planned.factory)(&context);
+        let mut sink = (planned.factory)();
         let last = old.sinks.iter().find(|(n, _)| *n == planned.name).map(|(_, s)| s.as_slice()).filter(|s| !s.is_empty());
         let state = runtime.block_on(async {
             sink.connect(last).await?;

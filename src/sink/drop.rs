@@ -8,7 +8,7 @@ pub static KIND: Kind<BindSink> = Kind { name: "drop", summary: "keeps nothing",
 
 fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[COMMON, INPUTS]);
-    Some(Box::new(|_| Box::new(DropSink)))
+    Some(Box::new(|| Box::new(DropSink)))
 }
 
 struct DropSink;

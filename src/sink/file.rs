@@ -20,15 +20,15 @@ pub static KIND: Kind<BindSink> =
 
 fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[FIELDS, COMMON, INPUTS]);
-    let (path, place) = options.placed("path")?;
-    if path.contains('{') {
+    let (path, place) = options.path("path")?;
+    if options.text("path")?.contains('{') {
         options.fault(
             Diagnostic::error(&place, "templated_path", "paths with fields are not supported yet")
                 .help("route the events to one `file` sink each"),
         );
         return None;
     }
-    Some(Box::new(move |context| Box::new(FileSink { path: context.folder.join(&path), file: None, length: 0, is_regular: true })))
+    Some(Box::new(move || Box::new(FileSink { path: path.clone(), file: None, length: 0, is_regular: true })))
 }
 
 struct FileSink {

@@ -4,7 +4,7 @@ pub mod file;
 pub mod stdout;
 
 use crate::component::Kind;
-pub use crate::component::sink::{SinkContext, SinkFactory};
+pub use crate::component::sink::SinkFactory;
 use crate::config::{Field, Options, Type};
 
 /// Reads the options of a sink.

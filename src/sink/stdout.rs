@@ -17,7 +17,7 @@ pub static KIND: Kind<BindSink> =
 fn bind(options: &Options<'_>) -> Option<SinkFactory> {
     options.check(&[FIELDS, COMMON, INPUTS]);
     let form = options.text("form").unwrap_or_else(|| "auto".to_owned());
-    Some(Box::new(move |_| {
+    Some(Box::new(move || {
         let pretty = form == "pretty" || (form == "auto" && std::io::stdout().is_terminal());
         Box::new(StdoutSink { pretty })
     }))

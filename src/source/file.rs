@@ -33,30 +33,31 @@ const GLOB_INTERVAL: i64 = crate::limits::SECOND;
 pub static KIND: Kind<BindSource> =
     Kind { name: "file", summary: "lines of files", fields: FIELDS, outputs: OutputNames::MainAndErrors, bind };
 
-fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
-    options.check(&[FIELDS, COMMON, ROOT]);
-    let mut globs = Vec::new();
-    for key in ["paths", "exclude"] {
-        for (glob, place) in options.texts(key) {
-            match glob::Pattern::new(&glob) {
-                Ok(_) if key == "paths" => globs.push(glob),
-                Ok(_) => {}
-                Err(e) => options.fault(
-                    Diagnostic::error(&place.plus(e.pos), "bad_glob", format!("bad glob: {}", e.msg))
-                        .help("`*` is any name, `**` any depth"),
-                ),
-            }
+/// Patterns of paths, starting from the folder of the file that names them.
+fn globs(options: &Options<'_>, key: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for (glob, place) in options.texts(key) {
+        match glob::Pattern::new(&glob) {
+            Ok(_) => out.push(place.folder().join(glob).display().to_string()),
+            Err(e) => options.fault(
+                Diagnostic::error(&place.plus(e.pos), "bad_glob", format!("bad glob: {}", e.msg)).help("`*` is any name, `**` any depth"),
+            ),
         }
     }
-    let exclude: Vec<String> = options.texts("exclude").into_iter().map(|(t, _)| t).collect();
+    out
+}
+
+fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
+    options.check(&[FIELDS, COMMON, ROOT]);
+    let (paths, exclude) = (globs(options, "paths"), globs(options, "exclude"));
     let follow = options.bool("follow", true);
     let from_end = options.text("start").as_deref() == Some("end");
     let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
     let factory = move |context: SourceContext| -> Box<dyn Source> {
         Box::new(FileSource {
             name: name.clone(),
-            globs: globs.iter().map(|g| context.folder.join(g).display().to_string()).collect(),
-            exclude: exclude.iter().filter_map(|g| glob::Pattern::new(&context.folder.join(g).display().to_string()).ok()).collect(),
+            globs: paths.clone(),
+            exclude: exclude.iter().filter_map(|g| glob::Pattern::new(g).ok()).collect(),
             follow: follow && !context.until_end,
             from_end,
             context,

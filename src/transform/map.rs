@@ -55,7 +55,7 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
     options.check(&[FIELDS, INPUTS]);
     let strict = options.bool("strict", false);
     let mut steps = Vec::new();
-    let files = files(options, &bind.context.folder);
+    let files = files(options);
     if files.is_empty() {
         options.fault(
             Diagnostic::error(options.place(), "missing_key", format!("`{}` names no map files", bind.node))
@@ -90,17 +90,17 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
 }
 
 /// The files in order, each with the place that names it.
-fn files(options: &Options<'_>, folder: &std::path::Path) -> Vec<(PathBuf, Place)> {
-    let mut out: Vec<(PathBuf, Place)> = options.texts("files").into_iter().map(|(f, place)| (folder.join(f), place)).collect();
-    if let Some((properties, place)) = options.placed("properties") {
+fn files(options: &Options<'_>) -> Vec<(PathBuf, Place)> {
+    let mut out = options.paths("files");
+    if let Some((properties, place)) = options.path("properties") {
         let number =
             |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("map.")?.strip_suffix(".properties")?.parse().ok() };
-        let entries = std::fs::read_dir(folder.join(&properties)).into_iter().flatten().flatten().map(|e| e.path());
+        let entries = std::fs::read_dir(&properties).into_iter().flatten().flatten().map(|e| e.path());
         let mut found: Vec<(u32, PathBuf)> = entries.filter_map(|p| Some((number(&p)?, p))).collect();
         found.sort();
         if found.is_empty() {
             options.fault(
-                Diagnostic::error(&place, "missing_file", format!("`{properties}` holds no map.N.properties"))
+                Diagnostic::error(&place, "missing_file", format!("`{}` holds no map.N.properties", properties.display()))
                     .help("N is a number: map.0.properties"),
             );
         }

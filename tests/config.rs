@@ -1,0 +1,58 @@
+//! A pipeline of several files: what is included, rules one a file, paths that start from the file that names them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod outside;
+
+use std::fs;
+
+use outside::{folder, said, text, tripline};
+
+const MAIN: &str = "\
+include: [parts/*.yaml, parts/nested/more.yaml]
+rules: [rules]
+correlations: {}
+sinks:
+  alerts: {type: stdout, inputs: [many, few]}
+";
+
+#[test]
+fn files_come_together_and_each_speaks_of_its_own_folder() {
+    let folder = folder(MAIN);
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("parts/nested")).unwrap();
+    fs::create_dir_all(at("rules/deep")).unwrap();
+    fs::write(at("parts/in.log"), "{\"user\":\"a\"}\n{\"user\":\"a\"}\n{\"user\":\"b\"}\n").unwrap();
+    fs::write(at("parts/source.yaml"), "sources:\n  in: {type: file, paths: [in.log], follow: false, format: json}\n").unwrap();
+    // Includes its includer: each file is read once.
+    fs::write(at("parts/nested/more.yaml"), "include: [../../pipeline.yaml]\ntables:\n  who: {type: csv, path: who.csv, key: login}\n")
+        .unwrap();
+    fs::write(at("parts/nested/who.csv"), "login,name\na,Ann\n").unwrap();
+    fs::write(at("rules/many.yaml"), "type: threshold\ninputs: [in]\nby: [user]\nwithin: 1h\ncount: 2\n").unwrap();
+    let few = "correlations:\n  few: {type: threshold, inputs: [in], where: 'in_table(\"who\", user)', within: 1h, count: 1}\n";
+    fs::write(at("rules/deep/anything.yml"), few).unwrap();
+    fs::write(at("rules/notes.txt"), "no rule").unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(text(&out.stderr).contains("\"alerts\":{\"few\":1,\"many\":1}"), "{}", said(&out));
+}
+
+#[test]
+fn faults_of_all_files_come_at_once() {
+    let folder = folder(
+        "include: [none.yaml, 'no/*.yaml', bad.yaml, empty.yaml]\nrules: [nowhere]\nsources:\n  in: {type: stdin}\nsinks:\n  o: {type: drop, inputs: [in]}\n",
+    );
+    fs::write(folder.path().join("bad.yaml"), "sinks:\n  o: {type: drop, inputs: [in]}\n  p: {type: drop, inputs: [inn]}\nstate: x\n")
+        .unwrap();
+    fs::write(folder.path().join("empty.yaml"), "# nothing yet\n").unwrap();
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    let said = text(&out.stdout);
+    for expected in [
+        "pipeline.yaml:1:11: error[unreadable]: none.yaml cannot be read",
+        "pipeline.yaml:1:23: error[missing_file]: no file is like `no/*.yaml`",
+        "pipeline.yaml:2:9: error[missing_file]: `nowhere` cannot be listed",
+        "bad.yaml:2:3: error[duplicate_key]: `o` stands in another file too",
+        "bad.yaml:3:28: error[unknown_input]: there is no node `inn`",
+        "empty.yaml:1:1: error[empty_file]",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+    assert_eq!(out.status.code(), Some(2));
+}
