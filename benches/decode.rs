@@ -3,49 +3,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use common::Bench;
+use common::{Bench, Event, decode, per_line, strings, wanted};
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::json_out::{EventWriter, OutField, RowFacts};
 use tripline::codec::format::syslog::SyslogDecoder;
 use tripline::codec::format::time::TimeRule;
-use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
-use tripline::event::{Batch, Input, Kind, Slot};
-
-fn wanted(names: &[String], event_time: bool) -> Wanted {
-    let field = |(i, name): (usize, &String)| WantedField { name: name.clone(), slot: Slot(i as u16), base: None };
-    Wanted { fields: names.iter().enumerate().map(field).collect(), event_time, ..Wanted::default() }
-}
-
-fn strings(names: &[&str]) -> Vec<String> {
-    names.iter().map(|n| (*n).to_owned()).collect()
-}
-
-/// Decodes all inputs through one batch.
-fn decode(inputs: &[Arc<Input>], decoder: &mut dyn Decoder, batch: &mut Batch, slots: usize) {
-    for input in inputs {
-        batch.reset(Arc::clone(input), slots);
-        let rows: Vec<u16> = (0..batch.rows() as u16).collect();
-        decoder.decode(batch, &rows, Subject::Line);
-        assert!(batch.faults.is_empty(), "{:?}", batch.faults);
-        black_box(&batch);
-    }
-}
-
-fn per_line(lines: &[u8]) {
-    let mut at = 0;
-    let mut n = 0u64;
-    while let Some(end) = memchr::memchr(b'\n', &lines[at..]) {
-        n += black_box(&lines[at..at + end]).len() as u64;
-        at += end + 1;
-    }
-    black_box(n);
-}
-
-type Event = BTreeMap<String, String>;
+use tripline::event::{Batch, Kind, Slot};
 
 /// The container style: a map of owned texts for every line.
 fn rfc5424_map(line: &str) -> Event {

@@ -6,30 +6,50 @@ mod common;
 use std::process::Command;
 use std::sync::Arc;
 
+use common::{strings, wanted};
+use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::syslog::SyslogDecoder;
 use tripline::codec::format::time::TimeRule;
-use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
-use tripline::event::{Batch, Slot};
+use tripline::codec::format::{Decoder, Subject};
+use tripline::event::Batch;
 
 /// Case, most instructions per event, lines of the two runs.
-const CASES: [(&str, f64, u64, u64); 2] = [("rfc5424 with time", 1_800.0, 2_048, 10_240), ("json, all leaves", 14_000.0, 512, 2_560)];
+const CASES: [(&str, f64, u64, u64); 3] = [
+    ("rfc5424 with time", 1_800.0, 2_048, 10_240),
+    ("json, all leaves", 14_000.0, 512, 2_560),
+    ("cef, 26 extensions", 4_500.0, 1_024, 5_120),
+];
+
+/// The lines of a case.
+fn lines_of(case: &str, n: u64) -> Vec<u8> {
+    match &case[..3] {
+        "rfc" => common::rfc5424(n),
+        "cef" => common::cef(n),
+        _ => common::json(n),
+    }
+}
+
+/// The decoder of a case for all fields of its lines, and their number.
+fn decoder_of(case: &str, lines: &[u8]) -> (Box<dyn Decoder>, usize) {
+    let first = lines.split(|b| *b == b'\n').next().expect("made here");
+    let names = match &case[..3] {
+        "rfc" => strings(&common::RFC5424_FIELDS),
+        "cef" => common::cef_fields(std::str::from_utf8(first).expect("made here")),
+        _ => common::leaves(first),
+    };
+    let (slots, wanted) = (names.len(), wanted(&names, true));
+    let decoder: Box<dyn Decoder> = match &case[..3] {
+        "rfc" => Box::new(SyslogDecoder::new(wanted, TimeRule::default())),
+        "cef" => Box::new(CefDecoder::new(Dialect::Cef, wanted, TimeRule::default())),
+        _ => Box::new(JsonDecoder::new(wanted)),
+    };
+    (decoder, slots)
+}
 
 fn work(case: &str, n: u64) {
-    let (lines, names): (Vec<u8>, Vec<String>) = if case.starts_with("rfc5424") {
-        (common::rfc5424(n), common::RFC5424_FIELDS.map(str::to_owned).to_vec())
-    } else {
-        let lines = common::json(n);
-        let names = common::leaves(lines.split(|b| *b == b'\n').next().expect("made here"));
-        (lines, names)
-    };
-    let fields = names.iter().enumerate().map(|(i, name)| WantedField { name: name.clone(), slot: Slot(i as u16), base: None }).collect();
-    let wanted = Wanted { fields, event_time: true, ..Wanted::default() };
-    let mut decoder: Box<dyn Decoder> = if case.starts_with("rfc5424") {
-        Box::new(SyslogDecoder::new(wanted, TimeRule::default()))
-    } else {
-        Box::new(JsonDecoder::new(wanted))
-    };
+    let lines = lines_of(case, n);
+    let (mut decoder, slots) = decoder_of(case, &lines);
     let mut batch = Batch::default();
     // Framing is part of it; making the lines and copying them is not: the run decodes them `TIMES` over, and the difference of the two runs is divided by that.
     let inputs = common::inputs(&lines);
@@ -39,7 +59,7 @@ fn work(case: &str, n: u64) {
             ends.clear();
             tripline::simd::offsets(input.bytes(), b'\n', 0, &mut ends);
             let rows = input.lines.len() as u16;
-            batch.reset(Arc::clone(input), names.len());
+            batch.reset(Arc::clone(input), slots);
             decoder.decode(&mut batch, &(0..rows).collect::<Vec<u16>>(), Subject::Line);
             assert!(batch.faults.is_empty());
         }
@@ -72,7 +92,7 @@ fn main() {
     if let Some(at) = flags.iter().position(|f| f == "--work") {
         let (case, n) = (&flags[at + 1], flags[at + 2].parse().expect("a number"));
         if flags.iter().any(|f| f == "--make-only") {
-            drop(common::inputs(&if case.starts_with("rfc5424") { common::rfc5424(n) } else { common::json(n) }));
+            drop(common::inputs(&lines_of(case, n)));
         } else {
             work(case, n);
         }

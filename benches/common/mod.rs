@@ -1,8 +1,15 @@
 //! What the benches share: interleaved runs, medians, the lines that they print, the bars, and made-up logs in the shapes of real ones.
 #![allow(dead_code, unsafe_code, clippy::expect_used, clippy::disallowed_methods, clippy::too_many_arguments)] // each bench uses its part; an allocator that counts needs unsafe
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use tripline::codec::format::cef_dictionary::full_name;
+use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
+use tripline::event::{Batch, Input, Slot};
 
 /// Counts allocations.
 pub struct Counting;
@@ -253,6 +260,100 @@ pub fn json(n: u64) -> Vec<u8> {
     out
 }
 
+/// About 630 bytes, CEF with 26 extensions.
+pub fn cef(n: u64) -> Vec<u8> {
+    let mut r = Rng(4);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let (host, user) = (r.skewed(5000), r.skewed(8000));
+        out.extend_from_slice(format!(concat!(
+            "CEF:0|Check Point|VPN-1 & FireWall-1|R81.20|drop-{class}|Connection to a {class} port dropped|5|rt={rt} deviceDirection=0 dvchost=fw{host:04}.example.com dvc=192.0.2.{dvc} ",
+            "src=10.{a}.{b}.{c} spt={spt} smac=00:15:5d:3a:9b:11 dst=198.51.100.{d} dpt={dpt} dhost=srv{d}.example.net suser=user{user:04} sntdom=CORP proto=TCP act=Drop outcome=Failure reason=Address spoofing app=https ",
+            "in={bytes_in} out={bytes_out} cnt=1 cat=Firewall request=https://srv{d}.example.net/a/b?q\\={i} msg=Packet dropped by rule {rule}, see the log of the gateway for more ",
+            "cs1Label=Rule Name cs1=Cleanup rule {rule} cs2Label=Layer cs2=Network externalId={i}\n"),
+            class = r.below(40), rt = 1_772_323_200_000 + i * 3, host = host, dvc = r.below(250), a = r.skewed(4), b = r.below(64), c = r.below(250), spt = 1024 + r.below(60_000),
+            d = r.below(250), dpt = [22, 80, 443, 445, 3389][r.below(5) as usize], user = user, i = i, bytes_in = r.below(100_000), bytes_out = r.below(100_000), rule = r.below(400)).as_bytes());
+    }
+    out
+}
+
+/// An event of the container style.
+pub type Event = BTreeMap<String, String>;
+
+/// The container style: a map of owned texts for every line.
+pub fn cef_map(line: &str) -> Event {
+    let mut out = Event::new();
+    let mut parts = line.splitn(8, '|');
+    for name in ["version", "deviceVendor", "deviceProduct", "deviceVersion", "deviceEventClassId", "name", "severity"] {
+        out.insert(name.into(), parts.next().expect("made here").into());
+    }
+    let mut rest = parts.next().expect("made here");
+    while let Some((key, after)) = rest.split_once('=') {
+        // The value goes on to the blank before the next key.
+        let end = after
+            .match_indices('=')
+            .find(|(at, _)| !after[..*at].ends_with('\\'))
+            .map_or(after.len(), |(at, _)| after[..at].rfind(' ').unwrap_or(at));
+        out.insert(key.trim_start().into(), after[..end].replace("\\=", "="));
+        rest = &after[end..];
+    }
+    out
+}
+
+/// The fields of a line of [`cef`], as the dictionary names them.
+pub fn cef_fields(line: &str) -> Vec<String> {
+    let named = |key: &String| full_name(key.as_bytes()).unwrap_or(key).to_owned();
+    cef_map(line).keys().filter(|key| *key != "version").map(named).collect()
+}
+
+/// About 480 bytes, 26 pairs in the shape of a FortiGate traffic log.
+pub fn kv(n: u64) -> Vec<u8> {
+    let mut r = Rng(5);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let s = i / 300;
+        out.extend_from_slice(format!(concat!(
+            "date=2026-03-{day:02} time={h:02}:{m:02}:{s:02} devname=\"fw{host:04}\" devid=\"FG100E{i:010}\" logid=\"0000000013\" type=\"traffic\" subtype=\"forward\" level=\"notice\" vd=\"root\" eventtime={t} ",
+            "srcip=10.{a}.{b}.{c} srcport={spt} srcintf=\"port12\" srcintfrole=\"lan\" dstip=198.51.100.{d} dstport=443 dstintf=\"wan1\" dstintfrole=\"wan\" sessionid={i} proto=6 action=\"close\" policyid={rule} ",
+            "service=\"HTTPS\" app=\"Microsoft Office Online\" sentbyte={sent} rcvdbyte={rcvd}\n"),
+            day = 1 + s / 86_400 % 28, h = s / 3600 % 24, m = s / 60 % 60, s = s % 60, host = r.skewed(5000), i = i, t = 1_772_323_200_000_000_000 + i * 3_000_000, a = r.skewed(4),
+            b = r.below(64), c = r.below(250), spt = 1024 + r.below(60_000), d = r.below(250), rule = r.below(400), sent = r.below(100_000), rcvd = r.below(1_000_000)).as_bytes());
+    }
+    out
+}
+
+/// About 350 bytes, 34 columns in the shape of a PAN-OS traffic log, two of them quoted.
+pub fn csv(n: u64) -> Vec<u8> {
+    let mut r = Rng(6);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let s = i / 300;
+        let time = format!("2026/03/{:02} {:02}:{:02}:{:02}", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60);
+        out.extend_from_slice(format!(
+            "1,{time},0011C10{i:07},TRAFFIC,end,2305,{time},10.{}.{}.{},198.51.100.{},192.0.2.1,0.0.0.0,\"Allow outbound, web\",corp\\user{:04},,ssl,vsys1,trust,untrust,ethernet1/2,ethernet1/1,\"forward to \"\"siem\"\"\",{i},1,{},443,{},443,0x400053,tcp,allow,{},{},{},{}\n",
+            r.skewed(4), r.below(64), r.below(250), r.below(250), r.skewed(8000), 1024 + r.below(60_000), 1024 + r.below(60_000), r.below(100_000), r.below(50_000), r.below(50_000), r.below(200)).as_bytes());
+    }
+    out
+}
+
+/// About 480 bytes, LEEF 2.0 with the pairs of [`kv`].
+pub fn leef(n: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in kv(n).split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        out.extend_from_slice(b"LEEF:2.0|Fortinet|FortiGate|7.4|13|^|");
+        let mut is_quoted = false;
+        for byte in line {
+            match byte {
+                b'"' => is_quoted = !is_quoted,
+                b' ' if !is_quoted => out.push(b'^'),
+                other => out.push(*other),
+            }
+        }
+        out.push(b'\n');
+    }
+    out
+}
+
 /// Names of all leaves of a JSON document.
 pub fn leaves(line: &[u8]) -> Vec<String> {
     fn walk(prefix: &str, value: &serde_json::Value, out: &mut Vec<String>) {
@@ -269,7 +370,7 @@ pub fn leaves(line: &[u8]) -> Vec<String> {
 }
 
 /// Inputs of full batches over lines.
-pub fn inputs(lines: &[u8]) -> Vec<std::sync::Arc<tripline::event::Input>> {
+pub fn inputs(lines: &[u8]) -> Vec<Arc<Input>> {
     use tripline::codec::framing::newline::NewlineFraming;
     use tripline::event::builder::Positions;
     let mut out = Vec::new();
@@ -282,7 +383,40 @@ pub fn inputs(lines: &[u8]) -> Vec<std::sync::Arc<tripline::event::Input>> {
         builder.bytes.truncate(used);
         rest = &rest[used..];
         let base = out.len() as u64;
-        out.push(std::sync::Arc::new(builder.seal(Default::default(), base, Positions::Bytes, 1_772_000_000_000_000_000)));
+        out.push(Arc::new(builder.seal(Default::default(), base, Positions::Bytes, 1_772_000_000_000_000_000)));
     }
     out
+}
+
+/// What a plan wants of a decoder: these fields, in slots of their own.
+pub fn wanted(names: &[String], event_time: bool) -> Wanted {
+    let field = |(i, name): (usize, &String)| WantedField { name: name.clone(), slot: Slot(i as u16), base: None };
+    Wanted { fields: names.iter().enumerate().map(field).collect(), event_time, ..Wanted::default() }
+}
+
+/// Owned texts.
+pub fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|n| (*n).to_owned()).collect()
+}
+
+/// Decodes all inputs through one batch.
+pub fn decode(inputs: &[Arc<Input>], decoder: &mut dyn Decoder, batch: &mut Batch, slots: usize) {
+    for input in inputs {
+        batch.reset(Arc::clone(input), slots);
+        let rows: Vec<u16> = (0..batch.rows() as u16).collect();
+        decoder.decode(batch, &rows, Subject::Line);
+        assert!(batch.faults.is_empty(), "{:?}", batch.faults);
+        black_box(&batch);
+    }
+}
+
+/// The lines one after another, found by memchr.
+pub fn per_line(lines: &[u8]) {
+    let mut at = 0;
+    let mut n = 0u64;
+    while let Some(end) = memchr::memchr(b'\n', &lines[at..]) {
+        n += black_box(&lines[at..at + end]).len() as u64;
+        at += end + 1;
+    }
+    black_box(n);
 }

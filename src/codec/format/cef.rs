@@ -4,10 +4,11 @@
 //! over blanks until the next ` key=`. Short keys become the dictionary's full names. `LEEF:1.0|vendor|product|version|event id|` with pairs apart by tabs;
 //! LEEF 2.0 names its separator in one field more, as a character or as hexadecimal. Source: the CEF and LEEF guides of their vendors.
 use super::cef_dictionary::full_name;
-use super::pairs::{Names, PairRow, Want};
+use super::marks::{MarkMap, Marks};
+use super::pairs::{BEGINNING, Key, Keys, Naming, PairRow};
 use super::time::TimeRule;
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
-use crate::event::{Batch, Kind, Slot, Span};
+use crate::event::{Batch, Slot};
 
 /// Header fields of CEF, in order, behind the version.
 const CEF_HEADER: &[&str] = &["deviceVendor", "deviceProduct", "deviceVersion", "deviceEventClassId", "name", "severity"];
@@ -17,9 +18,8 @@ const LEEF_HEADER: &[&str] = &["deviceVendor", "deviceProduct", "deviceVersion",
 pub const CEF_SHAPE: Shape = Shape::Flat(CEF_HEADER, &[""]);
 /// Fields of `leef`: the header, then whatever the event names.
 pub const LEEF_SHAPE: Shape = Shape::Flat(LEEF_HEADER, &[""]);
-/// Fields that tell when it happened, the best first.
-const CEF_TIMES: &[&str] = &["deviceReceiptTime", "endTime", "startTime"];
-const LEEF_TIMES: &[&str] = &["devTime"];
+const CEF_NAMING: Naming = Naming { lead: b" ", assign: b'=', full: full_name, times: &["deviceReceiptTime", "endTime", "startTime"] };
+const LEEF_NAMING: Naming = Naming { lead: b"", assign: b'=', full: |_| None, times: &["devTime"] };
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,26 +33,28 @@ pub enum Dialect {
 /// See the module.
 pub struct CefDecoder {
     dialect: Dialect,
-    names: Names,
+    keys: Keys,
     header: Vec<Option<Slot>>,
-    /// Full names in the arena of the batch, by the keys that were met.
-    known: foldhash::HashMap<&'static str, Span>,
     rule: TimeRule,
     wanted: Wanted,
+    map: MarkMap<3>,
     subjects: Subjects,
 }
 
 impl CefDecoder {
     /// A decoder for what the plan wants.
     pub fn new(dialect: Dialect, wanted: Wanted, rule: TimeRule) -> CefDecoder {
-        let header = if dialect == Dialect::Cef { CEF_HEADER } else { LEEF_HEADER };
+        let (header, naming) = match dialect {
+            Dialect::Cef => (CEF_HEADER, CEF_NAMING),
+            Dialect::Leef => (LEEF_HEADER, LEEF_NAMING),
+        };
         CefDecoder {
             dialect,
-            names: Names::new(&wanted),
+            keys: Keys::new(naming, &wanted),
             header: header.iter().map(|name| wanted.slot(name)).collect(),
-            known: foldhash::HashMap::default(),
             rule,
             wanted,
+            map: MarkMap::new([b'|', b'=', b'\\']),
             subjects: Subjects::default(),
         }
     }
@@ -60,147 +62,228 @@ impl CefDecoder {
 
 impl Decoder for CefDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        lay_over(batch, &self.wanted);
-        self.known.clear();
+        let CefDecoder { dialect, keys, header, rule, wanted, map, subjects } = self;
+        lay_over(batch, wanted);
+        map.read(batch, subject);
+        keys.begin();
         let received = batch.input.received;
-        let mut subjects = std::mem::take(&mut self.subjects);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
-            let Some(line) = bytes else { return refuse(batch, row, &self.wanted, "no text to decode") };
+            let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let extras = batch.extras_len();
-            let mut event = Event { it: PairRow { batch, row: usize::from(row), at, line, extras }, time: None };
-            let outcome = match self.dialect {
-                Dialect::Cef => self.cef(&mut event),
-                Dialect::Leef => self.leef(&mut event),
+            let mut it = PairRow { batch, row: usize::from(row), at, line, extras, time: None };
+            let marks = map.of(at, line);
+            let outcome = match dialect {
+                Dialect::Cef => cef(&mut it, marks, header, keys),
+                Dialect::Leef => leef(&mut it, marks, header, keys),
             };
-            let time = event.time;
+            let time = it.time;
             match outcome {
                 Ok(()) => {
                     if let Some((_, span)) = time
-                        && self.wanted.event_time
-                        && let Some(time) = self.rule.parse(batch.bytes(span), received)
+                        && let Some(time) = rule.parse(batch.bytes(span), received)
                     {
                         batch.times[usize::from(row)] = time;
                     }
-                    if self.wanted.all {
-                        batch.end_extras(self.wanted.layer, usize::from(row), extras);
+                    if wanted.all {
+                        batch.end_extras(wanted.layer, usize::from(row), extras);
                     }
                 }
                 Err(reason) => {
                     batch.truncate_extras(extras);
-                    refuse(batch, row, &self.wanted, reason);
+                    refuse(batch, row, wanted, reason);
                 }
             }
         });
-        self.subjects = subjects;
     }
 }
 
-/// One event, and the best time field met so far.
-struct Event<'a> {
-    it: PairRow<'a>,
-    time: Option<(usize, Span)>,
+fn cef(row: &mut PairRow<'_>, mut marks: Marks<'_>, slots: &[Option<Slot>], keys: &mut Keys) -> Result<(), &'static str> {
+    let version = version(row.line, b"CEF:").ok_or("not a CEF event")?;
+    let start = header(row, &mut marks, version, slots).ok_or("the CEF header is incomplete")?.1;
+    extension(row, marks, start, keys);
+    Ok(())
 }
 
-impl Event<'_> {
-    fn note_time(&mut self, name: &str, value: Span, times: &[&str]) {
-        if let Some(rank) = times.iter().position(|t| *t == name)
-            && self.time.is_none_or(|(best, _)| rank < best)
-        {
-            self.time = Some((rank, value));
+fn leef(row: &mut PairRow<'_>, mut marks: Marks<'_>, slots: &[Option<Slot>], keys: &mut Keys) -> Result<(), &'static str> {
+    let version = version(row.line, b"LEEF:").ok_or("not a LEEF event")?;
+    let (is_second, mut at) = header(row, &mut marks, version, slots).ok_or("the LEEF header is incomplete")?;
+    let line = row.line;
+    let mut separator = b'\t';
+    if is_second && let Some(end) = memchr::memchr(b'|', &line[at..]).filter(|n| *n <= 5).map(|n| at + n) {
+        separator = leef_separator(&line[at..end]).unwrap_or(separator);
+        at = end + 1;
+    }
+    let mut last = BEGINNING;
+    while at < line.len() {
+        let end = memchr::memchr(separator, &line[at..]).map_or(line.len(), |n| at + n);
+        let (expected, key) = keys.expected(keys.get(last));
+        if at + key.opening.text().len() <= end && key.opening.is_at(line, at) {
+            last = expected;
+        } else {
+            let name = memchr::memchr(b'=', &line[at..end]).filter(|len| *len > 0).map(|len| &line[at..at + len]);
+            let Some(name) = name else {
+                at = end + 1;
+                continue;
+            };
+            last = keys.search(last, name);
         }
+        let key = keys.get(last);
+        row.put(key, |_| at, row.span(at + key.opening.text().len(), end));
+        at = end + 1;
     }
+    Ok(())
 }
 
-impl CefDecoder {
-    /// Sets the header's fields, from behind the version on. Returns where the header ends.
-    fn header(
-        &self,
-        event: &mut Event<'_>,
-        mark: &[u8],
-        incomplete: &'static str,
-        other: &'static str,
-    ) -> Result<(usize, usize), &'static str> {
-        let line = event.it.line;
-        let version = version(line, mark).ok_or(other)?;
-        let mut at = header_end(line, version).ok_or(incomplete)? + 1;
-        for slot in &self.header {
-            let end = header_end(line, at).ok_or(incomplete)?;
-            if let Some(slot) = slot {
-                let value = event.it.unescaped(at, end, |b| matches!(b, b'|' | b'\\').then_some(b));
-                event.it.batch.set(*slot, event.it.row, value);
+/// Sets the header's fields, from the version at `at` on. Returns whether that is 2, and where the header ends.
+#[inline(always)]
+fn header(row: &mut PairRow<'_>, marks: &mut Marks<'_>, at: usize, slots: &[Option<Slot>]) -> Option<(bool, usize)> {
+    let line = row.line;
+    let is_second = *line.get(at)? == b'2';
+    *marks = marks.from(at);
+    let mut at = bar(line, marks)?.0 + 1;
+    for slot in slots {
+        let (end, escaped) = bar(line, marks)?;
+        if let Some(slot) = slot {
+            let value = if escaped { row.unescaped(at, end, header_letter) } else { row.span(at, end) };
+            row.set(*slot, value);
+        }
+        at = end + 1;
+    }
+    Some((is_second, at))
+}
+
+fn header_letter(byte: u8) -> Option<u8> {
+    matches!(byte, b'|' | b'\\').then_some(byte)
+}
+
+/// The next `|` that no backslash escapes, and whether one escaped anything before it.
+#[inline(always)]
+fn bar(line: &[u8], marks: &mut Marks<'_>) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    loop {
+        let at = marks.next();
+        match line.get(at)? {
+            b'|' => return Some((at, escaped)),
+            b'\\' => {
+                escaped = true;
+                marks.pass(at + 1);
             }
-            at = end + 1;
-        }
-        Ok((version, at))
-    }
-
-    fn cef(&mut self, event: &mut Event<'_>) -> Result<(), &'static str> {
-        let (_, start) = self.header(event, b"CEF:", "the CEF header is incomplete", "not a CEF event")?;
-        let line = event.it.line;
-        // A value holds blanks: it ends where the next key begins.
-        let mut key = next_key(line, start);
-        while let Some((key_start, key_end)) = key {
-            let from = key_end + 1;
-            key = next_key(line, from);
-            let end = key.map_or(line.len(), |(next, _)| next);
-            self.pair(event, (key_start, key_end), (from, from + line[from..end].trim_ascii_end().len()));
-        }
-        Ok(())
-    }
-
-    fn pair(&mut self, event: &mut Event<'_>, key: (usize, usize), value: (usize, usize)) {
-        let short = &event.it.line[key.0..key.1];
-        let full = full_name(short);
-        let want = self.names.want(full.map_or(short, str::as_bytes));
-        let is_time = self.wanted.event_time && full.is_some_and(|full| CEF_TIMES.contains(&full));
-        if want == Want::Nothing && !is_time {
-            return;
-        }
-        let value = event.it.unescaped(value.0, value.1, |b| match b {
-            b'=' | b'\\' | b'|' => Some(b),
-            b'n' => Some(b'\n'),
-            b'r' => Some(b'\r'),
-            _ => None,
-        });
-        let own_name = event.it.span(key.0, key.1);
-        match full {
-            None => event.it.put(want, |_| own_name, value),
-            Some(full) => {
-                event.note_time(full, value, CEF_TIMES);
-                let known = &mut self.known;
-                let name = |batch: &mut Batch| *known.entry(full).or_insert_with(|| batch.derive(Kind::Text, full.as_bytes()));
-                event.it.put(want, name, value);
-            }
+            _ => {}
         }
     }
+}
 
-    fn leef(&mut self, event: &mut Event<'_>) -> Result<(), &'static str> {
-        let (version, mut at) = self.header(event, b"LEEF:", "the LEEF header is incomplete", "not a LEEF event")?;
-        let line = event.it.line;
-        let mut separator = b'\t';
-        if line[version] == b'2'
-            && let Some(end) = memchr::memchr(b'|', &line[at..]).filter(|n| *n <= 5).map(|n| at + n)
-        {
-            separator = leef_separator(&line[at..end]).unwrap_or(separator);
-            at = end + 1;
-        }
-        for part in line[at..].split(|b| *b == separator) {
-            if let Some(equals) = memchr::memchr(b'=', part).filter(|n| *n > 0) {
-                let (name, value) = (event.it.span(at, at + equals), event.it.span(at + equals + 1, at + part.len()));
-                let key = &part[..equals];
-                if let Ok(key) = std::str::from_utf8(key) {
-                    event.note_time(key, value, LEEF_TIMES);
+/// A key that stands in an extension.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Its number; [`BEGINNING`]: there is none yet.
+    key: usize,
+    /// Where its value begins.
+    value: usize,
+}
+
+/// Puts the pairs of CEF's extension. A value holds blanks: it ends where the next key begins.
+fn extension(row: &mut PairRow<'_>, mut marks: Marks<'_>, start: usize, keys: &mut Keys) {
+    let mut place = first_key(row.line, start, keys);
+    marks = marks.from(place.value);
+    while let Some((from, end)) = expected_pairs(row, &mut marks, &mut place, keys) {
+        place = Place { key: keys.search(place.key, &row.line[from..end]), value: end + 1 };
+    }
+}
+
+fn extension_letter(byte: u8) -> Option<u8> {
+    match byte {
+        b'=' | b'\\' | b'|' => Some(byte),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        _ => None,
+    }
+}
+
+/// The first key of an extension that begins at `start`, if it is the expected one: no blank stands before it.
+#[inline(always)]
+fn first_key(line: &[u8], start: usize, keys: &Keys) -> Place {
+    let (key, expected) = keys.expected(keys.get(BEGINNING));
+    match expected.opening.text().strip_prefix(b" ").filter(|opening| line[start..].starts_with(opening)) {
+        Some(opening) => Place { key, value: start + opening.len() },
+        None => Place { key: BEGINNING, value: start },
+    }
+}
+
+/// Puts pairs as long as the keys come as expected. Returns where the first begins and ends that does not; its predecessor has been put.
+#[inline(never)] // the loop wants the registers for itself
+fn expected_pairs(row: &mut PairRow<'_>, marks: &mut Marks<'_>, place: &mut Place, keys: &Keys) -> Option<(usize, usize)> {
+    let (line, mut walk) = (row.line, *marks);
+    let Place { mut key, mut value } = *place;
+    loop {
+        let current = keys.get(key);
+        let (follower, expected) = keys.expected(current);
+        let mut escaped = false;
+        // The blank before the next key, and its `=`.
+        let (blank, at) = loop {
+            let at = walk.next();
+            match line.get(at) {
+                Some(b'=') => {
+                    let blank = (at + 1).wrapping_sub(expected.opening.text().len());
+                    if blank >= value && expected.opening.is_at(line, blank) {
+                        break (blank, at);
+                    }
+                    if let Some(next) = word_before(line, value, at) {
+                        if key != BEGINNING {
+                            put(row, line, current, (value, next - 1), escaped);
+                        }
+                        (*marks, *place) = (walk, Place { key, value });
+                        return Some((next, at));
+                    }
                 }
-                event.it.put(self.names.want(key), |_| name, value);
+                Some(b'\\') => {
+                    escaped = true;
+                    walk.pass(at + 1);
+                }
+                Some(_) => {}
+                None => {
+                    if key != BEGINNING {
+                        put(row, line, current, (value, line.len()), escaped);
+                    }
+                    return None;
+                }
             }
-            at += part.len() + 1;
-        }
-        Ok(())
+        };
+        put(row, line, current, (value, blank), escaped);
+        (key, value) = (follower, at + 1);
     }
+}
+
+/// Puts a value without the blanks at its end.
+#[inline(always)]
+fn put(row: &mut PairRow<'_>, line: &[u8], key: &Key, (value, mut to): (usize, usize), escaped: bool) {
+    if to > value && line[to - 1] <= b' ' {
+        to = trimmed(line, value, to);
+    }
+    let span = if escaped { row.unescaped(value, to, extension_letter) } else { row.span(value, to) };
+    row.put(key, |len| value - 1 - len, span);
+}
+
+#[cold]
+fn trimmed(line: &[u8], from: usize, to: usize) -> usize {
+    from + line[from..to].trim_ascii_end().len()
+}
+
+/// Where the key begins that ends at `end`: a word of letters, digits, `_`, `-`, `.` and brackets behind a blank, or behind the header, which ends at `start`.
+#[inline(never)]
+fn word_before(line: &[u8], start: usize, end: usize) -> Option<usize> {
+    let is_word = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']');
+    let len = line[start..end].iter().rev().take_while(is_word).count();
+    let is_beginning = |from: usize| from.checked_sub(1).is_none_or(|b| line[b] == b' ' || (from == start && line[b] == b'|'));
+    Some(end - len).filter(|from| len > 0 && is_beginning(*from))
 }
 
 /// Where the version begins. A syslog decoder before may have taken the mark for a program's name: then the version comes first.
+#[inline(always)]
 fn version(line: &[u8], mark: &[u8]) -> Option<usize> {
+    if line.starts_with(mark) {
+        return Some(mark.len());
+    }
     let found = memchr::memmem::find(line, mark).map(|at| at + mark.len());
     let is_version = |len: &usize| *len > 0 && line.get(*len) == Some(&b'|');
     found.or_else(|| Some(line.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count()).filter(is_version).map(|_| 0))
@@ -217,32 +300,66 @@ fn leef_separator(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// The next `|` that no backslash escapes.
-fn header_end(line: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at += memchr::memchr2(b'|', b'\\', line.get(at..)?)?;
-        if line[at] == b'|' {
-            return Some(at);
-        }
-        at += 2;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-/// The next key from `start` on, up to its `=`: a word of letters, digits, `_`, `-`, `.` and brackets that follows a blank, or begins the extension at `start`.
-fn next_key(line: &[u8], start: usize) -> Option<(usize, usize)> {
-    let mut at = start;
-    loop {
-        at += memchr::memchr2(b'=', b'\\', line.get(at..)?)?;
-        if line[at] == b'\\' {
-            at += 2;
-            continue;
+    use super::super::WantedField;
+    use super::*;
+    use crate::event::Input;
+    use proptest::prelude::*;
+
+    /// A value of one name, and the others by name.
+    type Row = (String, Vec<(String, String)>);
+
+    /// Decodes the lines as one batch. Each row: the value of `b` in its slot, and all others by name; none where the line was refused.
+    fn decode(dialect: Dialect, lines: &[String]) -> Vec<Option<Row>> {
+        let fields = vec![WantedField { name: "b".to_owned(), slot: Slot(0), base: None }];
+        let mut decoder = CefDecoder::new(dialect, Wanted { fields, all: true, ..Wanted::default() }, TimeRule::default());
+        let mut batch = Batch::default();
+        batch.reset(Arc::new(Input::of_lines(lines.iter().map(String::as_bytes), Arc::default(), 0)), 1);
+        decoder.decode(&mut batch, &(0..lines.len() as u16).collect::<Vec<_>>(), Subject::Line);
+        let text = |span| String::from_utf8_lossy(batch.bytes(span)).into_owned();
+        let row = |row: usize| {
+            let mut all: Vec<_> = batch.extras(0, row).iter().map(|e| (text(e.name), text(e.value))).collect();
+            all.sort();
+            let is_refused = batch.faults.iter().any(|(r, ..)| usize::from(*r) == row);
+            (!is_refused).then(|| (text(batch.cell(Slot(0), row)), all))
+        };
+        (0..lines.len()).map(row).collect()
+    }
+
+    /// What should come back of pairs: of a repeated name the last value.
+    fn expected(pairs: &[(String, String)]) -> Option<Row> {
+        let mut all: std::collections::BTreeMap<String, String> = pairs.iter().cloned().collect();
+        let slot = all.remove("b").unwrap_or_default();
+        Some((slot, all.into_iter().collect()))
+    }
+
+    fn rows(value: &'static str) -> impl Strategy<Value = Vec<Vec<(String, String)>>> {
+        prop::collection::vec(prop::collection::vec(("[a-c]|a_name_of_twenty_three|ad\\.x\\[0\\]", value), 0..6), 1..6)
+    }
+
+    proptest! {
+        #[test]
+        fn cef_comes_back(rows in rows("([ -~é]{0,24}[!-~é\\n\\r])?")) {
+            let escaped = |v: &str| v.replace('\\', "\\\\").replace('=', "\\=").replace('\n', "\\n").replace('\r', "\\r");
+            let line = |pairs: &Vec<(String, String)>| {
+                let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+                format!("CEF:0|v\\|endor|p|1|c|n|5|{}", pairs.join(" "))
+            };
+            let lines: Vec<String> = rows.iter().map(line).collect();
+            prop_assert_eq!(decode(Dialect::Cef, &lines), rows.iter().map(|r| expected(r)).collect::<Vec<_>>());
         }
-        let is_word = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']');
-        let len = line[start..at].iter().rev().take_while(is_word).count();
-        let from = at - len;
-        if len > 0 && from.checked_sub(1).is_none_or(|before| line[before] == b' ' || (from == start && line[before] == b'|')) {
-            return Some((from, at));
+
+        #[test]
+        fn leef_comes_back(rows in rows("[ -~é]{0,24}")) {
+            let line = |pairs: &Vec<(String, String)>| {
+                let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("LEEF:1.0|v|p|1|c|{}", pairs.join("\t"))
+            };
+            let lines: Vec<String> = rows.iter().map(line).collect();
+            prop_assert_eq!(decode(Dialect::Leef, &lines), rows.iter().map(|r| expected(r)).collect::<Vec<_>>());
         }
-        at += 1;
     }
 }

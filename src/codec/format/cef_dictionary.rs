@@ -95,7 +95,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// The full name of a short key; none where the key stands for itself.
-pub(super) fn full_name(key: &[u8]) -> Option<&'static str> {
+pub fn full_name(key: &[u8]) -> Option<&'static str> {
     NAMES.binary_search_by(|(short, _)| short.as_bytes().cmp(key)).ok().map(|at| NAMES[at].1)
 }
 

@@ -1,5 +1,6 @@
 //! `kv`: `key=value key2="a value"`. Quotes of either kind hold separators; `\"` and `\\` inside them stand for themselves.
-use super::pairs::{Names, PairRow};
+use super::marks::{MarkMap, Marks};
+use super::pairs::{BEGINNING, Keys, Naming, PairRow};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::Batch;
 
@@ -33,27 +34,32 @@ impl KvOptions {
 /// See the module.
 pub struct KvDecoder {
     options: KvOptions,
-    names: Names,
+    keys: Keys,
     wanted: Wanted,
+    map: MarkMap<8>,
     subjects: Subjects,
 }
 
 impl KvDecoder {
     /// A decoder for what the plan wants.
     pub fn new(options: KvOptions, wanted: Wanted) -> KvDecoder {
-        KvDecoder { options, names: Names::new(&wanted), wanted, subjects: Subjects::default() }
+        let naming = Naming { lead: b"", assign: options.assign, full: |_| None, times: &[] };
+        let space = options.separator.map_or(*b" \t\n\x0c\r", |separator| [separator; 5]);
+        let marks = [b'"', b'\'', b'\\', space[0], space[1], space[2], space[3], space[4]];
+        KvDecoder { options, keys: Keys::new(naming, &wanted), wanted, map: MarkMap::new(marks), subjects: Subjects::default() }
     }
 }
 
 impl Decoder for KvDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let KvDecoder { options, names, wanted, subjects } = self;
+        let KvDecoder { options, keys, wanted, map, subjects } = self;
         lay_over(batch, wanted);
+        map.read(batch, subject);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let extras = batch.extras_len();
-            let mut it = PairRow { batch, row: usize::from(row), at, line, extras };
-            if pairs(options, names, &mut it, 0) == 0 {
+            let mut it = PairRow { batch, row: usize::from(row), at, line, extras, time: None };
+            if pairs(options, keys, &mut it, map.of(at, line)) == 0 {
                 return refuse(batch, row, wanted, "no pair of a key and a value");
             }
             if wanted.all {
@@ -63,49 +69,85 @@ impl Decoder for KvDecoder {
     }
 }
 
-/// Puts all pairs from `at` on. Returns how many there were. Words without a value are passed over.
-fn pairs(options: &KvOptions, names: &Names, row: &mut PairRow<'_>, mut at: usize) -> usize {
+/// Puts all pairs. Returns how many there were. Words without a value are passed over.
+fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Marks<'_>) -> usize {
     let line = row.line;
-    let mut found = 0;
+    let (mut at, mut found, mut last) = (0, 0, BEGINNING);
     while at < line.len() {
         if options.separates(line[at]) || line[at] == b' ' {
             at += 1;
             continue;
         }
-        let is_end = |b: &u8| *b == options.assign || options.separates(*b);
-        let key_end = line[at..].iter().position(is_end).map_or(line.len(), |n| at + n);
-        if line.get(key_end) != Some(&options.assign) {
-            at = key_end;
-            continue;
-        }
-        let key = trim(line, at, key_end);
-        let from = key_end + 1;
-        let (value, end) = match line.get(from) {
-            Some(quote @ (b'"' | b'\'')) if let Some(close) = closing(line, from + 1, *quote) => {
-                (row.unescaped(from + 1, close, |b| matches!(b, b'"' | b'\'' | b'\\').then_some(b)), close + 1)
+        let (expected, key) = keys.expected(keys.get(last));
+        let from;
+        if key.opening.is_at(line, at) {
+            (last, from) = (expected, at + key.opening.text().len());
+        } else {
+            let is_end = |b: &u8| *b == options.assign || options.separates(*b);
+            let end = line[at..].iter().position(is_end).map_or(line.len(), |n| at + n);
+            if line.get(end) != Some(&options.assign) {
+                at = end;
+                continue;
             }
-            _ => {
-                let end = line[from..].iter().position(|b| options.separates(*b)).map_or(line.len(), |n| from + n);
-                (row.span(from, end), end)
+            let name = trim(line, at, end);
+            from = end + 1;
+            if name.0 == name.1 {
+                at = value(options, line, from, marks).end;
+                continue;
             }
-        };
-        if key.0 < key.1 {
-            let span = row.span(key.0, key.1);
-            row.put(names.want(&line[key.0..key.1]), |_| span, value);
-            found += 1;
+            (last, at) = (keys.search(last, &line[name.0..name.1]), name.0);
         }
-        at = end;
+        let it = value(options, line, from, marks);
+        let span = if it.escaped { row.unescaped(it.from, it.to, letter) } else { row.span(it.from, it.to) };
+        row.put(keys.get(last), |_| at, span);
+        found += 1;
+        at = it.end;
     }
     found
 }
 
-fn closing(line: &[u8], mut at: usize, quote: u8) -> Option<usize> {
+fn letter(byte: u8) -> Option<u8> {
+    matches!(byte, b'"' | b'\'' | b'\\').then_some(byte)
+}
+
+/// Where a value lies, where what holds it ends, and whether backslashes stand in it.
+struct Value {
+    from: usize,
+    to: usize,
+    end: usize,
+    escaped: bool,
+}
+
+/// The value at `from`. A quote that nothing closes is part of a plain value.
+#[inline(always)]
+fn value(options: &KvOptions, line: &[u8], from: usize, marks: Marks<'_>) -> Value {
+    if let Some(quote @ (b'"' | b'\'')) = line.get(from)
+        && let Some((close, escaped)) = closing(line, marks.from(from + 1), *quote)
+    {
+        return Value { from: from + 1, to: close, end: close + 1, escaped };
+    }
+    let mut marks = marks.from(from);
     loop {
-        at += memchr::memchr2(quote, b'\\', line.get(at..)?)?;
-        if line[at] == quote {
-            return Some(at);
+        let at = marks.next().min(line.len());
+        if line.get(at).is_none_or(|byte| options.separates(*byte)) {
+            return Value { from, to: at, end: at, escaped: false };
         }
-        at += 2;
+    }
+}
+
+#[inline(always)]
+fn closing(line: &[u8], mut marks: Marks<'_>, quote: u8) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    loop {
+        let at = marks.next();
+        match *line.get(at)? {
+            b'\\' => {
+                escaped = true;
+                marks.pass(at + 1);
+            }
+            byte if byte == quote => return Some((at, escaped)),
+            _ => {}
+        }
     }
 }
 

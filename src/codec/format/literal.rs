@@ -35,12 +35,15 @@ impl Literal {
     /// Whether it stands at `from`.
     #[inline(always)]
     pub(super) fn is_at(&self, text: &[u8], from: usize) -> bool {
-        match text.get(from..).and_then(|t| t.split_first_chunk::<HEAD>()) {
-            Some((head, rest)) => {
-                u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || rest.starts_with(&self.tail))
-            }
-            None => self.is_near_end(text, from),
-        }
+        let Some(head) = text.get(from..from.wrapping_add(HEAD)).and_then(|head| head.first_chunk::<HEAD>()) else {
+            return self.is_near_end(text, from);
+        };
+        u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || self.is_tail_at(text, from + HEAD))
+    }
+
+    #[inline(never)]
+    fn is_tail_at(&self, text: &[u8], from: usize) -> bool {
+        text[from..].starts_with(&self.tail)
     }
 
     #[cold]

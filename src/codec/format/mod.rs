@@ -1,12 +1,13 @@
 //! Formats: bytes of an event into fields. A decoder materialises the fields that the plan asked for and no others.
 pub mod cef;
-mod cef_dictionary;
+pub mod cef_dictionary;
 pub mod csv;
 pub mod json;
 pub mod json_out;
 pub mod json_trie;
 pub mod kv;
 mod literal;
+mod marks;
 mod pairs;
 pub mod raw;
 pub mod regex;

@@ -8,13 +8,13 @@
 //! | `message` | the text, without its byte order mark |
 //! | `sd.<id>.<name>` | structured data of RFC 5424 |
 //! | `cisco.facility` `cisco.severity` `cisco.mnemonic` `cisco.<key>` | `%FAC-SEV-MNEMONIC: … [key: value] … key=value` of RFC 3164 messages |
+use super::marks::MarkMap;
 use super::syslog_cisco::Cisco;
 use super::syslog_rfc5424::StructuredData;
 use super::time::{Received, TimeRule};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::time::{DateMemo, is_canonical, write_rfc3339};
 use crate::event::{Batch, Kind, Slot, Span};
-use crate::simd;
 
 /// Fields of the format.
 pub const SHAPE: Shape =
@@ -133,57 +133,13 @@ impl Row<'_> {
     }
 }
 
-/// Positions of the marks of a line, from a bitmap.
-#[derive(Clone, Copy)]
-pub(super) struct Marks<'a> {
-    words: &'a [u64],
-    /// What is left of the word at `index`.
-    word: u64,
-    index: usize,
-    /// Position of the word's first bit; it may stand before the line.
-    origin: isize,
-    /// Bit of the line's first byte.
-    base: usize,
-}
-
-impl<'a> Marks<'a> {
-    #[inline(always)]
-    fn new(words: &'a [u64], base: usize, from: usize) -> Marks<'a> {
-        let bit = base + from;
-        let word = words.get(bit / 64).map_or(0, |w| w & (u64::MAX << (bit % 64)));
-        Marks { words, word, index: bit / 64, origin: from as isize - (bit % 64) as isize, base }
-    }
-
-    /// The marks from a position of the line on.
-    #[inline(always)]
-    pub(super) fn from(self, from: usize) -> Marks<'a> {
-        Marks::new(self.words, self.base, from)
-    }
-
-    /// The next position, relative to the line; `usize::MAX` at the end of the map.
-    #[inline(always)]
-    pub(super) fn next(&mut self) -> usize {
-        while self.word == 0 {
-            self.index += 1;
-            self.origin += 64;
-            match self.words.get(self.index) {
-                Some(word) => self.word = *word,
-                None => return usize::MAX,
-            }
-        }
-        let at = self.word.trailing_zeros() as isize;
-        self.word &= self.word - 1;
-        (self.origin + at) as usize
-    }
-}
-
 /// See the module.
 pub struct SyslogDecoder {
     common: Common,
     wanted: Wanted,
     facilities: [Span; 24],
     severities: [Span; 8],
-    map: Vec<u64>,
+    map: MarkMap<3>,
     subjects: Subjects,
 }
 
@@ -214,7 +170,7 @@ impl SyslogDecoder {
             wanted,
             facilities: [Span::ABSENT; 24],
             severities: [Span::ABSENT; 8],
-            map: Vec::new(),
+            map: MarkMap::new(MARKS),
             subjects: Subjects::default(),
         }
     }
@@ -235,21 +191,11 @@ impl Decoder for SyslogDecoder {
         lay_over(batch, &self.wanted);
         self.words(batch);
         self.common.received = batch.input.received.into();
-        let end = batch.input.bytes().len();
-        if subject == Subject::Line {
-            simd::bitmap(batch.input.bytes(), MARKS, &mut self.map);
-        }
+        self.map.read(batch, subject);
         let SyslogDecoder { common, wanted, facilities, severities, map, subjects } = self;
-        let mut own_map = Vec::new();
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let start = batch.extras_len();
-            let (words, base) = if subject == Subject::Line && at < end {
-                (&*map, at)
-            } else {
-                simd::bitmap(line, MARKS, &mut own_map);
-                (&own_map, 0)
-            };
             let mut it = Row { batch, row: usize::from(row), at, line };
             let (pri, from) = match priority(line) {
                 Some((pri, used)) => (Some(pri), used),
@@ -264,7 +210,7 @@ impl Decoder for SyslogDecoder {
                 }
             }
             let outcome = if pri.is_some() && line[from..].starts_with(b"1 ") {
-                common.rfc5424(&mut it, Marks::new(words, base, from), wanted.all)
+                common.rfc5424(&mut it, map.of(at, line).from(from), wanted.all)
             } else {
                 common.rfc3164(&mut it, from, pri.is_some(), wanted.all)
             };

@@ -1,7 +1,8 @@
 //! RFC 5424: `<PRI>1 TIMESTAMP HOST APP PROCID MSGID [SD] MSG`, walked over a bitmap of its structuring bytes.
 use super::Wanted;
 use super::literal::Literal;
-use super::syslog::{Common, Marks, Row};
+use super::marks::Marks;
+use super::syslog::{Common, Row};
 use crate::event::{Extra, Family, Kind, Slot};
 
 /// Elements learned, and parameters of each; beyond it they are searched each time.

@@ -92,18 +92,18 @@ impl TimeRule {
     }
 
     fn auto(&self, text: &[u8], received: Timestamp) -> Option<Timestamp> {
-        if let Some(time) = self.rfc3339(text) {
+        if let Some(n) = plain_digits(text) {
+            return n.checked_mul(unit_of(text.len()));
+        }
+        // A date begins with its year and a dash.
+        if text.get(4) == Some(&b'-')
+            && let Some(time) = self.rfc3339(text)
+        {
             return Some(time);
         }
         if text.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-') {
             let whole = text.iter().position(|b| *b == b'.').unwrap_or(text.len());
-            let unit = match whole {
-                0..=11 => SECOND,
-                12..=14 => SECOND / 1_000,
-                15..=17 => 1_000,
-                _ => 1,
-            };
-            return parse_epoch(text, unit);
+            return parse_epoch(text, unit_of(whole));
         }
         self.syslog(text, &received.into()).filter(|(_, used)| *used == text.len()).map(|(t, _)| t)
     }
@@ -212,8 +212,57 @@ fn fraction(text: &[u8], at: &mut usize) -> i64 {
     nanos
 }
 
+/// The unit of a time that has so many digits before its point.
+fn unit_of(digits: usize) -> i64 {
+    match digits {
+        0..=11 => SECOND,
+        12..=14 => SECOND / 1_000,
+        15..=17 => 1_000,
+        _ => 1,
+    }
+}
+
+/// Eight digits at once: pairs of neighbours are joined, then pairs of pairs.
+#[inline(always)]
+fn eight_digits(text: [u8; 8]) -> Option<u32> {
+    let word = u64::from_le_bytes(text);
+    let high = word & 0xf0f0_f0f0_f0f0_f0f0;
+    let carried = word.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0;
+    if high != 0x3030_3030_3030_3030 || carried != high {
+        return None;
+    }
+    let ones = (word & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 << 8 | 1) >> 8;
+    let twos = (ones & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
+    let fours = (twos & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32;
+    Some(fours as u32)
+}
+
+/// A whole number without a sign that surely fits: what most epochs are.
+#[inline]
+fn plain_digits(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || text.len() > 18 {
+        return None;
+    }
+    let (eights, rest) = text.as_chunks::<8>();
+    let mut n = 0;
+    for eight in eights {
+        n = n * 100_000_000 + i64::from(eight_digits(*eight)?);
+    }
+    for byte in rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        n = n * 10 + i64::from(digit);
+    }
+    Some(n)
+}
+
 /// Reads a decimal number of units, exactly.
 fn parse_epoch(text: &[u8], unit: i64) -> Option<Timestamp> {
+    if let Some(n) = plain_digits(text) {
+        return n.checked_mul(unit);
+    }
     let (negative, rest) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -243,6 +292,7 @@ fn parse_epoch(text: &[u8], unit: i64) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::event::time::rfc3339;
+    use proptest::prelude::*;
 
     fn read(text: &str, received: &str) -> String {
         let rule = TimeRule::default();
@@ -263,6 +313,14 @@ mod tests {
             assert_eq!(read(text, "2026-01-01T00:00:05Z"), "2025-10-09T08:53:20.5Z");
         }
         assert_eq!(read("12:30", "2026-01-01T00:00:05Z"), "none");
+    }
+
+    proptest! {
+        #[test]
+        fn plain_digits_are_numbers(text in "[0-9]{0,20}|[0-9]{0,10}[ -~]?[0-9]{0,10}") {
+            let expected = text.parse::<i64>().ok().filter(|_| text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit()));
+            prop_assert_eq!(plain_digits(text.as_bytes()), expected);
+        }
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! The bytes that structure a format, found for a whole input at once and then walked line by line.
+use super::Subject;
+use crate::event::Batch;
+use crate::simd;
+
+/// Where some bytes stand in the input of a batch.
+#[derive(Debug)]
+pub(super) struct MarkMap<const N: usize> {
+    marks: [u8; N],
+    input: Vec<u64>,
+    /// Bytes of the input that the map covers.
+    end: usize,
+    /// The map of a text that lies elsewhere.
+    own: Vec<u64>,
+}
+
+impl<const N: usize> MarkMap<N> {
+    pub(super) fn new(marks: [u8; N]) -> MarkMap<N> {
+        MarkMap { marks, input: Vec::new(), end: 0, own: Vec::new() }
+    }
+
+    /// Maps the input of a batch, if its lines are what is decoded.
+    pub(super) fn read(&mut self, batch: &Batch, subject: Subject) {
+        self.end = 0;
+        if subject == Subject::Line {
+            self.end = batch.input.bytes().len();
+            simd::bitmap(batch.input.bytes(), self.marks, &mut self.input);
+        }
+    }
+
+    /// The marks of a text that begins at an address of the batch.
+    #[inline(always)]
+    pub(super) fn of(&mut self, at: usize, text: &[u8]) -> Marks<'_> {
+        if at < self.end {
+            return Marks::new(&self.input, at, 0);
+        }
+        simd::bitmap(text, self.marks, &mut self.own);
+        Marks::new(&self.own, 0, 0)
+    }
+}
+
+/// Positions of the marks of a line, from a bitmap. Behind the line those of the next one follow: who walks asks the line for the byte.
+#[derive(Clone, Copy)]
+pub(super) struct Marks<'a> {
+    words: &'a [u64],
+    /// What is left of the word at `index`.
+    word: u64,
+    index: usize,
+    /// Position of the word's first bit; it may stand before the line.
+    origin: isize,
+    /// Bit of the line's first byte.
+    base: usize,
+}
+
+impl<'a> Marks<'a> {
+    #[inline(always)]
+    fn new(words: &'a [u64], base: usize, from: usize) -> Marks<'a> {
+        let bit = base + from;
+        let word = words.get(bit / 64).map_or(0, |w| w & (u64::MAX << (bit % 64)));
+        Marks { words, word, index: bit / 64, origin: from as isize - (bit % 64) as isize, base }
+    }
+
+    /// The marks from a position of the line on.
+    #[inline(always)]
+    pub(super) fn from(self, from: usize) -> Marks<'a> {
+        Marks::new(self.words, self.base, from)
+    }
+
+    /// The next position, relative to the line; `usize::MAX` at the end of the map.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> usize {
+        while self.word == 0 {
+            self.index += 1;
+            self.origin += 64;
+            match self.words.get(self.index) {
+                Some(word) => self.word = *word,
+                None => return usize::MAX,
+            }
+        }
+        let at = self.word.trailing_zeros() as isize;
+        self.word &= self.word - 1;
+        (self.origin + at) as usize
+    }
+
+    /// Passes over a position, if it is marked and comes next: the byte behind a backslash.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, position: usize) {
+        let mut ahead = *self;
+        if ahead.next() == position {
+            *self = ahead;
+        }
+    }
+}
