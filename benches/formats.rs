@@ -1,15 +1,19 @@
-//! P2d and P2e: CEF, LEEF, kv and CSV to slots, each against framing and against a parser into maps; CSV against the csv crate.
-#![allow(clippy::expect_used)] // made-up data is as it was made
+//! P2d and P2e: CEF, LEEF, kv, CSV, dissect and grok to slots, against framing, against parsers into maps, against the csv and grok crates.
+#![allow(clippy::expect_used, clippy::panic)] // made-up data is as it was made
 
 mod common;
 
 use std::hint::black_box;
 
 use common::{Bench, Event, cef_map, decode, per_line, wanted};
+use grok::Grok;
 use tripline::codec::format::Decoder;
 use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::csv::{CsvDecoder, CsvOptions};
+use tripline::codec::format::dissect::{DissectDecoder, DissectPattern};
+use tripline::codec::format::grok as own_grok;
 use tripline::codec::format::kv::{KvDecoder, KvOptions};
+use tripline::codec::format::regex::{self, NamedPattern, RegexDecoder};
 use tripline::codec::format::time::TimeRule;
 use tripline::event::Batch;
 
@@ -89,7 +93,38 @@ fn main() {
     let options = CsvOptions { columns: columns.clone(), delimiter: b',' };
     let mut decoder = CsvDecoder::new(&options, wanted(&columns, false));
     run("csv 34 columns", &lines, &mut decoder, 34, Some(&|l| drop(black_box(csv_map(l, &columns)))));
+
+    let syslog = common::rfc5424(n);
+    let pattern = DissectPattern::parse("<%{pri}>%{version} %{timestamp} %{host} %{app} %{pid} %{msgid} [%{auth}][%{meta}] %{message}")
+        .expect("made here");
+    let fields = pattern.shape().1;
+    let mut dissect = DissectDecoder::new(pattern, wanted(&fields, false));
+    run("dissect 10 parts", &syslog, &mut dissect, fields.len(), None);
+
+    // A hundred patterns, of which the last one matches.
+    let (n_web, web) = (n / 4, common::web(n / 4));
+    let last = "%{HTTPD_COMBINEDLOG}";
+    let others = (0..99)
+        .map(|i| format!("^job{i} %{{WORD:job.name}} %{{LOGLEVEL:log.level}} %{{IP:source.ip}} took %{{NUMBER:job.seconds:float}}$"));
+    let hundred: Vec<NamedPattern> =
+        others.chain([last.to_owned()]).map(|p| own_grok::compile(&p, &[]).unwrap_or_else(|e| panic!("{}", e.message))).collect();
+    let fields = regex::names(&hundred);
+    let one = hundred[99..].to_vec();
+    let mut of_hundred = RegexDecoder::new(hundred, wanted(&fields, false));
+    let mut of_one = RegexDecoder::new(one, wanted(&fields, false));
+    let inputs = common::inputs(&web);
+    let m = bench.interleave(|| decode(&inputs, &mut of_hundred, &mut batch, fields.len()), || per_line(&web));
+    bench.report("grok 100 patterns / framing", "per-line memchr", n_web, web.len() as u64, &m);
+    let peer = Grok::with_default_patterns().compile("%{COMBINEDAPACHELOG}", true).expect("its own pattern");
+    let text = std::str::from_utf8(&web).expect("made here");
+    let m = bench.interleave(
+        || decode(&inputs, &mut of_one, &mut batch, fields.len()),
+        || text.lines().for_each(|l| drop(black_box(peer.match_against(l).expect("it matches").collect::<Vec<_>>()))),
+    );
+    bench.report("grok / grok crate", "grok crate", n_web, web.len() as u64, &m);
+
     let inputs = common::inputs(&lines);
+    let mut decoder = CsvDecoder::new(&options, wanted(&columns, false));
     let m = bench.interleave(
         || decode(&inputs, &mut decoder, &mut batch, 34),
         || {

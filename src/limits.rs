@@ -24,6 +24,10 @@ pub const CONFIG_NODES_MAX: usize = 1_000_000;
 pub const CONFIG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Files of one pipeline.
 pub const CONFIG_FILES_MAX: usize = 10_000;
+/// How deep grok patterns may be made of each other, and bytes of one that is written out.
+pub const GROK_DEPTH_MAX: usize = 40;
+/// See [`GROK_DEPTH_MAX`].
+pub const PATTERN_TEXT_MAX: usize = 1 << 20;
 /// Slots of one lane. A slot is a `u16`.
 pub const SLOTS_MAX: usize = 4096;
 /// Tags of one lane: bits of a `u32`.

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::csv::{CsvDecoder, CsvOptions};
+use tripline::codec::format::grok;
 use tripline::codec::format::kv::{KvDecoder, KvOptions};
 use tripline::codec::format::time::TimeRule;
 use tripline::codec::format::{Decoder, Subject, Wanted};
@@ -136,5 +137,75 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// Data that is not ours, where it is at hand.
+#[allow(clippy::disallowed_methods)] // tests are told by the environment where it lies
+fn outside_lines() -> Option<Vec<(String, String)>> {
+    let folder = std::env::var("TRIPLINE_DATA").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data").into());
+    let path = std::path::Path::new(&folder).join("lines.ndjson");
+    let Ok(text) = fs::read_to_string(&path) else {
+        println!("skipped: there is no {}", path.display());
+        return None;
+    };
+    let line = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        (line["pattern"].as_str().unwrap().to_owned(), line["text"].as_str().unwrap().to_owned())
+    };
+    Some(text.lines().map(line).collect())
+}
+
+#[test]
+fn real_lines_match_their_grok_patterns() {
+    let Some(lines) = outside_lines() else { return };
+    for (name, line) in &lines {
+        let named = grok::compile(&format!("%{{{name}}}"), &[]).unwrap_or_else(|fault| panic!("{name}: {}", fault.message));
+        let mut captures = named.pattern.captures();
+        named.pattern.find(line.as_bytes(), &mut captures);
+        assert!(captures.is_match(), "{name} does not match: {line}");
+        let took_part = named.groups.iter().filter(|g| captures.get_group(g.index).is_some()).count();
+        assert!(took_part > 0 || named.groups.is_empty(), "{name}");
+    }
+    let syslog: Vec<&str> = lines.iter().filter(|(n, l)| n.starts_with("SYSLOG") && !l.starts_with('[')).map(|(_, l)| l.as_str()).collect();
+    for event in decode("syslog", &syslog) {
+        assert!(event["hostname"].is_string() && event["message"].is_string() && event["appname"].is_string(), "{event}");
+    }
+}
+
+#[test]
+fn grok_and_dissect_take_lines_apart() {
+    let web = r#"192.0.2.7 - ann [07/Apr/2016:18:42:24 +0000] "GET /a?b=1 HTTP/1.1" 404 075 "-" "curl/8.0""#;
+    let other = "level=warn code=17";
+    let format = r#"{type: grok, pattern: ['%{HTTPD_COMBINEDLOG}', 'level=%{LEVEL:[log][level]} code=%{INT:code:int}'], definitions: {LEVEL: '[a-z]+'}}"#;
+    let mut events = decode(format, &[web, other, "neither"]);
+    events.iter_mut().for_each(|e| drop(time(e)));
+    assert_eq!(events[0]["source.address"], "192.0.2.7");
+    assert_eq!(events[0]["http.response.status_code"], 404);
+    // 075 is no number of JSON: it stays what it is.
+    assert_eq!(events[0]["http.response.body.bytes"], "075");
+    assert!(events[0].get("http.request.referrer").is_none());
+    assert_eq!(events[1], json!({"log.level": "warn", "code": 17}));
+    assert_eq!(events[2]["tags"], json!(["decode_failed"]));
+
+    let format = "{type: dissect, pattern: '%{+ts/2} %{+ts/1} %{host->} [%{?pid}] %{message}'}";
+    let mut events = decode(format, &["12:30:05 2026-03-01 fw1    [77] all is well", "no such line"]);
+    events.iter_mut().for_each(|e| drop(time(e)));
+    assert_eq!(events[0], json!({"ts": "2026-03-01 12:30:05", "host": "fw1", "message": "all is well"}));
+    assert_eq!(events[1]["error.message"], "the line does not fit the pattern");
+}
+
+#[test]
+fn bad_patterns_are_pointed_at() {
+    let folder = folder(
+        "sources:\n  a: {type: stdin, format: {type: grok, pattern: '%{IPADDR:a}'}}\n  b: {type: stdin, format: {type: dissect, pattern: '%{a}%{b}'}}\n  c: {type: stdin, format: grok}\nsinks: {o: {type: drop, inputs: [a, b, c]}}\n",
+    );
+    let out = said(&tripline(folder.path(), &["check", "pipeline.yaml"]));
+    for expected in [
+        "pipeline.yaml:2:51: error[bad_pattern]: bad pattern: there is no pattern `IPADDR`",
+        "pipeline.yaml:3:58: error[bad_pattern]: nothing stands between these two parts",
+        "pipeline.yaml:4:28: error[missing_key]: `grok` needs its pattern",
+    ] {
+        assert!(out.contains(expected), "{expected}\n{out}");
     }
 }

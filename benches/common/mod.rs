@@ -354,6 +354,19 @@ pub fn leef(n: u64) -> Vec<u8> {
     out
 }
 
+/// About 190 bytes, the combined form of web servers.
+pub fn web(n: u64) -> Vec<u8> {
+    let mut r = Rng(7);
+    let mut out = Vec::new();
+    for i in 0..n {
+        let s = i / 300;
+        out.extend_from_slice(format!(
+            "10.{}.{}.{} - user{:04} [{:02}/Mar/2026:{:02}:{:02}:{:02} +0000] \"GET /shop/item/{i}?q={} HTTP/1.1\" {} {} \"https://www.example.net/shop\" \"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\"\n",
+            r.skewed(4), r.below(64), r.below(250), r.skewed(8000), 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, r.below(1000), [200, 200, 304, 404, 500][r.below(5) as usize], r.below(100_000)).as_bytes());
+    }
+    out
+}
+
 /// Names of all leaves of a JSON document.
 pub fn leaves(line: &[u8]) -> Vec<String> {
     fn walk(prefix: &str, value: &serde_json::Value, out: &mut Vec<String>) {

@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::{self, Environment, Program, Template};
 use crate::metrics::Registry;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, PatternFault};
 use crate::table::{Handle, Table};
 
 /// The one description of a component.
@@ -125,12 +125,13 @@ impl Bind<'_, '_> {
 
 /// Compiles a pattern that stands at a place.
 pub fn pattern_at(source: &str, place: &crate::diagnostic::Place, options: &Options<'_>) -> Option<Pattern> {
-    Pattern::new(source)
-        .map_err(|e| {
-            let message = format!("bad pattern: {}", e.message);
-            options.fault(Diagnostic::error(&place.plus(e.at), "bad_pattern", message).help(e.help));
-        })
-        .ok()
+    Pattern::new(source).map_err(|fault| pattern_fault(fault, place, options)).ok()
+}
+
+/// Says what is wrong with a pattern that stands at a place.
+pub fn pattern_fault(fault: PatternFault, place: &crate::diagnostic::Place, options: &Options<'_>) {
+    let message = format!("bad pattern: {}", fault.message);
+    options.fault(Diagnostic::error(&place.plus(fault.at), "bad_pattern", message).help(fault.help));
 }
 
 /// Parses and compiles an expression that stands at a place.

@@ -1,17 +1,18 @@
 //! `format:` as it is written: a name, a map with options, or a list that unpacks `message` step by step.
 use crate::codec::format::cef::{self, CefDecoder, Dialect};
 use crate::codec::format::csv::{self, CsvDecoder, CsvOptions};
+use crate::codec::format::dissect::{DissectDecoder, DissectPattern};
+use crate::codec::format::grok;
 use crate::codec::format::json::JsonDecoder;
 use crate::codec::format::kv::{self, KvDecoder, KvOptions};
 use crate::codec::format::raw::RawDecoder;
-use crate::codec::format::regex::RegexDecoder;
+use crate::codec::format::regex::{NamedPattern, RegexDecoder};
 use crate::codec::format::syslog::SyslogDecoder;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Decoder, Shape, Wanted, json, raw, regex, syslog};
-use crate::component::bind::pattern_at;
+use crate::component::bind::{pattern_at, pattern_fault};
 use crate::config::{Data, Field, Node, Options, Type};
-use crate::diagnostic::{Diagnostic, suggest};
-use crate::pattern::Pattern;
+use crate::diagnostic::{Diagnostic, Place, suggest};
 
 /// Names and meanings, for `tripline list formats`.
 pub const LIST: &[(&str, &str)] = &[
@@ -23,6 +24,8 @@ pub const LIST: &[(&str, &str)] = &[
     ("csv", "the cells of a line become `columns`"),
     ("kv", "key=value pairs, quoted values included"),
     ("regex", "named groups of `pattern` become fields"),
+    ("grok", "patterns made of named ones, as in %{IP:source.ip}"),
+    ("dissect", "a line cut at fixed texts, as in %{ts} [%{level}] %{message}"),
 ];
 
 const PLAIN: &[Field] = &[Field::required("type", Type::Text, "the format")];
@@ -30,6 +33,13 @@ const REGEX: &[Field] = &[
     Field::required("type", Type::Text, "the format"),
     Field::required("pattern", Type::Texts, "patterns with named groups, tried in order; `__` in a group's name is a dot"),
 ];
+const GROK: &[Field] = &[
+    Field::required("type", Type::Text, "the format"),
+    Field::required("pattern", Type::Texts, "patterns, tried in order"),
+    Field::optional("definitions", Type::Map, "name: pattern, beside the standard ones"),
+];
+const DISSECT: &[Field] =
+    &[Field::required("type", Type::Text, "the format"), Field::required("pattern", Type::Text, "parts and the texts between them")];
 const CSV: &[Field] = &[
     Field::required("type", Type::Text, "the format"),
     Field::required("columns", Type::Texts, "names of the columns, in order"),
@@ -56,8 +66,10 @@ pub enum Format {
     Csv(CsvOptions),
     /// `kv`
     Kv(KvOptions),
-    /// `regex`
-    Regex(Vec<Pattern>),
+    /// `regex` or `grok`
+    Regex(Vec<NamedPattern>),
+    /// `dissect`
+    Dissect(DissectPattern),
 }
 
 impl Format {
@@ -82,6 +94,8 @@ impl Format {
                 "regex" => REGEX,
                 "csv" => CSV,
                 "kv" => KV,
+                "grok" => GROK,
+                "dissect" => DISSECT,
                 _ => PLAIN,
             }]);
         }
@@ -102,16 +116,30 @@ impl Format {
                 }
                 Some(Format::Csv(CsvOptions { columns, delimiter: one_byte(&section, "delimiter").unwrap_or(b',') }))
             }
+            "regex" | "grok" | "dissect" if !is_map => {
+                let message = format!("`{name}` needs its pattern");
+                options.fault(Diagnostic::error(place, "missing_key", message).help(format!("write `{{type: {name}, pattern: '…'}}`")));
+                None
+            }
             "regex" => {
-                if !is_map {
-                    options.fault(
-                        Diagnostic::error(place, "missing_key", "`regex` needs its pattern")
-                            .help("write `{type: regex, pattern: '(?P<user>\\w+) …'}`"),
-                    );
-                    return None;
-                }
                 let patterns = section.texts("pattern");
-                Some(Format::Regex(patterns.iter().filter_map(|(pattern, place)| pattern_at(pattern, place, &section)).collect()))
+                let named = |(pattern, place): &(String, Place)| Some(pattern_at(pattern, place, &section)?.into());
+                Some(Format::Regex(patterns.iter().filter_map(named).collect()))
+            }
+            "grok" => {
+                let definitions: Vec<(String, String)> =
+                    section.entries("definitions").iter().filter_map(|(name, node)| Some((name.name.clone(), node.text()?))).collect();
+                let compile = |(pattern, place): &(String, Place)| {
+                    grok::compile(pattern, &definitions).map_err(|fault| pattern_fault(fault, place, &section)).ok()
+                };
+                Some(Format::Regex(section.texts("pattern").iter().filter_map(compile).collect()))
+            }
+            "dissect" => {
+                let (pattern, place) = section.placed("pattern")?;
+                let parsed = DissectPattern::parse(&pattern).map_err(|(at, message)| {
+                    options.fault(Diagnostic::error(&place.plus(at), "bad_pattern", message).help("as in `%{ts} [%{level}] %{message}`"));
+                });
+                parsed.ok().map(Format::Dissect)
             }
             other => Format::by_name(other).or_else(|| {
                 let help = suggest(other, LIST.iter().map(|(n, _)| *n));
@@ -153,6 +181,7 @@ impl Format {
             Format::Csv(options) => csv::shape(options),
             Format::Kv(_) => (kv::SHAPE, Vec::new()),
             Format::Regex(patterns) => (Shape::Named, regex::names(patterns)),
+            Format::Dissect(pattern) => pattern.shape(),
         }
     }
 
@@ -171,6 +200,7 @@ impl Format {
             Format::Csv(options) => Box::new(CsvDecoder::new(options, wanted)),
             Format::Kv(options) => Box::new(KvDecoder::new(*options, wanted)),
             Format::Regex(patterns) => Box::new(RegexDecoder::new(patterns.clone(), wanted)),
+            Format::Dissect(pattern) => Box::new(DissectDecoder::new(pattern.clone(), wanted)),
         }
     }
 }

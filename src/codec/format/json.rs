@@ -374,6 +374,11 @@ fn scalar(bytes: &[u8], from: usize, first: u8) -> Result<(usize, Kind), Fault> 
     if bytes[from..].starts_with(word) { Ok((from + word.len(), kind)) } else { Err(Fault::Value) }
 }
 
+/// Whether a text is a number as JSON writes it.
+pub(super) fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && number_end(text, 0) == Some(text.len())
+}
+
 /// Where a number that starts at `from` ends; none where its form is wrong.
 #[inline]
 fn number_end(bytes: &[u8], from: usize) -> Option<usize> {

@@ -2,6 +2,8 @@
 pub mod cef;
 pub mod cef_dictionary;
 pub mod csv;
+pub mod dissect;
+pub mod grok;
 pub mod json;
 pub mod json_out;
 pub mod json_trie;

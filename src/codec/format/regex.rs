@@ -1,64 +1,98 @@
-//! `regex`: named groups of a pattern become fields. A line that the pattern does not match anywhere is refused.
+//! `regex`: named groups of a pattern become fields; what `grok` writes out is such a pattern too. A line that no pattern matches anywhere is refused.
 use regex_automata::util::captures::Captures;
 
+use super::json::is_number;
 use super::{Decoder, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Kind, Slot, Span};
 use crate::pattern::Pattern;
 
+/// A group that is a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its index in the pattern.
+    pub index: usize,
+    /// Name of the field.
+    pub field: String,
+    /// A text that is a number is one.
+    pub is_number: bool,
+}
+
+/// A pattern and the fields that it yields.
+#[derive(Clone, Debug)]
+pub struct NamedPattern {
+    /// The pattern.
+    pub pattern: Pattern,
+    /// Its groups. Several may yield one field: the first that took part counts.
+    pub groups: Vec<Group>,
+}
+
+impl From<Pattern> for NamedPattern {
+    fn from(pattern: Pattern) -> NamedPattern {
+        let named = pattern.group_names().into_iter().enumerate();
+        let groups = named.filter_map(|(index, name)| Some(Group { index, field: field_name(&name?), is_number: false })).collect();
+        NamedPattern { pattern, groups }
+    }
+}
+
+/// One of several patterns, with where its groups go.
+struct Trial {
+    pattern: Pattern,
+    captures: Captures,
+    /// Group, slot and whether it may be a number; the last of a slot counts.
+    groups: Vec<(usize, Slot, bool)>,
+}
+
 /// See the module.
 pub struct RegexDecoder {
-    patterns: Vec<Pattern>,
-    captures: Vec<Captures>,
-    /// Per pattern: group and slot.
-    groups: Vec<Vec<(usize, Slot)>>,
+    trials: Vec<Trial>,
     wanted: Wanted,
     subjects: Subjects,
 }
 
 /// Names that the groups of patterns yield, in order, each once.
-pub fn names(patterns: &[Pattern]) -> Vec<String> {
+pub fn names(patterns: &[NamedPattern]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
-    for name in patterns.iter().flat_map(Pattern::group_names).flatten() {
-        let name = field_name(&name);
-        if !out.contains(&name) {
-            out.push(name);
+    for group in patterns.iter().flat_map(|p| &p.groups) {
+        if !out.contains(&group.field) {
+            out.push(group.field.clone());
         }
     }
     out
 }
 
 /// A group's name as a field's: `__` stands for the dot that a group's name cannot hold.
-fn field_name(group: &str) -> String {
+pub(super) fn field_name(group: &str) -> String {
     group.replace("__", ".")
 }
 
 impl RegexDecoder {
     /// A decoder that tries the patterns in order.
-    pub fn new(patterns: Vec<Pattern>, wanted: Wanted) -> RegexDecoder {
-        let group_slots = |p: &Pattern| {
-            let names = p.group_names();
-            names.iter().enumerate().filter_map(|(i, n)| Some((i, wanted.slot(&field_name(n.as_deref()?))?))).collect()
+    pub fn new(patterns: Vec<NamedPattern>, wanted: Wanted) -> RegexDecoder {
+        let trial = |NamedPattern { pattern, groups }: NamedPattern| {
+            // From last to first, so that the first that took part is set last.
+            let groups = groups.iter().rev().filter_map(|g| Some((g.index, wanted.slot(&g.field)?, g.is_number))).collect();
+            Trial { captures: pattern.captures(), pattern, groups }
         };
-        let groups = patterns.iter().map(group_slots).collect();
-        let captures = patterns.iter().map(Pattern::captures).collect();
-        RegexDecoder { patterns, captures, groups, wanted, subjects: Subjects::default() }
+        let trials = patterns.into_iter().map(trial).collect();
+        RegexDecoder { trials, wanted, subjects: Subjects::default() }
     }
 }
 
 impl Decoder for RegexDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let RegexDecoder { patterns, captures, groups, wanted, subjects } = self;
+        let RegexDecoder { trials, wanted, subjects } = self;
         lay_over(batch, wanted);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(text) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            for (i, pattern) in patterns.iter().enumerate() {
-                pattern.find(text, &mut captures[i]);
-                if !captures[i].is_match() {
+            for Trial { pattern, captures, groups } in trials.iter_mut() {
+                pattern.find(text, captures);
+                if !captures.is_match() {
                     continue;
                 }
-                for (group, slot) in &groups[i] {
-                    if let Some(found) = captures[i].get_group(*group) {
-                        batch.set(*slot, usize::from(row), Span::new(Kind::Text, at + found.start, found.len()));
+                for (group, slot, may_be_number) in groups.iter() {
+                    if let Some(found) = captures.get_group(*group) {
+                        let kind = if *may_be_number && is_number(&text[found.range()]) { Kind::Number } else { Kind::Text };
+                        batch.set(*slot, usize::from(row), Span::new(kind, at + found.start, found.len()));
                     }
                 }
                 return;
