@@ -8,7 +8,7 @@ use super::{lane, rule, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
 use crate::codec::format::json_out::EventWriter;
-use crate::codec::format::time::{TimeFormat, TimeRule, Zone};
+use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
 use crate::component::bind::{Context, Tables};
 use crate::component::correlator::{Correlator, Extractor};
 use crate::component::operator::OperatorFactory;
@@ -18,7 +18,7 @@ use crate::component::view::{DecoderPlan, SlotInfo};
 use crate::component::{Kind, OutputNames, Reload};
 use crate::config::{Node, Options};
 use crate::correlate::options::RuleSpec;
-use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::diagnostic::{Diagnostic, Diagnostics, nearest, suggest};
 use crate::event::Slot;
 use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
 use crate::metrics::Registry;
@@ -341,15 +341,17 @@ struct TimeSection {
 fn time_options(options: &Options<'_>) -> (TimeRule, TimePolicy, TimeSection) {
     let section = options.section("time");
     let s = section.as_ref();
-    let format = match s.and_then(|s| s.text("format")).as_deref() {
-        Some("rfc3339") => TimeFormat::Rfc3339,
-        Some("syslog") => TimeFormat::Syslog,
-        Some("epoch_s") => TimeFormat::Epoch(1_000_000_000),
-        Some("epoch_ms") => TimeFormat::Epoch(1_000_000),
-        Some("epoch_us") => TimeFormat::Epoch(1_000),
-        Some("epoch_ns") => TimeFormat::Epoch(1),
-        _ => TimeFormat::Auto,
-    };
+    let mut format = TimeFormat::default();
+    if let Some((text, place)) = s.and_then(|s| s.placed("format")) {
+        match TimeFormat::read(&text) {
+            Ok(found) => format = found,
+            Err(message) => {
+                let known = nearest(&text, FORMATS.iter().copied()).map(|k| format!("did you mean `{k}`? ")).unwrap_or_default();
+                let help = format!("{known}one of {}, or a form as that of strftime: \"%d/%b/%Y:%H:%M:%S %z\"", FORMATS.join(", "));
+                options.fault(Diagnostic::error(&place, "bad_time_format", message).help(help));
+            }
+        }
+    }
     let mut rule = TimeRule { format, ..TimeRule::default() };
     if let Some((zone, place)) = s.and_then(|s| s.placed("zone")) {
         match Zone::named(&zone) {

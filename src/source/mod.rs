@@ -20,8 +20,8 @@ pub const TIME: &[Field] = &[
     Field::optional("field", Type::Text, "the field that tells the event's time"),
     Field::optional(
         "format",
-        Type::Word(&["auto", "rfc3339", "syslog", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"]),
-        "how it is written; default auto",
+        Type::Text,
+        "auto (default), rfc3339, syslog, epoch_s, epoch_ms, epoch_us, epoch_ns, or a form as that of strftime: %d/%b/%Y:%H:%M:%S %z",
     ),
     Field::optional("zone", Type::Text, "zone of times without one; default UTC"),
     Field::optional("year", Type::Count, "year of dates without one; default: the nearest"),

@@ -257,7 +257,8 @@ fn expected_pairs(row: &mut PairRow<'_>, marks: &mut Marks<'_>, place: &mut Plac
 /// Puts a value without the blanks at its end.
 #[inline(always)]
 fn put(row: &mut PairRow<'_>, line: &[u8], key: &Key, (value, mut to): (usize, usize), escaped: bool) {
-    if to > value && line[to - 1] <= b' ' {
+    // An empty value ends behind its equals sign.
+    if line[to - 1] <= b' ' {
         to = trimmed(line, value, to);
     }
     let span = if escaped { row.unescaped(value, to, extension_letter) } else { row.span(value, to) };

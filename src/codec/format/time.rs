@@ -1,10 +1,14 @@
 //! Times as logs write them: how a text becomes nanoseconds, given a zone and what to do about a missing year.
+use std::sync::Arc;
+
+use jiff::fmt::strtime::BrokenDownTime;
+
 use crate::clock::Timestamp;
 use crate::event::time::{civil_from_days, from_civil, parse_rfc3339};
 use crate::limits::SECOND;
 
 /// How a declared time field is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TimeFormat {
     /// RFC 3339, the syslog form, or a number whose size tells its unit.
     #[default]
@@ -15,6 +19,40 @@ pub enum TimeFormat {
     Syslog,
     /// A number of units of so many nanoseconds.
     Epoch(i64),
+    /// A form as that of strftime(3).
+    Form(Arc<str>),
+}
+
+/// Words for [`TimeFormat`].
+pub const FORMATS: &[&str] = &["auto", "rfc3339", "syslog", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"];
+
+impl TimeFormat {
+    /// Reads a word, or a form that holds a `%`. An error says what is wrong with it.
+    pub fn read(text: &str) -> Result<TimeFormat, String> {
+        Ok(match text {
+            "auto" => TimeFormat::Auto,
+            "rfc3339" => TimeFormat::Rfc3339,
+            "syslog" => TimeFormat::Syslog,
+            "epoch_s" => TimeFormat::Epoch(SECOND),
+            "epoch_ms" => TimeFormat::Epoch(SECOND / 1_000),
+            "epoch_us" => TimeFormat::Epoch(1_000),
+            "epoch_ns" => TimeFormat::Epoch(1),
+            form if form.contains('%') => {
+                check_form(form)?;
+                TimeFormat::Form(form.into())
+            }
+            other => return Err(format!("there is no time format `{other}`")),
+        })
+    }
+}
+
+/// A form is good if a time that it wrote can be read by it, and has a day.
+fn check_form(form: &str) -> Result<(), String> {
+    let sample = jiff::Timestamp::from_second(1_794_225_600).map_err(|e| e.to_string())?;
+    let text = BrokenDownTime::from(sample).to_string(form).map_err(|e| format!("bad time format: {e}"))?;
+    let parts = BrokenDownTime::parse(form, &text).map_err(|e| format!("no time can be read by this format: {e}"))?;
+    let has_day = parts.timestamp().is_some() || parts.day_of_year().is_some() || (parts.month().is_some() && parts.day().is_some());
+    if has_day { Ok(()) } else { Err("this time format names no day".into()) }
 }
 
 /// The zone of times that do not name one.
@@ -83,10 +121,11 @@ impl From<Timestamp> for Received {
 impl TimeRule {
     /// Reads a time.
     pub fn parse(&self, text: &[u8], received: Timestamp) -> Option<Timestamp> {
-        match self.format {
+        match &self.format {
             TimeFormat::Rfc3339 => self.rfc3339(text),
             TimeFormat::Syslog => self.syslog(text, &received.into()).filter(|(_, used)| *used == text.len()).map(|(t, _)| t),
-            TimeFormat::Epoch(unit) => parse_epoch(text, unit),
+            TimeFormat::Epoch(unit) => parse_epoch(text, *unit),
+            TimeFormat::Form(form) => self.form(form, text, received),
             TimeFormat::Auto => self.auto(text, received),
         }
     }
@@ -106,6 +145,29 @@ impl TimeRule {
             return parse_epoch(text, unit_of(whole));
         }
         self.syslog(text, &received.into()).filter(|(_, used)| *used == text.len()).map(|(t, _)| t)
+    }
+
+    fn form(&self, form: &str, text: &[u8], received: Timestamp) -> Option<Timestamp> {
+        let parts = BrokenDownTime::parse(form, text).ok()?;
+        if let Some(time) = parts.timestamp() {
+            return i64::try_from(time.as_nanosecond()).ok();
+        }
+        let time = parts.to_time().ok()?;
+        let number = |n: i8| u32::try_from(n).unwrap_or(0);
+        let clock = (number(time.hour()), number(time.minute()), number(time.second()));
+        let nanos = i64::from(time.subsec_nanosecond());
+        let local = match (parts.year().map(i64::from).or(self.year), parts.month(), parts.day()) {
+            (Some(year), Some(month), Some(day)) => from_civil((year, number(month), number(day)), clock, nanos)?,
+            (None, Some(month), Some(day)) => nearest_year(number(month), number(day), clock, nanos, &received.into())?,
+            _ => {
+                let date = parts.to_date().ok()?;
+                from_civil((i64::from(date.year()), number(date.month()), number(date.day())), clock, nanos)?
+            }
+        };
+        Some(match parts.offset() {
+            Some(offset) => local - i64::from(offset.seconds()) * SECOND,
+            None => self.zone.to_utc(local),
+        })
     }
 
     fn rfc3339(&self, text: &[u8]) -> Option<Timestamp> {
@@ -321,6 +383,23 @@ mod tests {
             let expected = text.parse::<i64>().ok().filter(|_| text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit()));
             prop_assert_eq!(plain_digits(text.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn forms_of_strftime_are_read() {
+        let read = |form: &str, text: &str| {
+            let rule = TimeRule { format: TimeFormat::read(form).unwrap(), zone: Zone::named("Europe/Bucharest").unwrap(), year: None };
+            rule.parse(text.as_bytes(), parse_rfc3339(b"2026-01-01T00:00:05Z").unwrap()).map_or("none".into(), rfc3339)
+        };
+        assert_eq!(read("%d/%b/%Y:%H:%M:%S %z", "07/Apr/2016:18:42:24 +0200"), "2016-04-07T16:42:24Z");
+        assert_eq!(read("%Y-%m-%d %H:%M:%S%.f", "2026-07-01 12:00:00.25"), "2026-07-01T09:00:00.25Z");
+        assert_eq!(read("%b %d %I:%M %p", "Dec 31 11:30 PM"), "2025-12-31T21:30:00Z");
+        assert_eq!(read("%Y %j", "2026 032"), "2026-01-31T22:00:00Z");
+        assert_eq!(read("%s", "1760000000"), "2025-10-09T08:53:20Z");
+        assert_eq!(read("%d/%b/%Y", "07/Apr/2016 and more"), "none");
+        assert_eq!(TimeFormat::read("%H:%M").unwrap_err(), "this time format names no day");
+        assert!(TimeFormat::read("%Y-%m-%d %!").unwrap_err().starts_with("bad time format"));
+        assert_eq!(TimeFormat::read("rfc3999").unwrap_err(), "there is no time format `rfc3999`");
     }
 
     #[test]
