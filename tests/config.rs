@@ -56,3 +56,22 @@ fn faults_of_all_files_come_at_once() {
     }
     assert_eq!(out.status.code(), Some(2));
 }
+
+#[test]
+fn a_pipeline_is_drawn() {
+    let folder = folder(concat!(
+        "sources: {end: {type: stdin}}\ntransforms:\n  a: {type: decode, inputs: [end], format: json}\n",
+        "correlations: {r: {type: threshold, inputs: [a], within: 1m, count: 1}}\nsinks:\n  o: {type: drop, inputs: [r, a.errors]}\n"
+    ));
+    let mermaid = tripline(folder.path(), &["graph", "pipeline.yaml"]);
+    assert_eq!(
+        text(&mermaid.stdout),
+        concat!(
+            "flowchart LR\n  n_end([\"end<br/>stdin\"])\n  n_a[\"a<br/>decode\"]\n  n_r{{\"r<br/>threshold\"}}\n  n_o[(\"o<br/>drop\")]\n",
+            "  n_end --> n_a\n  n_a --> n_r\n  n_a -->|errors| n_o\n  n_r --> n_o\n"
+        )
+    );
+    let dot = text(&tripline(folder.path(), &["graph", "pipeline.yaml", "--format", "dot"]).stdout);
+    assert!(dot.starts_with("digraph pipeline {") && dot.contains("\"a\" -> \"o\" [label=\"errors\"];") && dot.ends_with("}\n"), "{dot}");
+    assert_eq!(tripline(folder.path(), &["graph", "pipeline.yaml", "--format", "svg"]).status.code(), Some(2));
+}

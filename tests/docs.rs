@@ -39,3 +39,15 @@ fn every_example_is_a_good_pipeline() {
     }
     assert!(seen >= 3);
 }
+
+#[test]
+fn the_schema_for_editors_is_the_programs_own() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_tripline")).args(["list", "--schema"]).output().unwrap();
+    let kept = fs::read_to_string(root.join("docs/pipeline.schema.json")).unwrap();
+    assert_eq!(kept, String::from_utf8(said.stdout).unwrap(), "run `tripline list --schema > docs/pipeline.schema.json`");
+    for pipeline in fs::read_dir(root.join("pipelines")).unwrap().flatten().map(|e| e.path().join("pipeline.yaml")) {
+        let text = fs::read_to_string(&pipeline).unwrap();
+        assert!(text.starts_with("# yaml-language-server: $schema=../../docs/pipeline.schema.json\n"), "{}", pipeline.display());
+    }
+}

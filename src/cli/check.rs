@@ -1,9 +1,10 @@
-//! `check` and `explain`, and the loading that every command shares.
+//! `check`, `explain` and `graph`, and the loading that every command shares.
 use std::path::PathBuf;
 
 use super::arguments::Arguments;
 use crate::clock::Clock;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, suggest};
+use crate::plan::picture::Drawing;
 use crate::plan::{self, Plan};
 
 /// Reads the files and makes a plan. All faults come back, sorted.
@@ -37,6 +38,24 @@ pub(super) fn check(arguments: &Arguments) -> u8 {
         println!("{errors} errors, {warnings} warnings");
     }
     if errors > 0 || (arguments.has("--strict") && warnings > 0) { 2 } else { 0 }
+}
+
+pub(super) fn graph(arguments: &Arguments) -> u8 {
+    let drawing = match arguments.value("--format") {
+        None | Some("mermaid") => Drawing::Mermaid,
+        Some("dot") => Drawing::Dot,
+        Some(other) => {
+            eprintln!("tripline graph: there is no format `{other}`: {}", suggest(other, ["mermaid", "dot"]));
+            return 2;
+        }
+    };
+    let (plan, faults) = plan_of(&arguments.paths, Clock::System);
+    let Some(plan) = plan else {
+        print_faults(&faults);
+        return 2;
+    };
+    print!("{}", plan.picture.draw(drawing));
+    0
 }
 
 pub(super) fn explain(arguments: &Arguments) -> u8 {

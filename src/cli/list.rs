@@ -26,6 +26,10 @@ fn of_pairs(pairs: &[(&str, &str)]) -> Vec<Value> {
 }
 
 pub(super) fn list(arguments: &Arguments) -> u8 {
+    if arguments.has("--schema") {
+        println!("{:#}", super::schema::schema());
+        return 0;
+    }
     let families: [(&str, Vec<Value>); 7] = [
         ("sources", of_kinds(crate::source::KINDS.iter().map(|k| (k.name, k.summary, k.fields)))),
         ("transforms", of_kinds(crate::transform::KINDS.iter().map(|k| (k.name, k.summary, k.fields)))),

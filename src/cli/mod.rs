@@ -1,9 +1,10 @@
-//! The commands: `run check explain test list`.
+//! The commands: `run check explain graph test list`.
 mod arguments;
 mod check;
 mod list;
 mod run;
 mod say;
+mod schema;
 mod test;
 
 use std::process::ExitCode;
@@ -22,8 +23,9 @@ tripline turns logs into incidents while they flow
       --admin ADDR|off    address of metrics and health (default 127.0.0.1:9617)
   tripline check PATH…    finds all faults of a pipeline        [--json] [--strict]
   tripline explain PATH…  shows slots, stages and edges         [--json]
+  tripline graph PATH…    draws the nodes                       [--format mermaid|dot]
   tripline test PATH…     runs the cases beside a pipeline      [--json] [--filter S] [--bless]
-  tripline list [sources|transforms|correlations|sinks|formats|functions|metrics] [--json]
+  tripline list [sources|transforms|correlations|sinks|formats|functions|metrics] [--json] | --schema
 
 exit: 0 good, 1 a run or test failed, 2 configuration or usage is wrong
 ";
@@ -38,8 +40,9 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin="],
         "check" => &["--json", "--strict"],
         "explain" => &["--json"],
+        "graph" => &["--format="],
         "test" => &["--json", "--filter=", "--bless"],
-        "list" => &["--json"],
+        "list" => &["--json", "--schema"],
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -49,7 +52,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         other => {
-            let known = ["run", "check", "explain", "test", "list"];
+            let known = ["run", "check", "explain", "graph", "test", "list"];
             eprintln!("tripline: there is no command `{other}`: {}\n\n{USAGE}", crate::diagnostic::suggest(other, known));
             return ExitCode::from(2);
         }
@@ -69,6 +72,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "run" => run::run(&arguments),
         "check" => check::check(&arguments),
         "explain" => check::explain(&arguments),
+        "graph" => check::graph(&arguments),
         "test" => test::test(&arguments),
         _ => list::list(&arguments),
     })

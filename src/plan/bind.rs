@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::graph::{Family, Graph, TOP, graph};
+use super::picture::Picture;
 use super::{lane, rule, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
@@ -166,6 +167,8 @@ pub struct Plan {
     pub barrier_interval: i64,
     /// How long a stop waits.
     pub stop_timeout: i64,
+    /// Its nodes as they are written, for people.
+    pub picture: Picture,
 }
 
 /// What is being put together.
@@ -218,6 +221,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     builder.bind_unreached();
     let Builder { rules, sinks, .. } = builder;
     let rules = rules.into_iter().map(|r| r.finish(&registry)).collect();
+    let picture = Picture::of(&graph);
     let interval = top.section("barrier").and_then(|b| b.duration("interval")).unwrap_or(BARRIER_INTERVAL_MS as i64 * 1_000_000);
     let contents = list_map
         .into_iter()
@@ -237,6 +241,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
         clock,
         admin: top.section("admin").and_then(|a| a.text("listen")),
         barrier_interval: interval.max(1_000_000),
+        picture,
         stop_timeout: top.duration("stop_timeout").unwrap_or(STOP_TIMEOUT_MS as i64 * 1_000_000),
     };
     let faults = faults.into_inner();

@@ -6,8 +6,9 @@ pub mod explain;
 pub mod files;
 pub mod graph;
 mod lane;
+pub mod picture;
 mod rule;
-mod tables;
+pub mod tables;
 
 pub use bind::{Errors, Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan};
 pub use files::load_plan;

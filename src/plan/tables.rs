@@ -13,7 +13,8 @@ use crate::list::import::read_keyed;
 use crate::table::{Handle, Table};
 use crate::transform::map_reload::stamp;
 
-const TABLE: &[Field] = &[
+/// Options of a table.
+pub const TABLE: &[Field] = &[
     Field::required("type", Type::Word(&["csv"]), "csv"),
     Field::required("path", Type::Text, "the file"),
     Field::required("key", Type::Texts, "the column, or columns, that a row is found by"),
@@ -21,7 +22,8 @@ const TABLE: &[Field] = &[
     Field::optional("reload", Type::Bool, "whether a changed file is read again; default true"),
 ];
 
-const LIST: &[Field] =
+/// Options of a list.
+pub const LIST: &[Field] =
     &[Field::required("key", Type::Texts, "the columns that make a key"), Field::required("path", Type::Text, "the CSV file")];
 
 /// Reads all tables or all lists of a file.
