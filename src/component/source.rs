@@ -83,6 +83,8 @@ pub struct Discarded {
     pub empty: Counter,
     /// Bytes behind the limit of a line.
     pub cut_bytes: Counter,
+    /// Packed files that could not be unpacked to their end.
+    pub broken: Counter,
     /// Bytes read.
     pub bytes: Counter,
 }

@@ -272,6 +272,7 @@ fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace)
         discarded: Discarded {
             empty: discarded("empty_line"),
             cut_bytes: discarded("cut_bytes"),
+            broken: discarded("broken_archive"),
             bytes: plan.registry.counter("tripline_bytes_in_total", &[("node", &source.name)]),
         },
         until_end: options.until_end,

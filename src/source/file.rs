@@ -1,11 +1,13 @@
 //! `file`: lines of files that match globs, followed through rename and truncation, or read to their end.
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file_tracked::{Fate, Known, Tracked, begins_as, first_line, identity, inode, name_of};
+use super::file_content::{Compression, Content};
+use super::file_tracked::{FIRST_LINE_MAX, Fate, Known, Tracked, begins_as, first_line, identity, inode, name_of};
 use super::{BindSource, COMMON, SourceContext, SourceFactory};
 use crate::codec::framing::newline::{NewlineFraming, push_line};
 use crate::component::source::{Fill, Position, Source};
@@ -23,10 +25,17 @@ const FIELDS: &[Field] = &[
     Field::optional("exclude", Type::Texts, "globs of files to leave out"),
     Field::optional("follow", Type::Bool, "true (default): wait for more; false: a file at its end has ended"),
     Field::optional("start", Type::Word(&["begin", "end"]), "where a file that was never read begins; default begin"),
+    Field::optional(
+        "compression",
+        Type::Word(&["auto", "none", "gzip", "zstd"]),
+        "auto (default): as the first bytes say; packed files are read whole",
+    ),
 ];
 
 /// Time between two looks for new lines, and for new files.
 const POLL: Duration = Duration::from_millis(100);
+/// Bytes by which a packed file is told from another that begins alike.
+const COPY_BYTES: usize = 64 * 1024;
 const GLOB_INTERVAL: i64 = crate::limits::SECOND;
 
 /// See the module.
@@ -51,6 +60,7 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     options.check(&[FIELDS, COMMON, ROOT]);
     let (paths, exclude) = (globs(options, "paths"), globs(options, "exclude"));
     let follow = options.bool("follow", true);
+    let compression = Compression::named(&options.text("compression").unwrap_or_default());
     let from_end = options.text("start").as_deref() == Some("end");
     let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
     let factory = move |context: SourceContext| -> Box<dyn Source> {
@@ -60,6 +70,7 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
             exclude: exclude.iter().filter_map(|g| glob::Pattern::new(g).ok()).collect(),
             follow: follow && !context.until_end,
             from_end,
+            compression,
             context,
             files: Vec::new(),
             past: Vec::new(),
@@ -80,6 +91,7 @@ struct FileSource {
     exclude: Vec<glob::Pattern>,
     follow: bool,
     from_end: bool,
+    compression: Compression,
     context: SourceContext,
     files: Vec<Tracked>,
     /// Files of the last run that have not been found again, and generations that are over.
@@ -106,7 +118,7 @@ impl FileSource {
                 break;
             }
             let known = self.files.iter().any(|f| f.path == path && !f.has_ended);
-            if known || self.exclude.iter().any(|p| p.matches_path(&path)) || !path.is_file() {
+            if known || self.exclude.iter().any(|p| p.matches_path(&path)) || !path.is_file() || self.is_done(&path) {
                 continue;
             }
             if let Ok(Some(tracked)) = self.open(path, is_first) {
@@ -118,9 +130,9 @@ impl FileSource {
 
     /// Opens a file and finds out who it is. None while its first line is not whole.
     fn open(&mut self, path: PathBuf, is_first: bool) -> std::io::Result<Option<Tracked>> {
-        let mut file = File::open(&path)?;
+        let file = File::open(&path)?;
         let name = name_of(&path, &self.context.folder);
-        let (own_inode, len) = (inode(&file)?, file.metadata()?.len());
+        let (own_inode, mut len) = (inode(&file)?, file.metadata()?.len());
         if self.files.iter().any(|f| f.known.inode == own_inode && f.has_ended && f.path == path) && !self.follow {
             return Ok(None);
         }
@@ -128,27 +140,39 @@ impl FileSource {
         if self.files.iter().any(|f| f.known.inode == own_inode && !f.has_ended) {
             return Ok(None);
         }
-        let known = self.recognise(&file, &name, own_inode, len);
-        let known = match known {
+        let mut content = Content::open(file, self.compression)?;
+        let head = content.head(FIRST_LINE_MAX)?;
+        if content.is_packed() {
+            // How much is in it shows at its end.
+            len = u64::MAX;
+            if self.is_copy_of_open(&mut content, &head)? {
+                return Ok(None);
+            }
+        }
+        let known = match self.recognise(&head, &name, own_inode, len) {
+            Some(known) if known.is_done => {
+                self.past.push(known);
+                return Ok(None);
+            }
             Some(known) => known,
             None => {
-                let Some(first_line) = first_line(&file, !self.follow)? else { return Ok(None) };
+                let Some(first_line) = first_line(&head, !self.follow || content.is_packed()) else { return Ok(None) };
                 let alike = |k: &&Known| k.first_line == first_line;
                 let ordinal = self.files.iter().map(|f| &f.known).chain(&self.past).filter(alike).map(|k| k.ordinal + 1).max().unwrap_or(0);
                 let of_name = |k: &&Known| k.name == name;
                 let generation =
                     self.files.iter().map(|f| &f.known).chain(&self.past).filter(of_name).map(|k| k.generation + 1).max().unwrap_or(0);
-                let offset = if self.from_end && is_first { len } else { 0 };
-                Known { name, first_line, ordinal, inode: own_inode, offset, generation, skipping: false }
+                let offset = if self.from_end && is_first && !content.is_packed() { len } else { 0 };
+                Known { name, first_line, ordinal, inode: own_inode, offset, generation, skipping: false, is_done: false }
             }
         };
-        file.seek(SeekFrom::Start(known.offset))?;
+        content.seek(known.offset)?;
         self.found_nothing_new &= known.offset >= len;
         let origin =
             Origin { source: self.name.clone(), partition: known.name.clone(), identity: identity(&self.context.installation, &known) };
         Ok(Some(Tracked {
             path,
-            file,
+            content,
             known,
             origin: Arc::new(origin),
             carry: Vec::new(),
@@ -157,22 +181,49 @@ impl FileSource {
             silent_since: None,
             is_idle: false,
             has_ended: false,
+            is_broken: false,
         }))
     }
 
     /// Finds the file among those of the last run: by its name, by its inode, or by its beginning if the old name leads elsewhere now.
-    fn recognise(&mut self, file: &File, name: &str, own_inode: (u64, u64), len: u64) -> Option<Known> {
-        let fits = |k: &Known| k.offset <= len && begins_as(file, k);
+    fn recognise(&mut self, head: &[u8], name: &str, own_inode: (u64, u64), len: u64) -> Option<Known> {
+        let fits = |k: &Known| k.offset <= len && begins_as(head, k);
         let newest = |same: &dyn Fn(&Known) -> bool| {
             let found = self.past.iter().enumerate().filter(|(_, k)| same(k) && fits(k));
             found.max_by_key(|(_, k)| k.generation).map(|(i, _)| i)
         };
         let at = newest(&|k| k.name == name)
             .or_else(|| newest(&|k| k.inode == own_inode))
-            .or_else(|| newest(&|k| !leads_to(&self.context.folder.join(&k.name), k)))?;
+            .or_else(|| newest(&|k| !leads_to(&self.context.folder.join(&k.name), self.compression, k)))?;
         let mut known = self.past.swap_remove(at);
         known.inode = own_inode;
+        if known.is_done {
+            // What is packed is known by where it lies now, so that it need not be opened again.
+            name.clone_into(&mut known.name);
+        }
         Some(known)
+    }
+
+    /// Whether a path leads to a packed file that was read to its end.
+    fn is_done(&self, path: &Path) -> bool {
+        let name = name_of(path, &self.context.folder);
+        self.past.iter().any(|k| k.is_done && k.name == name && std::fs::metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == k.inode))
+    }
+
+    /// Whether a packed file is the copy of one that is open: a rotation that packs what is still being read.
+    fn is_copy_of_open(&self, content: &mut Content, head: &[u8]) -> std::io::Result<bool> {
+        let alike: Vec<&Tracked> =
+            self.files.iter().filter(|f| !f.has_ended && !f.content.is_packed() && begins_as(head, &f.known)).collect();
+        if alike.is_empty() {
+            return Ok(false);
+        }
+        let packed = content.head(COPY_BYTES)?;
+        let is_copy = |tracked: &&Tracked| {
+            let mut own = vec![0; packed.len()];
+            let read = tracked.content.file().read_at(&mut own, 0).unwrap_or(0);
+            read > 0 && packed.starts_with(&own[..read])
+        };
+        Ok(alike.iter().any(is_copy))
     }
 
     /// Reads from one file. None where it has nothing.
@@ -186,7 +237,19 @@ impl FileSource {
             room = (LINE_BYTES_MAX + 1).saturating_sub(carried).clamp(1, BATCH_BYTES_MAX);
         }
         builder.bytes.reserve(room + crate::limits::BATCH_TAIL_BYTES);
-        let read = (&tracked.file).take(room as u64).read_to_end(&mut builder.bytes)?;
+        let outcome = tracked.content.by_ref().take(room as u64).read_to_end(&mut builder.bytes);
+        let read = builder.bytes.len() - carried;
+        // What was read before a fault counts; the fault comes again when there is nothing more.
+        if let Err(error) = outcome
+            && read == 0
+        {
+            if !tracked.content.is_packed() {
+                tracked.carry.append(&mut builder.bytes);
+                return Err(error);
+            }
+            self.context.discarded.broken.increment(u64::from(!tracked.is_broken));
+            tracked.is_broken = true;
+        }
         self.context.discarded.bytes.increment(read as u64);
         let mut start = 0;
         if tracked.known.skipping {
@@ -209,7 +272,7 @@ impl FileSource {
             rest = builder.bytes.len();
         } else if read == 0
             && waiting > 0
-            && !self.follow
+            && (!self.follow || tracked.content.is_packed())
             && builder.lines.len() < BATCH_ROWS_MAX
             && !builder.bytes[rest..].contains(&b'\n')
         {
@@ -237,17 +300,26 @@ impl FileSource {
     /// What to do with a file that has nothing more.
     fn at_end(&mut self, at: usize) -> Option<Fill> {
         let now = self.context.clock.now();
+        self.files[at].known.is_done = self.files[at].content.is_packed();
         if !self.follow {
             let tracked = &mut self.files[at];
             tracked.has_ended = true;
             self.context.pace.release(&tracked.origin);
             return Some(Fill::Partition(Arc::clone(&tracked.origin), Activity::Ended));
         }
-        match self.files[at].fate() {
-            Fate::Truncated | Fate::Replaced => self.start_generation(at),
-            Fate::Gone | Fate::Same => {}
+        let fate = self.files[at].fate();
+        // A packed file is over at its end; so is one that nobody can write to any more by its name, when it has been silent.
+        if self.files[at].known.is_done || (fate == Fate::Gone && self.files[at].is_idle) {
+            let tracked = self.files.swap_remove(at);
+            self.context.pace.release(&tracked.origin);
+            self.past.push(tracked.known);
+            return Some(Fill::Partition(tracked.origin, Activity::Ended));
         }
-        let tracked = &mut self.files[at];
+        if matches!(fate, Fate::Truncated | Fate::Replaced) {
+            self.start_generation(at);
+        }
+        // The new generation may have no whole line yet: then it is found again by its glob.
+        let tracked = self.files.get_mut(at)?;
         let since = *tracked.silent_since.get_or_insert(now);
         if !tracked.is_idle && now - since >= self.context.idle_timeout {
             tracked.is_idle = true;
@@ -312,8 +384,11 @@ impl FileSource {
 }
 
 /// Whether a path still leads to a known file.
-fn leads_to(path: &std::path::Path, known: &Known) -> bool {
-    File::open(path).is_ok_and(|f| inode(&f).is_ok_and(|i| i == known.inode) && begins_as(&f, known))
+fn leads_to(path: &Path, compression: Compression, known: &Known) -> bool {
+    let content = File::open(path).and_then(|file| Content::open(file, compression));
+    content.is_ok_and(|mut content| {
+        inode(content.file()).is_ok_and(|i| i == known.inode) && content.head(FIRST_LINE_MAX).is_ok_and(|head| begins_as(&head, known))
+    })
 }
 
 impl Source for FileSource {

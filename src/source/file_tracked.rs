@@ -3,18 +3,18 @@
 //! A file is known by the hash of its first line (at most 1 KiB) and an ordinal among files that begin alike; device and inode are hints, for inodes are used again. A renamed file
 //! keeps its identity; a truncated one starts a new generation of its partition.
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::file_content::Content;
 use crate::event::Origin;
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// Bytes of a first line that tell files apart.
-const FIRST_LINE_MAX: usize = 1024;
+pub(super) const FIRST_LINE_MAX: usize = 1024;
 /// Generations follow each other in one space of positions.
 const GENERATION_SHIFT: u32 = 44;
 
@@ -35,6 +35,8 @@ pub(super) struct Known {
     pub(super) generation: u32,
     /// The bytes at the offset belong to a line that was cut.
     pub(super) skipping: bool,
+    /// It was packed, and all of it was read.
+    pub(super) is_done: bool,
 }
 
 impl Known {
@@ -47,27 +49,30 @@ impl Known {
         out.u64(self.inode.1);
         out.u64(self.offset);
         out.u32(self.generation);
-        out.u8(u8::from(self.skipping));
+        out.u8(u8::from(self.skipping) | u8::from(self.is_done) << 1);
     }
 
     pub(super) fn load(from: &mut StateReader<'_>) -> Result<Known, StateError> {
-        Ok(Known {
+        let mut known = Known {
             name: from.text()?.to_owned(),
             first_line: (from.u128()?, from.u32()?),
             ordinal: from.u32()?,
             inode: (from.u64()?, from.u64()?),
             offset: from.u64()?,
             generation: from.u32()?,
-            skipping: from.u8()? != 0,
-        })
+            skipping: false,
+            is_done: false,
+        };
+        let flags = from.u8()?;
+        (known.skipping, known.is_done) = (flags & 1 != 0, flags & 2 != 0);
+        Ok(known)
     }
 }
 
 /// An open file.
-#[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    pub(super) content: Content,
     pub(super) known: Known,
     pub(super) origin: Arc<Origin>,
     /// Bytes behind the offset that were read and belong to no whole line yet.
@@ -80,6 +85,8 @@ pub(super) struct Tracked {
     pub(super) silent_since: Option<i64>,
     pub(super) is_idle: bool,
     pub(super) has_ended: bool,
+    /// What is packed in it cannot be unpacked any further.
+    pub(super) is_broken: bool,
 }
 
 impl Tracked {
@@ -90,9 +97,9 @@ impl Tracked {
 
     /// Whether the path leads to another file now, or the file has become shorter than what was read.
     pub(super) fn fate(&self) -> Fate {
-        let own_len = self.file.metadata().map(|m| m.len());
+        let own_len = self.content.file().metadata().map(|m| m.len());
         let read = self.known.offset + self.carry.len() as u64;
-        if own_len.as_ref().is_ok_and(|len| *len < read) {
+        if !self.content.is_packed() && own_len.as_ref().is_ok_and(|len| *len < read) {
             return Fate::Truncated;
         }
         match std::fs::metadata(&self.path) {
@@ -112,26 +119,19 @@ pub(super) enum Fate {
     Gone,
 }
 
-/// The hash of a file's first line: none while that is neither whole nor long enough, unless the file will not grow.
-pub(super) fn first_line(file: &File, is_final: bool) -> std::io::Result<Option<(u128, u32)>> {
-    let mut head = Vec::with_capacity(FIRST_LINE_MAX);
-    let mut reader = file;
-    reader.seek(SeekFrom::Start(0))?;
-    reader.take(FIRST_LINE_MAX as u64).read_to_end(&mut head)?;
-    let len = match memchr::memchr(b'\n', &head) {
+/// The hash of the first line of a content that begins with `head`: none while that is neither whole nor long enough, unless it will not grow.
+pub(super) fn first_line(head: &[u8], is_final: bool) -> Option<(u128, u32)> {
+    let len = match memchr::memchr(b'\n', head) {
         Some(end) => end + 1,
         None if head.len() == FIRST_LINE_MAX || (is_final && !head.is_empty()) => head.len(),
-        None => return Ok(None),
+        None => return None,
     };
-    Ok(Some((xxh3_128(&head[..len]), len as u32)))
+    Some((xxh3_128(&head[..len]), len as u32))
 }
 
-/// Whether a file begins as a known one did.
-pub(super) fn begins_as(file: &File, known: &Known) -> bool {
-    let mut head = Vec::new();
-    let mut reader = file;
-    let read = reader.seek(SeekFrom::Start(0)).and_then(|_| reader.take(u64::from(known.first_line.1)).read_to_end(&mut head));
-    read.is_ok() && head.len() == known.first_line.1 as usize && xxh3_128(&head) == known.first_line.0
+/// Whether a content that begins with `head` begins as a known one did.
+pub(super) fn begins_as(head: &[u8], known: &Known) -> bool {
+    head.get(..known.first_line.1 as usize).is_some_and(|line| xxh3_128(line) == known.first_line.0)
 }
 
 /// Device and inode of an open file.

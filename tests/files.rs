@@ -1,0 +1,128 @@
+//! The file source over packed and rotated files, called as its users call it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod outside;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use outside::{folder, text, tripline};
+
+const PIPELINE: &str =
+    "sources: {a: {type: file, paths: ['logs/app.log*'], original: false}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+fn numbered(from: usize, to: usize) -> String {
+    (from..to).map(|i| format!("line {i}\n")).collect()
+}
+
+/// Runs to the end of the files. Messages that came out so far, sorted.
+fn run(folder: &Path) -> Vec<String> {
+    let out = tripline(folder, &["run", "pipeline.yaml", "--until-end", "--admin", "off"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    messages(folder)
+}
+
+fn messages(folder: &Path) -> Vec<String> {
+    let text = fs::read_to_string(folder.join("out.ndjson")).unwrap_or_default();
+    let message = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["message"].as_str().unwrap().to_owned();
+    let mut out: Vec<String> = text.lines().map(message).collect();
+    out.sort_by_key(|line| line.trim_start_matches("line ").parse::<usize>().unwrap_or(usize::MAX));
+    out
+}
+
+fn lines(from: usize, to: usize) -> Vec<String> {
+    numbered(from, to).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn packed_files_are_read_whole_and_once() {
+    let f = folder(PIPELINE);
+    let at = |name: &str| f.path().join("logs").join(name);
+    fs::create_dir(f.path().join("logs")).unwrap();
+    // Two members, as `cat a.gz b.gz` makes them; the last line has no newline. By their bytes, not by their names.
+    fs::write(at("app.log.2"), [gzip(numbered(0, 700).as_bytes()), gzip(b"line 700")].concat()).unwrap();
+    fs::write(at("app.log.1.zst"), zstd::encode_all(numbered(701, 3000).as_bytes(), 1).unwrap()).unwrap();
+    fs::write(at("app.log"), numbered(3000, 3010)).unwrap();
+    assert_eq!(run(f.path()), lines(0, 3010));
+    // A second run finds nothing new, and a packed file that moved on is the same one.
+    fs::rename(at("app.log.2"), at("app.log.3")).unwrap();
+    assert_eq!(run(f.path()), lines(0, 3010));
+}
+
+#[test]
+fn a_file_that_was_packed_between_two_runs_continues() {
+    let f = folder(PIPELINE);
+    let at = |name: &str| f.path().join("logs").join(name);
+    fs::create_dir(f.path().join("logs")).unwrap();
+    fs::write(at("app.log"), numbered(0, 100)).unwrap();
+    assert_eq!(run(f.path()), lines(0, 100));
+    // Two more lines came, then the file was rotated and packed.
+    fs::write(at("app.log.1.gz"), gzip(numbered(0, 102).as_bytes())).unwrap();
+    fs::remove_file(at("app.log")).unwrap();
+    fs::write(at("app.log"), numbered(102, 110)).unwrap();
+    assert_eq!(run(f.path()), lines(0, 110));
+    assert_eq!(run(f.path()), lines(0, 110));
+}
+
+#[test]
+fn a_rotation_that_packs_while_the_file_is_read_says_nothing_twice() {
+    let f = folder(PIPELINE);
+    let at = |name: &str| f.path().join("logs").join(name);
+    fs::create_dir(f.path().join("logs")).unwrap();
+    fs::write(at("app.log"), numbered(0, 50)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let mut child = command
+        .args(["run", "pipeline.yaml", "--admin", "off"])
+        .current_dir(f.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let wait_for = |count: usize| {
+        let start = Instant::now();
+        while messages(f.path()).len() < count && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait_for(50);
+    fs::rename(at("app.log"), at("app.log.1")).unwrap();
+    fs::write(at("app.log"), numbered(50, 60)).unwrap();
+    wait_for(60);
+    // gzip writes the packed file beside the plain one, then takes that away.
+    fs::write(at("app.log.1.gz"), gzip(numbered(0, 50).as_bytes())).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    fs::remove_file(at("app.log.1")).unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    fs::OpenOptions::new().append(true).open(at("app.log")).unwrap().write_all(numbered(60, 70).as_bytes()).unwrap();
+    wait_for(70);
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(messages(f.path()), lines(0, 70));
+    assert_eq!(run(f.path()), lines(0, 70));
+}
+
+#[test]
+fn broken_and_hostile_packed_files_end() {
+    let f = folder(PIPELINE);
+    let at = |name: &str| f.path().join("logs").join(name);
+    fs::create_dir(f.path().join("logs")).unwrap();
+    let whole = gzip(numbered(0, 20_000).as_bytes());
+    fs::write(at("app.log.1"), &whole[..whole.len() / 2]).unwrap();
+    // 256 MiB of one byte in a quarter of a megabyte: one line that is cut at its limit.
+    fs::write(at("app.log.2"), gzip(&vec![b'x'; 256 << 20])).unwrap();
+    let zeros = zstd::encode_all(vec![b'y'; 256 << 20].as_slice(), 1).unwrap();
+    fs::write(at("app.log.3"), zeros).unwrap();
+    let found = run(f.path());
+    let numbered = found.iter().filter(|m| m.starts_with("line ")).count();
+    assert!((1_000..20_000).contains(&numbered), "{numbered}");
+    let long: Vec<usize> = found.iter().filter(|m| !m.starts_with("line ")).map(String::len).collect();
+    assert_eq!(long, [1 << 20, 1 << 20]);
+}
