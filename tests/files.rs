@@ -5,7 +5,7 @@ mod outside;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use outside::{folder, text, tripline};
@@ -36,6 +36,35 @@ fn messages(folder: &Path) -> Vec<String> {
     let mut out: Vec<String> = text.lines().map(message).collect();
     out.sort_by_key(|line| line.trim_start_matches("line ").parse::<usize>().unwrap_or(usize::MAX));
     out
+}
+
+/// A run that follows its files.
+struct Live<'f> {
+    folder: &'f Path,
+    child: Child,
+}
+
+impl Live<'_> {
+    fn start(folder: &Path) -> Live<'_> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+        Live { folder, child: command.spawn().unwrap() }
+    }
+
+    /// Waits until so many events came out, but not for ever.
+    fn wait_for(&self, count: usize) {
+        for _ in 0..400 {
+            if messages(self.folder).len() >= count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn stop(mut self) {
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
 }
 
 fn lines(from: usize, to: usize) -> Vec<String> {
@@ -78,36 +107,19 @@ fn a_rotation_that_packs_while_the_file_is_read_says_nothing_twice() {
     let at = |name: &str| f.path().join("logs").join(name);
     fs::create_dir(f.path().join("logs")).unwrap();
     fs::write(at("app.log"), numbered(0, 50)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    let mut child = command
-        .args(["run", "pipeline.yaml", "--admin", "off"])
-        .current_dir(f.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let wait_for = |count: usize| {
-        let there = || messages(f.path()).len() >= count;
-        let _ = (0..400).any(|_| {
-            there() || {
-                std::thread::sleep(Duration::from_millis(50));
-                false
-            }
-        });
-    };
-    wait_for(50);
+    let live = Live::start(f.path());
+    live.wait_for(50);
     fs::rename(at("app.log"), at("app.log.1")).unwrap();
     fs::write(at("app.log"), numbered(50, 60)).unwrap();
-    wait_for(60);
+    live.wait_for(60);
     // gzip writes the packed file beside the plain one, then takes that away.
     fs::write(at("app.log.1.gz"), gzip(numbered(0, 50).as_bytes())).unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     fs::remove_file(at("app.log.1")).unwrap();
     std::thread::sleep(Duration::from_millis(2500));
     fs::OpenOptions::new().append(true).open(at("app.log")).unwrap().write_all(numbered(60, 70).as_bytes()).unwrap();
-    wait_for(70);
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(child.wait().unwrap().success());
+    live.wait_for(70);
+    live.stop();
     assert_eq!(messages(f.path()), lines(0, 70));
     assert_eq!(run(f.path()), lines(0, 70));
 }
@@ -128,4 +140,38 @@ fn broken_and_hostile_packed_files_end() {
     assert!((1_000..20_000).contains(&numbered), "{numbered}");
     let long: Vec<usize> = found.iter().filter(|m| !m.starts_with("line ")).map(String::len).collect();
     assert_eq!(long, [1 << 20, 1 << 20]);
+}
+
+#[test]
+fn stack_traces_are_one_event() {
+    let multiline = "multiline: {start: '^\\d{4}-', timeout: 300ms}, ";
+    let f = folder(&PIPELINE.replace("original: false", &format!("{multiline}original: false")));
+    let at = |name: &str| f.path().join("logs").join(name);
+    fs::create_dir(f.path().join("logs")).unwrap();
+    let first = "2026-03-01 ERROR first\n  at a.B.c(B.java:1)\n\n  at a.B.d(B.java:2)";
+    let second = "2026-03-01 ERROR second\n  at e.F(G.java:3)";
+    fs::write(at("app.log"), format!("{first}\n{second}\n")).unwrap();
+    let live = Live::start(f.path());
+    // The second event is over by silence.
+    live.wait_for(2);
+    // The third is open when the file is replaced.
+    let third = "2026-03-01 ERROR third\n  at h.I";
+    fs::OpenOptions::new().append(true).open(at("app.log")).unwrap().write_all(format!("{third}\n").as_bytes()).unwrap();
+    fs::rename(at("app.log"), f.path().join("elsewhere")).unwrap();
+    fs::write(at("app.log"), "2026-03-01 INFO fourth\n").unwrap();
+    live.wait_for(4);
+    live.stop();
+    let mut found = messages(f.path());
+    found.sort();
+    assert_eq!(found, [first, second, third, "2026-03-01 INFO fourth"]);
+}
+
+#[test]
+fn multiline_takes_one_pattern() {
+    let f = folder(
+        "sources: {a: {type: file, paths: [x], multiline: {timeout: 1s}}, b: {type: file, paths: [x], multiline: {start: '('}}}\nsinks: {o: {type: drop, inputs: [a, b]}}\n",
+    );
+    let out = text(&tripline(f.path(), &["check", "pipeline.yaml"]).stdout);
+    assert!(out.contains("1:50: error[bad_multiline]: `multiline` takes one of `start` and `continue`"), "{out}");
+    assert!(out.contains("error[bad_pattern]: bad pattern: unclosed group"), "{out}");
 }

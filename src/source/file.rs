@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::file_content::{Compression, Content};
 use super::file_tracked::{FIRST_LINE_MAX, Fate, Known, Tracked, begins_as, first_line, identity, inode, name_of};
 use super::{BindSource, COMMON, SourceContext, SourceFactory};
+use crate::codec::framing::multiline::Multiline;
 use crate::codec::framing::newline::{NewlineFraming, push_line};
+use crate::component::bind::pattern_at;
 use crate::component::source::{Fill, Position, Source};
 use crate::component::{BoxFuture, Kind, Outage, OutputNames};
 use crate::config::{Field, Options, ROOT, Type};
@@ -20,11 +22,17 @@ use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, FILES_MAX, LINE_BYTES_MAX};
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::window::watermark::Activity;
 
+const MULTILINE: &[Field] = &[
+    Field::optional("start", Type::Text, "a pattern: a line that it matches begins an event"),
+    Field::optional("continue", Type::Text, "a pattern: a line that it matches goes on with the event before"),
+    Field::optional("timeout", Type::Duration, "silence after which an event is over; default 1s"),
+];
 const FIELDS: &[Field] = &[
     Field::required("paths", Type::Texts, "globs of the files"),
     Field::optional("exclude", Type::Texts, "globs of files to leave out"),
     Field::optional("follow", Type::Bool, "true (default): wait for more; false: a file at its end has ended"),
     Field::optional("start", Type::Word(&["begin", "end"]), "where a file that was never read begins; default begin"),
+    Field::optional("multiline", Type::Section(MULTILINE), "which lines make one event: by their `start`, or by what they `continue`"),
     Field::optional(
         "compression",
         Type::Word(&["auto", "none", "gzip", "zstd"]),
@@ -56,11 +64,28 @@ fn globs(options: &Options<'_>, key: &str) -> Vec<String> {
     out
 }
 
+/// What `multiline` says, and after how much silence an event is over.
+fn multiline(options: &Options<'_>) -> Option<(Multiline, i64)> {
+    let section = options.section("multiline")?;
+    let pattern = |key: &str| section.placed(key).map(|(text, place)| pattern_at(&text, &place, &section));
+    let timeout = section.duration("timeout").unwrap_or(crate::limits::SECOND);
+    match (pattern("start"), pattern("continue")) {
+        (Some(start), None) => Some((Multiline::Start(start?), timeout)),
+        (None, Some(goes_on)) => Some((Multiline::Continue(goes_on?), timeout)),
+        _ => {
+            let fault = Diagnostic::error(section.place(), "bad_multiline", "`multiline` takes one of `start` and `continue`");
+            options.fault(fault.help("as in `multiline: {start: '^\\d{4}-'}`"));
+            None
+        }
+    }
+}
+
 fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     options.check(&[FIELDS, COMMON, ROOT]);
     let (paths, exclude) = (globs(options, "paths"), globs(options, "exclude"));
     let follow = options.bool("follow", true);
     let compression = Compression::named(&options.text("compression").unwrap_or_default());
+    let multiline = multiline(options);
     let from_end = options.text("start").as_deref() == Some("end");
     let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
     let factory = move |context: SourceContext| -> Box<dyn Source> {
@@ -71,6 +96,7 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
             follow: follow && !context.until_end,
             from_end,
             compression,
+            multiline: multiline.clone(),
             context,
             files: Vec::new(),
             past: Vec::new(),
@@ -92,6 +118,7 @@ struct FileSource {
     follow: bool,
     from_end: bool,
     compression: Compression,
+    multiline: Option<(Multiline, i64)>,
     context: SourceContext,
     files: Vec<Tracked>,
     /// Files of the last run that have not been found again, and generations that are over.
@@ -261,8 +288,12 @@ impl FileSource {
         }
         // What the row limit left over has newlines that were not looked at.
         let from = if tracked.has_whole_lines { start } else { carried.max(start) };
+        // Lines of an event that was not over are marked again with those that came.
+        let from = if self.multiline.is_some() { start } else { from };
         let framed = self.framing.mark(builder, start, from);
-        self.context.discarded.empty.increment(framed.empty);
+        if self.multiline.is_none() {
+            self.context.discarded.empty.increment(framed.empty);
+        }
         let mut rest = framed.rest;
         let waiting = builder.bytes.len() - rest;
         if builder.lines.is_empty() && waiting > LINE_BYTES_MAX {
@@ -280,8 +311,16 @@ impl FileSource {
             push_line(builder, rest, builder.bytes.len());
             rest = builder.bytes.len();
         }
-        tracked.want = if builder.lines.len() == BATCH_ROWS_MAX { rest } else { (tracked.want + tracked.want / 4).min(BATCH_BYTES_MAX) };
-        tracked.has_whole_lines = builder.lines.len() == BATCH_ROWS_MAX;
+        let was_full = builder.lines.len() == BATCH_ROWS_MAX;
+        if let Some((multiline, timeout)) = &self.multiline {
+            let ends = !self.follow || tracked.content.is_packed();
+            let is_silent = tracked.silent_since.is_some_and(|since| self.context.clock.now() - since >= *timeout);
+            // An event is over when nothing more can come, or nothing has come for a while.
+            let is_over = read == 0 && !was_full && (ends || is_silent || tracked.fate() != Fate::Same);
+            rest = multiline.join(builder, is_over).unwrap_or(rest);
+        }
+        tracked.want = if was_full { rest } else { (tracked.want + tracked.want / 4).min(BATCH_BYTES_MAX) };
+        tracked.has_whole_lines = was_full;
         let base = tracked.base();
         tracked.carry.extend_from_slice(&builder.bytes[rest..]);
         builder.bytes.truncate(rest);
@@ -321,7 +360,9 @@ impl FileSource {
         // The new generation may have no whole line yet: then it is found again by its glob.
         let tracked = self.files.get_mut(at)?;
         let since = *tracked.silent_since.get_or_insert(now);
-        if !tracked.is_idle && now - since >= self.context.idle_timeout {
+        // An event that waits for its next line is given before its partition is held to be idle.
+        let open = self.multiline.as_ref().map_or(0, |(_, timeout)| *timeout);
+        if !tracked.is_idle && now - since >= self.context.idle_timeout + open {
             tracked.is_idle = true;
             self.context.pace.release(&tracked.origin);
             return Some(Fill::Partition(Arc::clone(&tracked.origin), Activity::Idle));

@@ -1,2 +1,3 @@
 //! Finding the lines in a stream of bytes.
+pub mod multiline;
 pub mod newline;
