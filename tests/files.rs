@@ -4,7 +4,7 @@ mod outside;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +12,13 @@ use outside::{folder, text, tripline};
 
 const PIPELINE: &str =
     "sources: {a: {type: file, paths: ['logs/app.log*'], original: false}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
+
+/// Makes the folder of the logs. Returns the path of a name in it.
+fn logs(folder: &tempfile::TempDir) -> impl Fn(&str) -> PathBuf {
+    let logs = folder.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    move |name| logs.join(name)
+}
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -74,8 +81,7 @@ fn lines(from: usize, to: usize) -> Vec<String> {
 #[test]
 fn packed_files_are_read_whole_and_once() {
     let f = folder(PIPELINE);
-    let at = |name: &str| f.path().join("logs").join(name);
-    fs::create_dir(f.path().join("logs")).unwrap();
+    let at = logs(&f);
     // Two members, as `cat a.gz b.gz` makes them; the last line has no newline. By their bytes, not by their names.
     fs::write(at("app.log.2"), [gzip(numbered(0, 700).as_bytes()), gzip(b"line 700")].concat()).unwrap();
     fs::write(at("app.log.1.zst"), zstd::encode_all(numbered(701, 3000).as_bytes(), 1).unwrap()).unwrap();
@@ -89,8 +95,7 @@ fn packed_files_are_read_whole_and_once() {
 #[test]
 fn a_file_that_was_packed_between_two_runs_continues() {
     let f = folder(PIPELINE);
-    let at = |name: &str| f.path().join("logs").join(name);
-    fs::create_dir(f.path().join("logs")).unwrap();
+    let at = logs(&f);
     fs::write(at("app.log"), numbered(0, 100)).unwrap();
     assert_eq!(run(f.path()), lines(0, 100));
     // Two more lines came, then the file was rotated and packed.
@@ -104,8 +109,7 @@ fn a_file_that_was_packed_between_two_runs_continues() {
 #[test]
 fn a_rotation_that_packs_while_the_file_is_read_says_nothing_twice() {
     let f = folder(PIPELINE);
-    let at = |name: &str| f.path().join("logs").join(name);
-    fs::create_dir(f.path().join("logs")).unwrap();
+    let at = logs(&f);
     fs::write(at("app.log"), numbered(0, 50)).unwrap();
     let live = Live::start(f.path());
     live.wait_for(50);
@@ -127,8 +131,7 @@ fn a_rotation_that_packs_while_the_file_is_read_says_nothing_twice() {
 #[test]
 fn broken_and_hostile_packed_files_end() {
     let f = folder(PIPELINE);
-    let at = |name: &str| f.path().join("logs").join(name);
-    fs::create_dir(f.path().join("logs")).unwrap();
+    let at = logs(&f);
     let whole = gzip(numbered(0, 20_000).as_bytes());
     fs::write(at("app.log.1"), &whole[..whole.len() / 2]).unwrap();
     // 256 MiB of one byte in a quarter of a megabyte: one line that is cut at its limit.
@@ -146,8 +149,7 @@ fn broken_and_hostile_packed_files_end() {
 fn stack_traces_are_one_event() {
     let multiline = "multiline: {start: '^\\d{4}-', timeout: 300ms}, ";
     let f = folder(&PIPELINE.replace("original: false", &format!("{multiline}original: false")));
-    let at = |name: &str| f.path().join("logs").join(name);
-    fs::create_dir(f.path().join("logs")).unwrap();
+    let at = logs(&f);
     let first = "2026-03-01 ERROR first\n  at a.B.c(B.java:1)\n\n  at a.B.d(B.java:2)";
     let second = "2026-03-01 ERROR second\n  at e.F(G.java:3)";
     fs::write(at("app.log"), format!("{first}\n{second}\n")).unwrap();

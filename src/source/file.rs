@@ -216,7 +216,8 @@ impl FileSource {
     fn recognise(&mut self, head: &[u8], name: &str, own_inode: (u64, u64), len: u64) -> Option<Known> {
         let fits = |k: &Known| k.offset <= len && begins_as(head, k);
         let newest = |same: &dyn Fn(&Known) -> bool| {
-            let found = self.past.iter().enumerate().filter(|(_, k)| same(k) && fits(k));
+            // How it begins is asked first: where a name leads is a question to the file system.
+            let found = self.past.iter().enumerate().filter(|(_, k)| fits(k) && same(k));
             found.max_by_key(|(_, k)| k.generation).map(|(i, _)| i)
         };
         let at = newest(&|k| k.name == name)
