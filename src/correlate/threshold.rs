@@ -195,7 +195,7 @@ impl Threshold {
         }
         match &mut self.groups {
             Groups::Ring(ring) => {
-                let update = ring.hit(hit.hash, hit.key, hit.time, hit.amount.max(1) as u64);
+                let update = ring.hit(hit.hash, hit.key, hit.time, u64::try_from(hit.amount.max(1)).unwrap_or(u64::MAX));
                 let bound = if let Bound::Constant(n) = self.spec.bound { n } else { 1 };
                 if self.spec.evidence_max > 0 && i128::from(update.weight) * 2 >= bound {
                     let newest = ring.evidence(update.group);

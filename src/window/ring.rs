@@ -201,7 +201,7 @@ impl RingGroups {
         }
         let mut before = len as u64;
         if weighted {
-            before = (0..len).map(|i| record[TIMES + n + (head + i) % n]).sum();
+            before = (0..len).fold(0, |sum: u64, i| sum.saturating_add(record[TIMES + n + (head + i) % n]));
         }
         let armed = meta & ARMED != 0 || before < n as u64;
         if len == n {
@@ -214,7 +214,7 @@ impl RingGroups {
             record[TIMES + n + at] = weight;
         }
         len += 1;
-        let total = before + weight;
+        let total = before.saturating_add(weight);
         let fires = armed && total >= n as u64;
         let first = record[TIMES + head] as i64;
         if fires && consume {

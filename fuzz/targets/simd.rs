@@ -1,0 +1,21 @@
+//! Every mask equals its scalar twin.
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use tripline::simd::{self, scalar};
+
+fuzz_target!(|bytes: &[u8]| {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    simd::offsets(bytes, b'\n', 7, &mut a);
+    scalar::offsets(bytes, b'\n', 7, &mut b);
+    assert_eq!(a, b);
+    let (mut c, mut d) = (Vec::new(), Vec::new());
+    simd::bitmap(bytes, [b'"', b' ', b'\\'], &mut c);
+    scalar::bitmap(bytes, [b'"', b' ', b'\\'], &mut d);
+    assert_eq!(c, d);
+    let from = bytes.len() / 3;
+    assert_eq!(simd::find_escape(bytes, from), scalar::find_escape(bytes, from));
+    let (mut e, mut f) = (Vec::new(), Vec::new());
+    let outcomes = (simd::json_marks(bytes, &mut a, &mut e), scalar::json_marks(bytes, &mut b, &mut f));
+    assert_eq!(outcomes.0, outcomes.1);
+    assert_eq!((a, e), (b, f));
+});
