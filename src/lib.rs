@@ -21,7 +21,7 @@
 //! |---|---|
 //! | 7 doors | [`cli`] [`admin`] [`cases`] |
 //! | 6 runtime | [`runtime`]: message edge ports intake lane rule delivery epoch checkpoint assemble topology |
-//! | 5 plan | [`plan`]: files graph tables lane rule bind explain |
+//! | 5 plan | [`plan`]: files graph tables lane rule bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
 //! | 2 crafts | [`expr`] [`mapfile`] [`list`] [`table`] [`window`] [`codec`] [`config`] |
@@ -30,7 +30,7 @@
 //!
 //! # A day in the life of an event
 //!
-//! `source/file` reads into the builder, framing marks the lines, [`runtime::intake`] deals the sealed input to a worker of the source's lane. The worker
+//! `source/file` reads (and unpacks) into the builder, framing marks the lines and joins those of one event, [`runtime::intake`] deals the sealed input to a worker of the source's lane. The worker
 //! ([`runtime::lane`]) runs decoder and operators, one call per operator and batch, and gives the batch to its taps: rows to a sink's delivery, hits to the shards of a
 //! rule. A shard ([`runtime::rule`]) collects the workers in the rotation in which they were dealt, judges lateness per partition ([`window::watermark`]), keeps
 //! hits until the watermark has passed them ([`window::reorder`]), takes them in order and fires. An alert is a JSON event in a lane of its own, so it may enter
@@ -46,7 +46,7 @@
 //! # Where this code departs from the plan of the house
 //!
 //! A rule is its own unit with its own shards (not one operator for all rules of an input), and every unit is a thread; with hundreds of rules that must change.
-//! `late: output`, `include`, `rules`, disk buffers and dead letters are not there yet and are refused by `check`.
+//! `late: output`, disk buffers and dead letters are not there yet and are refused by `check`.
 pub mod admin;
 pub mod cases;
 pub mod cli;
