@@ -84,7 +84,7 @@ impl Row for PayloadRow<'_> {
     }
 }
 
-/// Reads what [`write`] wrote. `slots_of`: the slots of an input.
+/// Reads what [`write()`] wrote. `slots_of`: the slots of an input.
 pub fn read<'p>(
     bytes: &'p [u8],
     time: Timestamp,
