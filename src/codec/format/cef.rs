@@ -140,9 +140,9 @@ fn header(row: &mut PairRow<'_>, marks: &mut Marks<'_>, at: usize, slots: &[Opti
     let line = row.line;
     let is_second = *line.get(at)? == b'2';
     *marks = marks.from(at);
-    let mut at = bar(line, marks)?.0 + 1;
+    let mut at = marks.next_unescaped(line, b'|')?.0 + 1;
     for slot in slots {
-        let (end, escaped) = bar(line, marks)?;
+        let (end, escaped) = marks.next_unescaped(line, b'|')?;
         if let Some(slot) = slot {
             let value = if escaped { row.unescaped(at, end, header_letter) } else { row.span(at, end) };
             row.set(*slot, value);
@@ -154,23 +154,6 @@ fn header(row: &mut PairRow<'_>, marks: &mut Marks<'_>, at: usize, slots: &[Opti
 
 fn header_letter(byte: u8) -> Option<u8> {
     matches!(byte, b'|' | b'\\').then_some(byte)
-}
-
-/// The next `|` that no backslash escapes, and whether one escaped anything before it.
-#[inline(always)]
-fn bar(line: &[u8], marks: &mut Marks<'_>) -> Option<(usize, bool)> {
-    let mut escaped = false;
-    loop {
-        let at = marks.next();
-        match line.get(at)? {
-            b'|' => return Some((at, escaped)),
-            b'\\' => {
-                escaped = true;
-                marks.pass(at + 1);
-            }
-            _ => {}
-        }
-    }
 }
 
 /// A key that stands in an extension.

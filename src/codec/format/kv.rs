@@ -122,7 +122,7 @@ struct Value {
 #[inline(always)]
 fn value(options: &KvOptions, line: &[u8], from: usize, marks: Marks<'_>) -> Value {
     if let Some(quote @ (b'"' | b'\'')) = line.get(from)
-        && let Some((close, escaped)) = closing(line, marks.from(from + 1), *quote)
+        && let Some((close, escaped)) = marks.from(from + 1).next_unescaped(line, *quote)
     {
         return Value { from: from + 1, to: close, end: close + 1, escaped };
     }
@@ -131,22 +131,6 @@ fn value(options: &KvOptions, line: &[u8], from: usize, marks: Marks<'_>) -> Val
         let at = marks.next().min(line.len());
         if line.get(at).is_none_or(|byte| options.separates(*byte)) {
             return Value { from, to: at, end: at, escaped: false };
-        }
-    }
-}
-
-#[inline(always)]
-fn closing(line: &[u8], mut marks: Marks<'_>, quote: u8) -> Option<(usize, bool)> {
-    let mut escaped = false;
-    loop {
-        let at = marks.next();
-        match *line.get(at)? {
-            b'\\' => {
-                escaped = true;
-                marks.pass(at + 1);
-            }
-            byte if byte == quote => return Some((at, escaped)),
-            _ => {}
         }
     }
 }

@@ -82,6 +82,23 @@ impl<'a> Marks<'a> {
         (self.origin + at) as usize
     }
 
+    /// The next place of a byte that no backslash escapes, and whether one escaped anything before it. The byte and the backslash are marks.
+    #[inline(always)]
+    pub(super) fn next_unescaped(&mut self, line: &[u8], byte: u8) -> Option<(usize, bool)> {
+        let mut escaped = false;
+        loop {
+            let at = self.next();
+            match *line.get(at)? {
+                b'\\' => {
+                    escaped = true;
+                    self.pass(at + 1);
+                }
+                found if found == byte => return Some((at, escaped)),
+                _ => {}
+            }
+        }
+    }
+
     /// Passes over a position, if it is marked and comes next: the byte behind a backslash.
     #[inline(always)]
     pub(super) fn pass(&mut self, position: usize) {

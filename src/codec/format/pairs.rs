@@ -4,8 +4,8 @@
 //! compared with that expectation, sixteen bytes at once, before a name is looked up.
 use std::cell::Cell;
 
+use super::Wanted;
 use super::literal::Literal;
-use super::{Wanted, WantedField};
 use crate::event::{Batch, Extra, Family, Kind, Slot, Span};
 
 /// Keys that are remembered. They come from outside: past the bound, the newest makes room.
@@ -73,7 +73,7 @@ impl Keys {
         };
         Keys {
             naming,
-            slots: wanted.fields.iter().map(|f: &WantedField| (f.name.as_bytes().into(), f.slot)).collect(),
+            slots: wanted.fields.iter().map(|f| (f.name.as_bytes().into(), f.slot)).collect(),
             all: wanted.all,
             event_time: wanted.event_time,
             met: vec![beginning],
