@@ -193,10 +193,16 @@ impl Rng {
     }
 }
 
+/// The day of the month and the time of day of a second.
+fn day_and_time(second: u64) -> (u64, String) {
+    (1 + second / 86_400 % 28, format!("{:02}:{:02}:{:02}", second / 3600 % 24, second / 60 % 60, second % 60))
+}
+
 fn stamp(i: u64) -> String {
     let ms = i * 3;
     let s = ms / 1000;
-    format!("2026-03-{:02}T{:02}:{:02}:{:02}.{:03}Z", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, ms % 1000)
+    let (day, time) = day_and_time(s);
+    format!("2026-03-{day:02}T{time}.{:03}Z", ms % 1000)
 }
 
 /// The fields of [`rfc5424`] lines.
@@ -235,8 +241,8 @@ pub fn cisco(n: u64) -> Vec<u8> {
     let mut r = Rng(2);
     let mut out = Vec::new();
     for i in 0..n {
-        let s = i / 300;
-        out.extend_from_slice(format!("<189>{i}: *Mar {:2} {:02}:{:02}:{:02}.{:03}: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: user{:04}] [Source: 10.{}.{}.{}] [localport: 22] [Reason: Login Authentication Failed]\n", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, i % 1000, r.skewed(8000), r.skewed(4), r.below(64), r.below(250)).as_bytes());
+        let (day, time) = day_and_time(i / 300);
+        out.extend_from_slice(format!("<189>{i}: *Mar {day:2} {time}.{:03}: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: user{:04}] [Source: 10.{}.{}.{}] [localport: 22] [Reason: Login Authentication Failed]\n", i % 1000, r.skewed(8000), r.skewed(4), r.below(64), r.below(250)).as_bytes());
     }
     out
 }
@@ -311,12 +317,12 @@ pub fn kv(n: u64) -> Vec<u8> {
     let mut r = Rng(5);
     let mut out = Vec::new();
     for i in 0..n {
-        let s = i / 300;
+        let (day, time) = day_and_time(i / 300);
         out.extend_from_slice(format!(concat!(
-            "date=2026-03-{day:02} time={h:02}:{m:02}:{s:02} devname=\"fw{host:04}\" devid=\"FG100E{i:010}\" logid=\"0000000013\" type=\"traffic\" subtype=\"forward\" level=\"notice\" vd=\"root\" eventtime={t} ",
+            "date=2026-03-{day:02} time={time} devname=\"fw{host:04}\" devid=\"FG100E{i:010}\" logid=\"0000000013\" type=\"traffic\" subtype=\"forward\" level=\"notice\" vd=\"root\" eventtime={t} ",
             "srcip=10.{a}.{b}.{c} srcport={spt} srcintf=\"port12\" srcintfrole=\"lan\" dstip=198.51.100.{d} dstport=443 dstintf=\"wan1\" dstintfrole=\"wan\" sessionid={i} proto=6 action=\"close\" policyid={rule} ",
             "service=\"HTTPS\" app=\"Microsoft Office Online\" sentbyte={sent} rcvdbyte={rcvd}\n"),
-            day = 1 + s / 86_400 % 28, h = s / 3600 % 24, m = s / 60 % 60, s = s % 60, host = r.skewed(5000), i = i, t = 1_772_323_200_000_000_000 + i * 3_000_000, a = r.skewed(4),
+            day = day, time = time, host = r.skewed(5000), i = i, t = 1_772_323_200_000_000_000 + i * 3_000_000, a = r.skewed(4),
             b = r.below(64), c = r.below(250), spt = 1024 + r.below(60_000), d = r.below(250), rule = r.below(400), sent = r.below(100_000), rcvd = r.below(1_000_000)).as_bytes());
     }
     out
@@ -327,8 +333,8 @@ pub fn csv(n: u64) -> Vec<u8> {
     let mut r = Rng(6);
     let mut out = Vec::new();
     for i in 0..n {
-        let s = i / 300;
-        let time = format!("2026/03/{:02} {:02}:{:02}:{:02}", 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60);
+        let (day, time) = day_and_time(i / 300);
+        let time = format!("2026/03/{day:02} {time}");
         out.extend_from_slice(format!(
             "1,{time},0011C10{i:07},TRAFFIC,end,2305,{time},10.{}.{}.{},198.51.100.{},192.0.2.1,0.0.0.0,\"Allow outbound, web\",corp\\user{:04},,ssl,vsys1,trust,untrust,ethernet1/2,ethernet1/1,\"forward to \"\"siem\"\"\",{i},1,{},443,{},443,0x400053,tcp,allow,{},{},{},{}\n",
             r.skewed(4), r.below(64), r.below(250), r.below(250), r.skewed(8000), 1024 + r.below(60_000), 1024 + r.below(60_000), r.below(100_000), r.below(50_000), r.below(50_000), r.below(200)).as_bytes());
@@ -359,10 +365,10 @@ pub fn web(n: u64) -> Vec<u8> {
     let mut r = Rng(7);
     let mut out = Vec::new();
     for i in 0..n {
-        let s = i / 300;
+        let (day, time) = day_and_time(i / 300);
         out.extend_from_slice(format!(
-            "10.{}.{}.{} - user{:04} [{:02}/Mar/2026:{:02}:{:02}:{:02} +0000] \"GET /shop/item/{i}?q={} HTTP/1.1\" {} {} \"https://www.example.net/shop\" \"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\"\n",
-            r.skewed(4), r.below(64), r.below(250), r.skewed(8000), 1 + s / 86_400 % 28, s / 3600 % 24, s / 60 % 60, s % 60, r.below(1000), [200, 200, 304, 404, 500][r.below(5) as usize], r.below(100_000)).as_bytes());
+            "10.{}.{}.{} - user{:04} [{day:02}/Mar/2026:{time} +0000] \"GET /shop/item/{i}?q={} HTTP/1.1\" {} {} \"https://www.example.net/shop\" \"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\"\n",
+            r.skewed(4), r.below(64), r.below(250), r.skewed(8000), r.below(1000), [200, 200, 304, 404, 500][r.below(5) as usize], r.below(100_000)).as_bytes());
     }
     out
 }
