@@ -46,8 +46,17 @@ fn rule(options: &str, lateness: i64) -> Threshold {
         constants: constants(&[], &[]),
     };
     let policy = TimePolicy { lateness, ..TimePolicy::default() };
-    let port =
-        Port { payload: Vec::new(), policy, bound: None, unless: None, alert, suppress_by: Vec::new(), is_rule: false, weighted: false };
+    let port = Port {
+        payload: Vec::new(),
+        policy,
+        bound: None,
+        unless: None,
+        alert,
+        suppress_by: Vec::new(),
+        is_rule: false,
+        weighted: false,
+        late: None,
+    };
     let mut made = Threshold::new(Arc::new(spec), vec![port], Counters::new(&Registry::default(), "bench"));
     let mut out = AlertRows::default();
     made.on_partition(0, &origin(), Activity::Live, START, &mut out);

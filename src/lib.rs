@@ -46,7 +46,7 @@
 //! # Where this code departs from the plan of the house
 //!
 //! A rule is its own unit with its own shards (not one operator for all rules of an input), and every unit is a thread; with hundreds of rules that must change.
-//! `late: output`, disk buffers and dead letters are not there yet and are refused by `check`.
+//! Disk buffers and dead letters are not there yet and are refused by `check`.
 pub mod admin;
 pub mod cases;
 pub mod cli;

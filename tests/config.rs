@@ -75,3 +75,18 @@ fn a_pipeline_is_drawn() {
     assert!(dot.starts_with("digraph pipeline {") && dot.contains("\"a\" -> \"o\" [label=\"errors\"];") && dot.ends_with("}\n"), "{dot}");
     assert_eq!(tripline(folder.path(), &["graph", "pipeline.yaml", "--format", "svg"]).status.code(), Some(2));
 }
+
+#[test]
+fn late_events_do_not_enter_a_rule() {
+    let rule = |late: &str, input: &str| {
+        format!(
+            "sources: {{a: {{type: stdin, format: json, time: {{field: ts}}}}}}\ncorrelations:\n  r: {{type: threshold, inputs: [a], within: 1m, count: 2, late: {late}}}\n  s: {{type: threshold, inputs: [{input}], within: 1m, count: 2}}\nsinks: {{o: {{type: drop, inputs: [r, s]}}}}\n"
+        )
+    };
+    let folder = folder(&rule("output", "r.late"));
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    assert!(said(&out).contains("`s` reads events that are late by definition"), "{}", said(&out));
+    std::fs::write(folder.path().join("pipeline.yaml"), rule("drop", "r.late")).unwrap();
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    assert!(said(&out).contains("`r` has no output `late`") && said(&out).contains("`r` has its main output only"), "{}", said(&out));
+}

@@ -161,6 +161,47 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn late_events_leave_by_an_output_of_their_own(
+        seconds in prop::collection::vec((0i64..600, 0u8..4), 0..300), lateness in 0i64..30, shards in 1usize..5, stops in prop::collection::vec(1usize..4, 0..3)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |(second, key): &(i64, u8)| format!("{{\"ts\": {},\"key\":\"k{key}\"}}", (START / SECOND + second) * 1000);
+        fs::write(folder.path().join("a.log"), seconds.iter().map(|e| line(e) + "\n").collect::<String>()).unwrap();
+        let yaml = format!(
+            "barrier: {{interval: 1ms}}
+sources: {{a: {{type: file, paths: [a.log], format: json, time: {{field: ts, format: epoch_ms, lateness: {lateness}s}}}}}}
+correlations: {{r: {{type: threshold, inputs: [a], by: [key], within: 1s, count: 1, trigger: every, late: output}}}}
+transforms: {{marked: {{type: set, inputs: [r.late], fields: {{was: '\"late\"'}}}}}}
+sinks:
+  o: {{type: file, inputs: [r], path: out.ndjson}}
+  l: {{type: file, inputs: [r.late], path: late.ndjson}}
+  m: {{type: file, inputs: [marked], path: marked.ndjson, meta: true}}
+"
+        );
+        fs::write(folder.path().join("pipeline.yaml"), yaml).unwrap();
+        run_pipeline(folder.path(), shards, 2, &stops);
+        let mut greatest = i64::MIN / 2;
+        let (mut late, mut hits) = (Vec::new(), 0);
+        for event in &seconds {
+            if event.0 < greatest - lateness { late.push(line(event)) } else { hits += 1 }
+            greatest = greatest.max(event.0);
+        }
+        late.sort();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let mut got: Vec<String> = read("late.ndjson").lines().map(str::to_owned).collect();
+        got.sort();
+        prop_assert_eq!(&got, &late);
+        prop_assert_eq!(read("out.ndjson").lines().count(), hits);
+        let marked = lines(&folder.path().join("marked.ndjson"));
+        let ids: BTreeSet<&str> = marked.iter().map(|e| e["tripline"]["id"].as_str().unwrap()).collect();
+        prop_assert_eq!(ids.len(), late.len());
+        prop_assert!(marked.iter().all(|e| e["was"] == "late" && e["tripline"]["late"] == true && e["tripline"]["source"] == "a"));
+    }
+}
+
 fn cells() -> impl Strategy<Value = Cell> {
     let word = || {
         prop::sample::select(vec![

@@ -34,6 +34,8 @@ pub enum OutputNames {
     Main,
     /// The main one, and `errors` for what could not be treated.
     MainAndErrors,
+    /// The main one, and `late` where the option of that name says `output`.
+    MainAndLate,
     /// No main one: one for each key of an option, and one for the rest.
     Keys(&'static str, &'static str),
 }
@@ -44,6 +46,8 @@ impl OutputNames {
         match self {
             OutputNames::Main => Vec::new(),
             OutputNames::MainAndErrors => vec!["errors".to_owned()],
+            OutputNames::MainAndLate if node.get("late").and_then(Node::text).as_deref() == Some("output") => vec!["late".to_owned()],
+            OutputNames::MainAndLate => Vec::new(),
             OutputNames::Keys(option, rest) => {
                 let keys = node.get(option).map(Node::entries).unwrap_or_default();
                 keys.iter().map(|(key, _)| key.name.clone()).chain([rest.to_owned()]).collect()

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::event::builder::Positions;
 use crate::event::{Batch, Input, Origin};
 use crate::limits::KEY_GROUPS;
 use crate::state::{Chunks, StateError};
@@ -68,6 +69,21 @@ pub struct AlertRows {
     pub times: Vec<Timestamp>,
     /// Rank, position and row of what decided each: the order among equal times.
     pub ties: Vec<u128>,
+    /// Late events that leave by the rule's output `late`.
+    pub late: LateRows,
+}
+
+/// Events of one batch that came too late to be hits, as JSON lines.
+#[derive(Debug, Default)]
+pub struct LateRows {
+    /// Where they came from.
+    pub origin: Arc<Origin>,
+    /// The events.
+    pub lines: Vec<Vec<u8>>,
+    /// Their times.
+    pub times: Vec<Timestamp>,
+    /// Their positions in their partition.
+    pub positions: Vec<u64>,
 }
 
 /// One shard of a rule.
@@ -95,4 +111,11 @@ pub trait Correlator: Send {
 /// An input whose lines are alerts.
 pub fn alert_input(rows: &AlertRows, origin: Arc<Origin>) -> Input {
     Input::of_lines(rows.lines.iter().map(Vec::as_slice), origin, 0)
+}
+
+/// An input whose lines are late events: they keep their origin and their positions.
+pub fn late_input(rows: &LateRows) -> Input {
+    let mut input = Input::of_lines(rows.lines.iter().map(Vec::as_slice), Arc::clone(&rows.origin), 0);
+    (input.positions, input.told) = (Positions::Told, rows.positions.clone());
+    input
 }

@@ -40,8 +40,8 @@ pub const COMMON: &[Field] = &[
     Field::optional("suppress", Type::Section(SUPPRESS), "holds further firings back for a time"),
     Field::optional(
         "late",
-        Type::Word(&["clamp", "drop"]),
-        "clamp (default): a late hit counts at the edge of lateness; drop: it does not count",
+        Type::Word(&["clamp", "drop", "output"]),
+        "clamp (default): a late hit counts at the edge of lateness; drop: it does not count; output: it leaves by `NODE.late` instead",
     ),
     Field::optional("late_max", Type::Duration, "later than this, clamp drops too; default 1h"),
     Field::optional(
@@ -66,6 +66,17 @@ pub enum Trigger {
     EachThreshold,
     /// At a hit, at most once in so long.
     Per(i64),
+}
+
+/// What becomes of a late event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// It counts with the time at the edge of lateness.
+    Clamp,
+    /// It is no hit.
+    Drop,
+    /// It is no hit, and leaves by the output `late`.
+    Output,
 }
 
 /// How the measure is compared with the bound.
@@ -125,8 +136,8 @@ pub struct RuleSpec {
     pub trigger: Trigger,
     /// Fields of a suppression and its length.
     pub suppress: Option<(Vec<String>, i64)>,
-    /// Whether late hits are clamped.
-    pub clamp: bool,
+    /// What becomes of late hits.
+    pub late: Late,
     /// Later than this they are dropped.
     pub late_max: i64,
     /// Whether absent is a value of `by`.
@@ -165,7 +176,11 @@ impl RuleSpec {
             within: options.duration("within").unwrap_or(1),
             trigger: Trigger::First,
             suppress,
-            clamp: options.text("late").as_deref() != Some("drop"),
+            late: match options.text("late").as_deref() {
+                Some("drop") => Late::Drop,
+                Some("output") => Late::Output,
+                _ => Late::Clamp,
+            },
             late_max: options.duration("late_max").unwrap_or(LATE_MAX),
             missing_is_value: options.text("missing").as_deref() == Some("group"),
             shadow: options.text("mode").as_deref() == Some("shadow"),

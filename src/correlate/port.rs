@@ -1,8 +1,13 @@
 //! What a shard knows of its inputs and shares with its like: programs, counters, and small conversions of keys and bounds.
+use std::sync::Arc;
+
 use super::alert::AlertPrograms;
 use super::amount::{self, ONE};
 use super::payload;
-use crate::event::{Slot, Value};
+use crate::clock::Timestamp;
+use crate::codec::format::json_out::{EventWriter, RowFacts};
+use crate::component::correlator::LateRows;
+use crate::event::{Batch, Slot, Value};
 use crate::expr::{Program, Row};
 use crate::metrics::Registry;
 use crate::window::general::Measure;
@@ -27,6 +32,22 @@ pub struct Port {
     pub is_rule: bool,
     /// Whether an event may carry a weight.
     pub weighted: bool,
+    /// How late events are written, where they leave by an output.
+    pub late: Option<EventWriter>,
+}
+
+impl Port {
+    /// Writes an event that came too late to be a hit, if the rule has an output for it.
+    pub(super) fn give_late(&self, batch: &Batch, row: usize, time: Timestamp, out: &mut LateRows) {
+        let Some(writer) = &self.late else { return };
+        let mut line = Vec::new();
+        writer.write(batch, row, RowFacts { time, late: true }, &mut line);
+        line.pop();
+        out.origin = Arc::clone(&batch.input.origin);
+        out.lines.push(line);
+        out.times.push(time);
+        out.positions.push(batch.input.position(row));
+    }
 }
 
 /// Counters of one rule, shared by its shards.

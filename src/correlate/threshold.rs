@@ -8,7 +8,7 @@ use bumpalo::Bump;
 
 use super::BindRule;
 use super::alert::Alert;
-use super::options::{Bound, COMMON, RuleSpec, Trigger};
+use super::options::{Bound, COMMON, Late, RuleSpec, Trigger};
 use super::payload::{self, Hit, RuleRow, key_parts};
 use super::port::{Counters, Port, bound_of, count_text, join};
 use super::suppress::Suppressions;
@@ -42,7 +42,7 @@ pub static KIND: Kind<BindRule> = Kind {
     name: "threshold",
     summary: "so many events, different values or so large a sum within a time",
     fields: FIELDS,
-    outputs: OutputNames::Main,
+    outputs: OutputNames::MainAndLate,
     bind: |options: &Options<'_>| {
         options.check(&[COMMON, FIELDS, crate::config::INPUTS]);
         let mut spec = RuleSpec::common(options);
@@ -166,7 +166,7 @@ impl Threshold {
         if let Some(limit) = judged.behind {
             self.late += 1;
             self.counters.late.increment(1);
-            if !self.spec.clamp || judged.greatest.saturating_sub(judged.time) > self.spec.late_max {
+            if self.spec.late != Late::Clamp || judged.greatest.saturating_sub(judged.time) > self.spec.late_max {
                 return None;
             }
             (time, clamped) = (limit, true);
@@ -395,7 +395,10 @@ impl Correlator for Threshold {
                 true => (self.partitions.all[at].clock.judge_plain(batch.times[row], hit.before), false),
                 false => self.judged[row],
             };
-            let Some((time, clamped)) = self.counted(judged) else { continue };
+            let Some((time, clamped)) = self.counted(judged) else {
+                self.ports[port].give_late(batch, row, judged.time, &mut out.late);
+                continue;
+            };
             let position = batch.input.position(row);
             let tie = match self.ports[port].is_rule {
                 // The order of a rule's alerts came with them, as positions.

@@ -32,6 +32,8 @@ pub enum Positions {
     Bytes,
     /// A count of events.
     Rows,
+    /// Told for each row, in [`Input::told`].
+    Told,
 }
 
 /// A sealed buffer. After [`BatchBuilder::seal`] nothing writes to it.
@@ -48,6 +50,8 @@ pub struct Input {
     pub base: u64,
     /// What positions count.
     pub positions: Positions,
+    /// Positions of rows that lay elsewhere before.
+    pub told: Vec<u64>,
     /// When it was read.
     pub received: Timestamp,
 }
@@ -72,6 +76,7 @@ impl Input {
         match self.positions {
             Positions::Bytes => self.base + u64::from(self.lines[row].at),
             Positions::Rows => self.base + row as u64,
+            Positions::Told => self.told.get(row).copied().unwrap_or(self.base),
         }
     }
 
@@ -120,7 +125,7 @@ impl BatchBuilder {
     pub fn seal(self, origin: Arc<Origin>, base: u64, positions: Positions, received: Timestamp) -> Input {
         let BatchBuilder { mut bytes, lines, truncated } = self;
         bytes.resize(bytes.len() + BATCH_TAIL_BYTES, 0);
-        Input { bytes, lines, truncated, origin, base, positions, received }
+        Input { bytes, lines, truncated, origin, base, positions, told: Vec::new(), received }
     }
 }
 

@@ -125,6 +125,8 @@ pub struct PlannedRule {
     pub is_sharded: bool,
     /// Takes events.
     pub enabled: bool,
+    /// The lane of its late events, if they leave by an output that somebody reads.
+    pub late: Option<usize>,
     /// What a change of voids its state.
     pub fingerprint: String,
 }
@@ -135,11 +137,22 @@ pub struct PlannedSink {
     pub name: String,
     /// Makes it.
     pub factory: SinkFactory,
-    /// For each input: the lane that it comes from, how its events are written, how its times are judged.
-    pub inputs: Vec<(usize, EventWriter, TimePolicy)>,
+    /// Its inputs.
+    pub inputs: Vec<PlannedInput>,
 }
 
-/// A pipeline, ready to be started. Lanes: one for each source, then one for each rule.
+/// An input of a sink.
+#[derive(Clone, Debug)]
+pub struct PlannedInput {
+    /// How its events are written.
+    pub writer: EventWriter,
+    /// How its times are judged.
+    pub policy: TimePolicy,
+    /// All its events are late.
+    pub is_late: bool,
+}
+
+/// A pipeline, ready to be started. Lanes: one for each source, one for each rule, then those of late events.
 pub struct Plan {
     /// Where relative paths start.
     pub folder: PathBuf,
@@ -169,6 +182,14 @@ pub struct Plan {
     pub stop_timeout: i64,
     /// Its nodes as they are written, for people.
     pub picture: Picture,
+}
+
+impl Plan {
+    /// The rule whose alerts or late events a lane carries.
+    pub fn rule_of(&self, lane: usize) -> Option<&PlannedRule> {
+        let by_number = lane.checked_sub(self.sources.len()).and_then(|rule| self.rules.get(rule));
+        by_number.or_else(|| self.rules.iter().find(|r| r.late == Some(lane)))
+    }
 }
 
 /// What is being put together.
@@ -217,7 +238,12 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     builder.read_rules();
     builder.read_sinks();
     let (sources, mut lanes) = builder.read_sources();
-    lanes.extend((0..builder.rules.len()).map(|i| builder.rule_lane(i, lanes.len() + i)).collect::<Vec<_>>());
+    for rule in 0..builder.rules.len() {
+        lanes.push(builder.rule_lane(rule, lanes.len()));
+    }
+    for rule in 0..builder.rules.len() {
+        lanes.extend(builder.late_lane(rule, lanes.len()));
+    }
     builder.bind_unreached();
     let Builder { rules, sinks, .. } = builder;
     let rules = rules.into_iter().map(|r| r.finish(&registry)).collect();

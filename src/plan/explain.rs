@@ -15,17 +15,10 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
                 json!({"name": slot.name, "type": "text", "lane": lane.name, "read_by": slot.read_by, "written_by": slot.written_by}),
             );
         }
-        let is_rule = number >= plan.sources.len();
-        let own = plan.rules.get(number.wrapping_sub(plan.sources.len()));
-        let count = match own {
-            Some(rule) if is_rule => {
-                if rule.is_sharded {
-                    shards
-                } else {
-                    1
-                }
-            }
-            _ => workers,
+        let count = match plan.rule_of(number) {
+            Some(rule) if rule.is_sharded => shards,
+            Some(_) => 1,
+            None => workers,
         };
         let mut nodes = vec![lane.name.clone()];
         nodes.extend(lane.nodes.iter().map(|n| n.name.clone()));

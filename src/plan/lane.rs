@@ -1,7 +1,7 @@
 //! Binding a lane: from its decoders through every transform to every sink and rule that its events reach.
 //!
 //! A transform with several inputs, or behind a diamond, is bound once for every path, each with its own slots.
-use super::bind::{Builder, Errors, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
+use super::bind::{Builder, Errors, PlannedInput, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
 use super::graph::{Family, node_of};
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
@@ -29,12 +29,14 @@ pub(super) struct LaneInProgress {
     pub(super) lane: Lane,
     pub(super) policy: TimePolicy,
     pub(super) is_rule: bool,
+    /// What flows are late events that left a rule.
+    pub(super) is_late: bool,
     /// Events have a time of their own, from their format or a declared field.
     pub(super) is_timed: bool,
     /// The outputs that lead to where binding is.
     path: Vec<String>,
     rule: TimeRule,
-    original: bool,
+    pub(super) original: bool,
     nodes: Vec<PlannedNode>,
     pub(super) taps: Vec<PlannedTap>,
 }
@@ -60,6 +62,7 @@ impl LaneInProgress {
             lane: Lane::new(),
             policy: start.policy,
             is_rule,
+            is_late: false,
             is_timed: start.time_field.is_some() || start.formats.iter().any(Format::has_time),
             path: Vec::new(),
             rule: start.rule.clone(),
@@ -73,18 +76,30 @@ impl LaneInProgress {
 impl Builder<'_, '_> {
     /// Binds everything behind a source.
     pub(super) fn lane(&mut self, start: Start<'_>, number: usize) -> PlannedLane {
-        self.bind_lane(start, number, false)
+        let progress = LaneInProgress::new(&start, number, false);
+        self.bind_lane(start, progress)
     }
 
     /// Binds everything behind a rule: its alerts are JSON events.
     pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
         let name = self.rules[rule].spec.node.clone();
-        self.bind_lane(Start::of_rule(&name), number, true)
+        let start = Start::of_rule(&name);
+        let progress = LaneInProgress::new(&start, number, true);
+        self.bind_lane(start, progress)
     }
 
-    fn bind_lane(&mut self, start: Start<'_>, number: usize, is_rule: bool) -> PlannedLane {
+    /// Binds everything behind a rule's output of late events, if somebody reads it: they are JSON events.
+    pub(super) fn late_lane(&mut self, rule: usize, number: usize) -> Option<PlannedLane> {
+        let name = format!("{}.late", self.rules[rule].spec.node);
+        self.graph.consumers.get(&name)?;
+        self.rules[rule].late = Some(number);
+        let start = Start::of_rule(&name);
+        let progress = LaneInProgress { is_late: true, ..LaneInProgress::new(&start, number, true) };
+        Some(self.bind_lane(start, progress))
+    }
+
+    fn bind_lane(&mut self, start: Start<'_>, mut progress: LaneInProgress) -> PlannedLane {
         self.bound.push(start.name.to_owned());
-        let mut progress = LaneInProgress::new(&start, number, is_rule);
         let mut view = View::default();
         let mut decoders = Vec::new();
         for (i, format) in start.formats.into_iter().enumerate() {
@@ -92,7 +107,7 @@ impl Builder<'_, '_> {
                 if i == 0 { Some(Subject::Line) } else { view.read(&mut progress.lane, "message", start.name).map(Subject::Field) };
             let (shape, names) = format.shape();
             let plan = progress.lane.add_decoder(shape, names, start.name);
-            plan.borrow_mut().wanted.event_time = format.has_time() && start.time_field.is_none() && !is_rule;
+            plan.borrow_mut().wanted.event_time = format.has_time() && start.time_field.is_none() && !progress.is_rule;
             view.push_decoder(&plan);
             decoders.push((format, subject, plan));
         }
@@ -119,7 +134,7 @@ impl Builder<'_, '_> {
 
     fn report_bounds(&self, lane: &Lane, name: &str) {
         if lane.is_full {
-            let place = &self.graph.members[name].key.place;
+            let place = &self.graph.members[node_of(name)].key.place;
             let message = format!("what hangs on `{name}` needs more than {SLOTS_MAX} fields or {TAGS_MAX} tags");
             self.faults.borrow_mut().push(Diagnostic::error(place, "too_large", message).help("split the pipeline"));
         }
@@ -207,7 +222,7 @@ impl Builder<'_, '_> {
             self.report_copies(name, progress);
         }
         let input = self.sinks[sink].inputs.len();
-        self.sinks[sink].inputs.push((progress.number, writer, progress.policy));
+        self.sinks[sink].inputs.push(PlannedInput { writer, policy: progress.policy, is_late: progress.is_late });
         progress.taps.push(PlannedTap::Sink(sink, input));
         let tap = TargetPlan::Tap(progress.taps.len() - 1);
         match filter {

@@ -10,5 +10,7 @@ pub mod picture;
 mod rule;
 pub mod tables;
 
-pub use bind::{Errors, Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan};
+pub use bind::{
+    Errors, Plan, PlannedInput, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan,
+};
 pub use files::load_plan;

@@ -10,7 +10,7 @@ use crate::component::view::View;
 use crate::config::{Node, Options};
 use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, constants};
 use crate::correlate::extract::{RuleExtractor, Scratch};
-use crate::correlate::options::{Bound, RuleSpec};
+use crate::correlate::options::{Bound, Late, RuleSpec};
 use crate::correlate::payload::reserved;
 use crate::correlate::port::{Counters, Port};
 use crate::correlate::threshold::Threshold;
@@ -26,6 +26,8 @@ pub(super) struct RuleInProgress {
     pub(super) spec: Arc<RuleSpec>,
     ports: Vec<Port>,
     inputs: Vec<usize>,
+    /// See [`PlannedRule::late`].
+    pub(super) late: Option<usize>,
     fingerprint: String,
 }
 
@@ -34,11 +36,11 @@ impl RuleInProgress {
         let inputs: Vec<String> = node.get("inputs").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect();
         let condition = node.get("where").and_then(Node::text).unwrap_or_default();
         let fingerprint = spec.fingerprint(&inputs, &condition, tenant);
-        RuleInProgress { spec: Arc::new(spec), ports: Vec::new(), inputs: Vec::new(), fingerprint }
+        RuleInProgress { spec: Arc::new(spec), ports: Vec::new(), inputs: Vec::new(), late: None, fingerprint }
     }
 
     pub(super) fn finish(self, registry: &Registry) -> PlannedRule {
-        let RuleInProgress { spec, ports, inputs, fingerprint } = self;
+        let RuleInProgress { spec, ports, inputs, late, fingerprint } = self;
         let shardable = spec.shard_fields();
         let counters = Counters::new(registry, &spec.node);
         let of_rule = Arc::clone(&spec);
@@ -52,6 +54,7 @@ impl RuleInProgress {
             inputs,
             is_sharded: shardable.iter().any(|s| *s),
             enabled: spec.enabled,
+            late,
             fingerprint,
         }
     }
@@ -94,6 +97,13 @@ impl Builder<'_, '_> {
                     .help("name the field: `time: {field: timestamp}` at the source"),
             );
         }
+        if progress.is_late {
+            let message = format!("`{name}` reads events that are late by definition: none would count");
+            options
+                .fault(Diagnostic::error(member.inputs_place(), "late_input", message).help("send them to a sink, or use `late: clamp`"));
+            return None;
+        }
+        let late = (spec.late == Late::Output).then(|| view.event_writer(&mut progress.lane, progress.original, false));
         let mut own_view = view.clone();
         let time_rule = Default::default();
         let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut own_view, context: &mut self.context, time_rule };
@@ -145,6 +155,7 @@ impl Builder<'_, '_> {
             suppress_by,
             is_rule: progress.is_rule,
             weighted: weight.is_some(),
+            late,
         };
         if !spec.enabled || progress.number == usize::MAX {
             return None;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::checkpoint::{Record, UnitState};
-use super::delivery::{Delivery, Health, SinkPort};
+use super::delivery::{Delivery, Health};
 use super::edge::{EdgeReceiver, Signal, edge};
 use super::epoch::{Coordinator, Reports};
 use super::intake::{Intake, Orders};
@@ -222,8 +222,13 @@ impl Topology {
             }
             parts.push((intake_signal, senders));
         }
-        let rule_lanes: Vec<Vec<Lane>> =
-            (0..plan.rules.len()).map(|r| maker.lane(plan.sources.len() + r, &maker.rule_signals[r].clone())).collect();
+        let mut rule_lanes: Vec<Vec<(Lane, Option<Lane>)>> = Vec::new();
+        for (number, rule) in plan.rules.iter().enumerate() {
+            let signals = maker.rule_signals[number].clone();
+            let alerts = maker.lane(plan.sources.len() + number, &signals);
+            let mut late = rule.late.map(|lane| maker.lane(lane, &signals)).unwrap_or_default().into_iter();
+            rule_lanes.push(alerts.into_iter().map(|lane| (lane, late.next())).collect());
+        }
         let Maker { ends, rule_signals, sink_signals, .. } = maker;
         let mut forget: Vec<Vec<u8>> = Vec::new();
         let rules = make_rules(plan, options, &old, &mut record, &*store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports)?;
@@ -305,7 +310,7 @@ fn make_rules(
     record: &mut Record,
     store: &dyn Store,
     forget: &mut Vec<Vec<u8>>,
-    lanes: Vec<Vec<Lane>>,
+    lanes: Vec<Vec<(Lane, Option<Lane>)>>,
     ends: Vec<Vec<Vec<RuleEnd>>>,
     signals: Vec<Vec<Arc<Signal>>>,
     reports: &Reports,
@@ -318,7 +323,7 @@ fn make_rules(
         let before: Vec<&UnitState> =
             old.units.iter().filter(|u| u.name.starts_with(&prefix) && u.fingerprint == rule.fingerprint).collect();
         let same = before.len() == shards;
-        for (shard, ((lane, mut ends), signal)) in lanes.into_iter().zip(ends).zip(signals).enumerate() {
+        for (shard, (((lane, late_lane), mut ends), signal)) in lanes.into_iter().zip(ends).zip(signals).enumerate() {
             // Ports of sources keep their numbers whatever the number of shards of other rules.
             ends.sort_by_key(|(is_rule, input, _)| (*is_rule, *input));
             let inputs: Vec<usize> = ends.iter().map(|(_, input, _)| *input).collect();
@@ -344,7 +349,10 @@ fn make_rules(
             let number = record.units.len();
             record.units.push(unit);
             let origin = Arc::new(Origin { source: rule.name.clone(), partition: String::new(), identity: rule.name.clone().into_bytes() });
-            out.push((RuleStage::new(number, ports, correlator, lane, origin, options.close, reports.clone(), has_whole), signal));
+            out.push((
+                RuleStage::new(number, ports, correlator, lane, late_lane, origin, options.close, reports.clone(), has_whole),
+                signal,
+            ));
         }
     }
     forget.extend(old.units.iter().filter(|u| !kept.contains(&u.name.as_str())).flat_map(|u| u.blobs.iter().cloned()));
@@ -361,11 +369,7 @@ fn make_deliveries(
     let mut out = Vec::new();
     for (number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
         let outcome = |word: &str| plan.registry.counter("tripline_sink_rows_total", &[("sink", &planned.name), ("outcome", word)]);
-        let inputs = ends.iter().map(|(input, _)| {
-            let (_, writer, policy) = &planned.inputs[*input];
-            SinkPort { writer: writer.clone(), policy: *policy }
-        });
-        let inputs = inputs.collect();
+        let inputs = ends.iter().map(|(input, _)| planned.inputs[*input].clone()).collect();
         let ports = Ports::new(ends.into_iter().map(|(_, edges)| Port::new(edges)).collect());
         out.push((
             Delivery::new(number, &planned.name, ports, inputs, sink, reports.clone(), (outcome("accepted"), outcome("retried"))),

@@ -10,20 +10,13 @@ use super::lane::Step;
 use super::message::{Barrier, Message};
 use super::ports::{Arrival, Ports};
 use crate::clock::Timestamp;
-use crate::codec::format::json_out::{EventWriter, RowFacts};
+use crate::codec::format::json_out::RowFacts;
 use crate::component::{Body, Outage, Sink};
 use crate::event::{Batch, Origin};
 use crate::limits::{BODY_BYTES_MAX, RETRY_MAX_MS, RETRY_MIN_MS};
 use crate::metrics::Counter;
-use crate::window::watermark::{PartitionClock, TimePolicy};
-
-/// What an input of a sink brings.
-pub struct SinkPort {
-    /// How its events are written.
-    pub writer: EventWriter,
-    /// How its times are judged, for `meta`.
-    pub policy: TimePolicy,
-}
+use crate::plan::PlannedInput;
+use crate::window::watermark::PartitionClock;
 
 /// How a sink fares, for `/health`.
 #[derive(Debug, Default)]
@@ -60,7 +53,7 @@ pub struct Delivery {
     /// Name of the node.
     pub name: String,
     ports: Ports,
-    inputs: Vec<SinkPort>,
+    inputs: Vec<PlannedInput>,
     sink: Box<dyn Sink>,
     body: Body,
     reports: Reports,
@@ -83,7 +76,7 @@ impl Delivery {
         sink_number: usize,
         name: &str,
         ports: Ports,
-        inputs: Vec<SinkPort>,
+        inputs: Vec<PlannedInput>,
         sink: Box<dyn Sink>,
         reports: Reports,
         outcomes: (Counter, Counter),
@@ -164,11 +157,12 @@ impl Delivery {
             }
         };
         let clock = &mut self.clocks[at].2;
+        let is_late = self.inputs[port].is_late;
         self.facts.clear();
         let received: Timestamp = batch.input.received;
         self.facts.extend(batch.times.iter().map(|time| {
             let judged = clock.judge(*time, received);
-            RowFacts { time: judged.time, late: judged.behind.is_some() }
+            RowFacts { time: judged.time, late: is_late || judged.behind.is_some() }
         }));
     }
 

@@ -7,9 +7,10 @@ use super::message::Message;
 use super::ports::{Arrival, Ports};
 use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
-use crate::component::correlator::{AlertRows, alert_input};
+use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
 use crate::event::Origin;
 use crate::limits::BATCH_ROWS_MAX;
+use crate::window::watermark::Activity;
 
 /// See the module.
 pub struct RuleStage {
@@ -21,6 +22,8 @@ pub struct RuleStage {
     pub correlator: Box<dyn Correlator>,
     /// Where its alerts go.
     pub lane: Lane,
+    /// Where late events go, if they leave by an output.
+    pub late_lane: Option<Lane>,
     /// Where alerts come from, as other rules see it.
     pub origin: Arc<Origin>,
     /// `--close`.
@@ -42,6 +45,7 @@ impl RuleStage {
         ports: Ports,
         correlator: Box<dyn Correlator>,
         lane: Lane,
+        late_lane: Option<Lane>,
         origin: Arc<Origin>,
         close: bool,
         reports: Reports,
@@ -52,6 +56,7 @@ impl RuleStage {
             ports,
             correlator,
             lane,
+            late_lane,
             origin,
             close,
             reports,
@@ -64,7 +69,7 @@ impl RuleStage {
 
     /// Does one thing.
     pub fn step(&mut self) -> Step {
-        if !self.lane.has_room() {
+        if !self.lanes().all(|l| l.has_room()) {
             return Step::Idle;
         }
         let Some(arrival) = self.ports.receive() else { return Step::Idle };
@@ -74,13 +79,13 @@ impl RuleStage {
                 if all {
                     self.correlator.on_end(self.close, &mut self.out);
                     self.give();
-                    self.lane.send_control(&Message::End);
+                    self.send_control(&Message::End);
                 }
             }
             Arrival::Barrier(barrier) => {
                 self.save(barrier.epoch);
-                self.lane.on_barrier();
-                self.lane.send_control(&Message::Barrier(barrier));
+                self.lanes().for_each(Lane::on_barrier);
+                self.send_control(&Message::Barrier(barrier));
                 if barrier.is_last {
                     return Step::Done;
                 }
@@ -88,6 +93,14 @@ impl RuleStage {
         }
         self.give();
         Step::Worked
+    }
+
+    fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
+        std::iter::once(&mut self.lane).chain(&mut self.late_lane)
+    }
+
+    fn send_control(&mut self, message: &Message) {
+        self.lanes().for_each(|lane| lane.send_control(message));
     }
 
     fn on_message(&mut self, port: usize, message: Message) {
@@ -98,8 +111,8 @@ impl RuleStage {
             Message::Opened => {
                 self.correlator.on_opened(port, out);
                 // Rules behind this one need not know its partitions: they are told its time.
-                self.lane.send_control(&Message::Partition(Arc::clone(&self.origin), crate::window::watermark::Activity::Live, NEVER));
-                self.lane.send_control(&Message::Opened);
+                self.send_control(&Message::Partition(Arc::clone(&self.origin), Activity::Live, NEVER));
+                self.send_control(&Message::Opened);
             }
             Message::Watermark(time) => self.correlator.on_watermark(port, time, out),
             Message::Input(_) | Message::Rows(..) | Message::Barrier(_) | Message::End => {}
@@ -108,21 +121,29 @@ impl RuleStage {
 
     /// Puts alerts into the lane, and says how far time has come.
     fn give(&mut self) {
-        let AlertRows { lines, times, ties } = &mut self.out;
+        let AlertRows { lines, times, ties, late } = &mut self.out;
         while !lines.is_empty() {
             let count = lines.len().min(BATCH_ROWS_MAX);
             let part = AlertRows {
                 lines: lines.drain(..count).collect(),
                 times: times.drain(..count).collect(),
                 ties: ties.drain(..count).collect(),
+                ..AlertRows::default()
             };
             let input = alert_input(&part, Arc::clone(&self.origin));
             self.lane.run(Arc::new(input), Some((&part.times, &part.ties)));
         }
+        if let Some(lane) = &mut self.late_lane
+            && !late.lines.is_empty()
+        {
+            // Of one batch at most, so it fits into one.
+            lane.run(Arc::new(late_input(late)), Some((&late.times, &[])));
+            *late = LateRows::default();
+        }
         let watermark = self.correlator.watermark();
         if watermark > self.told {
             self.told = watermark;
-            self.lane.send_control(&Message::Watermark(watermark));
+            self.send_control(&Message::Watermark(watermark));
         }
     }
 
