@@ -56,8 +56,7 @@ impl Table {
                 faults.push(RowFault { row: number, message: "the table is larger than 4 GiB".into() });
                 break;
             }
-            let row = (table.ends.len() / table.columns.len().max(1) - 1) as u32;
-            let row = if table.columns.is_empty() { 0 } else { row };
+            let row = table.len().saturating_sub(1) as u32;
             key.clear();
             table.key_of(row, &mut key);
             let hash = table.hasher.hash_one(key.as_slice());
@@ -140,6 +139,13 @@ fn join_key(arena: &[u8], ends: &[u32], keys: &[usize], width: usize, row: u32, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_may_have_one_column() {
+        let (table, faults) = Table::new(vec!["user".into()], vec![0], [vec!["ada"], vec!["bob"], vec!["ada"]].into_iter());
+        assert_eq!(faults.len(), 1);
+        assert_eq!((table.len(), table.find(b"bob\xff"), table.find(b"eve\xff")), (2, Some(1), None));
+    }
 
     #[test]
     fn keys_of_several_columns_do_not_run_together() {
