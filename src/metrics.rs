@@ -48,13 +48,13 @@ impl Registry {
         out
     }
 
-    /// [`Registry::by_label`] over the label sets that hold a further label.
-    pub fn by_labels(&self, name: &str, label: &str, with: (&str, &str)) -> BTreeMap<String, u64> {
+    /// [`Registry::by_label`] over the label sets that hold further labels.
+    pub fn by_labels(&self, name: &str, label: &str, with: &[(&str, &str)]) -> BTreeMap<String, u64> {
         let mut out = BTreeMap::new();
         for ((n, labels), (_, cell)) in self.lock().iter() {
-            let has = |k: &str, v: &str| labels.iter().any(|(lk, lv)| lk == k && lv == v);
+            let has = |(k, v): &(&str, &str)| labels.iter().any(|(lk, lv)| lk == k && lv == v);
             if n == name
-                && has(with.0, with.1)
+                && with.iter().all(has)
                 && let Some((_, value)) = labels.iter().find(|(k, _)| k == label)
             {
                 *out.entry(value.clone()).or_insert(0) += cell.load(Ordering::Relaxed);

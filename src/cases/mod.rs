@@ -1,27 +1,23 @@
 //! Cases: `cases/NAME/{in.SOURCE.EXT…, out.json, case.yaml?}` beside a pipeline file. The same runner serves `tripline test` and the project's own tests.
+mod feed;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::codec::format::json_out::{EventWriter, RowFacts};
-use crate::component::source::{Fill, Position, Source, SourceContext};
-use crate::component::{Body, BoxFuture, Outage, Sink};
 use crate::config::load::load;
 use crate::config::{Data, Node};
 use crate::diagnostic::Diagnostics;
-use crate::event::builder::Positions;
 use crate::event::time::parse_rfc3339;
-use crate::event::{Batch, BatchBuilder, Origin};
 use crate::plan::Plan;
 use crate::plan::files::CAPTURE;
 use crate::runtime::assemble::RunOptions;
-use crate::runtime::delivery::Health;
-use crate::runtime::topology::{Host, run as run_plan};
-use crate::state::{MemoryStore, StateReader, StateWriter};
-use crate::window::watermark::Activity;
+use crate::runtime::topology::run as run_plan;
+use crate::state::MemoryStore;
+use feed::{Captured, Inputs, Quiet};
 
 /// One case.
 #[derive(Clone, Debug)]
@@ -117,97 +113,13 @@ fn read_options(case: &mut Case, path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Lines of one source, given as one partition; a crash is an end after so many rows of which nothing is remembered but the last epoch.
-struct CaseSource {
-    origin: Arc<Origin>,
-    lines: Arc<Lines>,
-    next: usize,
-    end: usize,
-    started: u8,
-}
-
-impl Source for CaseSource {
-    fn connect(&mut self, from: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
-        self.next = from.and_then(|f| StateReader::new(f).u64().ok()).unwrap_or(0) as usize;
-        Box::pin(async { Ok(()) })
-    }
-    fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>> {
-        self.started = self.started.saturating_add(1);
-        let fill = match self.started {
-            1 => Fill::Partition(Arc::clone(&self.origin), Activity::Live),
-            2 => Fill::Opened,
-            _ if self.next >= self.end => Fill::End,
-            _ => {
-                let base = self.next as u64;
-                while self.next < self.end && !builder.is_full() {
-                    builder.push_line(&self.lines[self.next]);
-                    self.next += 1;
-                }
-                Fill::Rows { origin: Arc::clone(&self.origin), base, positions: Positions::Rows }
-            }
-        };
-        Box::pin(async move { Ok(fill) })
-    }
-    fn position(&self) -> Position {
-        let mut out = StateWriter::default();
-        out.u64(self.next as u64);
-        out.bytes
-    }
-}
-
-type Lines = Vec<Vec<u8>>;
-type Captured = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
-
-/// Keeps what reached a sink, under the sink's name.
-struct CaseSink {
-    name: String,
-    captured: Captured,
-}
-
-impl Sink for CaseSink {
-    fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
-        // As a file is cut to its sealed length.
-        let length = last.and_then(|l| StateReader::new(l).u64().ok()).unwrap_or(0) as usize;
-        self.captured.lock().unwrap_or_else(PoisonError::into_inner).entry(self.name.clone()).or_default().truncate(length);
-        Box::pin(async { Ok(()) })
-    }
-    fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
-        writer.write(batch, row, facts, &mut body.bytes);
-        body.ends.push(body.bytes.len());
-    }
-    fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>> {
-        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = body.bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec);
-        captured.entry(self.name.clone()).or_default().extend(lines);
-        body.sent = body.rows();
-        Box::pin(async { Ok(()) })
-    }
-    fn seal(&mut self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
-        let mut out = StateWriter::default();
-        out.u64(self.captured.lock().unwrap_or_else(PoisonError::into_inner).get(&self.name).map_or(0, Vec::len) as u64);
-        Box::pin(async move { Ok(out.bytes) })
-    }
-}
-
-struct Quiet;
-
-impl Host for Quiet {
-    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
-    fn word(&mut self, _: &str, _: &str, _: &str) {}
-    fn stops(&self) -> usize {
-        0
-    }
-}
-
 /// Reads `in.SOURCE.EXT` of a case.
-fn inputs(case: &Case) -> Result<BTreeMap<String, Arc<Lines>>, String> {
+fn inputs(case: &Case) -> Result<Inputs, String> {
     let mut out = BTreeMap::new();
     for path in std::fs::read_dir(&case.folder).map_err(|e| e.to_string())?.flatten().map(|e| e.path()) {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if let Some(source) = name.strip_prefix("in.").map(|r| r.split('.').next().unwrap_or(r)) {
-            let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            let lines = bytes.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).filter(|l| !l.is_empty());
-            out.insert(source.to_owned(), Arc::new(lines.map(<[u8]>::to_vec).collect::<Vec<_>>()));
+            out.insert(source.to_owned(), feed::lines_of(&path)?);
         }
     }
     Ok(out)
@@ -225,21 +137,9 @@ fn gather(case: &Case, nodes: &[String], make: &Make<'_>) -> Result<BTreeMap<Str
     ends.push(None);
     for end in ends {
         let mut plan = make(nodes)?;
-        for source in &mut plan.sources {
-            let lines = inputs.get(&source.name).cloned().unwrap_or_default();
-            let name = source.name.clone();
-            source.factory = Box::new(move |context: SourceContext| {
-                let origin = Origin { source: name.clone(), partition: name.clone(), identity: context.installation };
-                let end = end.unwrap_or(usize::MAX).min(lines.len());
-                Box::new(CaseSource { origin: Arc::new(origin), lines: Arc::clone(&lines), next: 0, end, started: 0 })
-            });
-        }
-        for sink in &mut plan.sinks {
-            let (name, captured) = (sink.name.clone(), Arc::clone(&captured));
-            sink.factory = Box::new(move || Box::new(CaseSink { name: name.clone(), captured: Arc::clone(&captured) }));
-        }
-        let options = RunOptions { shards: 2, workers: 1, until_end: true, close: case.close && end.is_none(), installation: vec![0; 16] };
-        run_plan(plan, &options, Box::new(store.clone()), &mut Quiet).map_err(|e| e.0)?;
+        feed::give(&mut plan, &inputs, end);
+        feed::capture(&mut plan, &captured);
+        run_plan(plan, &options(case.close && end.is_none()), Box::new(store.clone()), &mut Quiet).map_err(|e| e.0)?;
     }
     let captured = captured.lock().unwrap_or_else(PoisonError::into_inner);
     let mut out = BTreeMap::new();
@@ -249,6 +149,19 @@ fn gather(case: &Case, nodes: &[String], make: &Make<'_>) -> Result<BTreeMap<Str
         out.insert(node.clone(), parsed.map_err(|e| format!("{node} gave what is no JSON: {e}"))?);
     }
     Ok(out)
+}
+
+/// Gives a sample's lines to all sources of a plan, and keeps nothing of what comes out: for what is counted on the way.
+pub fn run_sample(mut plan: Plan, sample: &Path) -> Result<(), String> {
+    let lines = feed::lines_of(sample)?;
+    let inputs = plan.sources.iter().map(|s| (s.name.clone(), Arc::clone(&lines))).collect();
+    feed::give(&mut plan, &inputs, None);
+    feed::capture(&mut plan, &Captured::default());
+    run_plan(plan, &options(false), Box::new(MemoryStore::default()), &mut Quiet).map(drop).map_err(|e| e.0)
+}
+
+fn options(close: bool) -> RunOptions {
+    RunOptions { shards: 2, workers: 1, until_end: true, close, installation: vec![0; 16] }
 }
 
 /// Runs a case.

@@ -43,6 +43,11 @@ impl Arguments {
         self.flags.iter().any(|(n, _)| n == name)
     }
 
+    /// All values of a flag.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.flags.iter().filter(move |(n, _)| n == name).filter_map(|(_, v)| v.as_deref())
+    }
+
     /// The value of a flag.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.flags.iter().rev().find(|(n, _)| n == name).and_then(|(_, v)| v.as_deref())

@@ -2,6 +2,8 @@
 use std::path::PathBuf;
 
 use super::arguments::Arguments;
+use super::check_maps;
+use super::connect::connect;
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Severity, suggest};
 use crate::plan::picture::Drawing;
@@ -25,8 +27,27 @@ pub(super) fn print_faults(faults: &[Diagnostic]) {
     }
 }
 
+/// Says why a command failed.
+pub(super) fn print_error(command: &str, message: &str) -> u8 {
+    eprintln!("tripline {command}: {message}");
+    1
+}
+
 pub(super) fn check(arguments: &Arguments) -> u8 {
-    let (_, faults) = plan_of(&arguments.paths, Clock::System);
+    let (plan, mut faults) = plan_of(&arguments.paths, Clock::System);
+    let mut samples = Vec::new();
+    for wanted in arguments.values("--maps") {
+        match check_maps::check(&arguments.paths, wanted) {
+            Ok((found, rows)) => {
+                samples.push(format!("{wanted}: {} of {rows} rows matched", rows - found.len()));
+                faults.extend(found);
+            }
+            Err(message) => {
+                eprintln!("tripline check: {message}");
+                return 2;
+            }
+        }
+    }
     if arguments.has("--json") {
         faults.iter().for_each(|f| println!("{}", f.to_json()));
     } else {
@@ -35,9 +56,17 @@ pub(super) fn check(arguments: &Arguments) -> u8 {
     let errors = faults.iter().filter(|f| f.severity == Severity::Error).count();
     let warnings = faults.len() - errors;
     if !arguments.has("--json") {
+        samples.iter().for_each(|s| println!("{s}"));
         println!("{errors} errors, {warnings} warnings");
     }
-    if errors > 0 || (arguments.has("--strict") && warnings > 0) { 2 } else { 0 }
+    if errors > 0 || (arguments.has("--strict") && warnings > 0) {
+        return 2;
+    }
+    match plan.filter(|_| arguments.has("--connect")).map(|plan| connect(&plan, arguments.has("--json"))) {
+        None | Some(Ok(true)) => 0,
+        Some(Ok(false)) => 1,
+        Some(Err(e)) => print_error("check", &e.0),
+    }
 }
 
 pub(super) fn graph(arguments: &Arguments) -> u8 {
@@ -64,6 +93,9 @@ pub(super) fn explain(arguments: &Arguments) -> u8 {
         print_faults(&faults);
         return 2;
     };
+    if let Some(state) = arguments.value("--diff") {
+        return super::diff::diff(&plan, std::path::Path::new(state), arguments.has("--json"));
+    }
     let cores = super::run::cores();
     if arguments.has("--json") {
         println!("{}", plan::explain::explain(&plan, cores, cores));

@@ -1,6 +1,9 @@
 //! The commands: `run check explain graph test list`.
 mod arguments;
 mod check;
+mod check_maps;
+mod connect;
+mod diff;
 mod list;
 mod run;
 mod say;
@@ -22,7 +25,10 @@ tripline turns logs into incidents while they flow
       --shards N          shards of each rule (default: one per core)
       --admin ADDR|off    address of metrics and health (default 127.0.0.1:9617)
   tripline check PATH…    finds all faults of a pipeline        [--json] [--strict]
+      --connect           tries every source and sink
+      --maps NODE=FILE    shows rows of a map that no line of a sample matched
   tripline explain PATH…  shows slots, stages and edges         [--json]
+      --diff STATE_DIR    says what a run on this state would keep, and what would start anew
   tripline graph PATH…    draws the nodes                       [--format mermaid|dot]
   tripline test PATH…     runs the cases beside a pipeline      [--json] [--filter S] [--bless]
   tripline list [sources|transforms|correlations|sinks|formats|functions|metrics] [--json] | --schema
@@ -38,8 +44,8 @@ pub fn main(words: Vec<String>) -> ExitCode {
     };
     let flags: &[&str] = match command.as_str() {
         "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin="],
-        "check" => &["--json", "--strict"],
-        "explain" => &["--json"],
+        "check" => &["--json", "--strict", "--connect", "--maps="],
+        "explain" => &["--json", "--diff="],
         "graph" => &["--format="],
         "test" => &["--json", "--filter=", "--bless"],
         "list" => &["--json", "--schema"],

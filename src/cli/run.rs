@@ -130,7 +130,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 fn summarise(registry: &Registry, sources: &[String], sinks: &[String], epoch: u64, wall: f64) {
     let events_in = registry.by_label("tripline_events_in_total", "node");
     let rows = registry.by_label("tripline_sink_rows_total", "sink");
-    let retried = registry.by_labels("tripline_sink_rows_total", "sink", ("outcome", "retried"));
+    let retried = registry.by_labels("tripline_sink_rows_total", "sink", &[("outcome", "retried")]);
     let ins: BTreeMap<&String, u64> = sources.iter().map(|s| (s, events_in.get(s).copied().unwrap_or(0))).collect();
     let outs: BTreeMap<&String, u64> =
         sinks.iter().map(|s| (s, rows.get(s).copied().unwrap_or(0) - retried.get(s).copied().unwrap_or(0))).collect();

@@ -9,6 +9,7 @@ use crate::config::{Field, Node, Options};
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::{self, Environment, Program, Template};
+use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
 use crate::pattern::{Pattern, PatternFault};
 use crate::table::{Handle, Table};
@@ -82,6 +83,8 @@ pub struct Context<'a> {
     pub clock: Clock,
     /// Files to watch.
     pub reloads: &'a mut Vec<Box<dyn Reload>>,
+    /// Map files, with the nodes that use them.
+    pub maps: &'a mut Vec<(String, Arc<Handle<CompiledMap>>)>,
 }
 
 /// A transform's bind: its place in a lane.

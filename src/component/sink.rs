@@ -58,6 +58,10 @@ pub type SinkFactory = Box<dyn Fn() -> Box<dyn Sink>>;
 pub trait Sink: Send {
     /// Opens the destination, given what was sealed last.
     fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>>;
+    /// Looks whether the destination can be used, and says what is there; changes nothing. For `check --connect`.
+    fn probe(&mut self) -> BoxFuture<'_, Result<String, Outage>> {
+        Box::pin(async { Ok("has no peer".to_owned()) })
+    }
     /// Appends a row to a body.
     fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
         writer.write(batch, row, facts, &mut body.bytes);

@@ -39,6 +39,10 @@ pub type Position = Vec<u8>;
 pub trait Source: Send {
     /// Opens what is to be read, from a saved position or from the start.
     fn connect(&mut self, from: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>>;
+    /// Looks whether there is something to read from, and says what; takes nothing. For `check --connect`.
+    fn probe(&mut self) -> BoxFuture<'_, Result<String, Outage>> {
+        Box::pin(async { Ok("has no peer".to_owned()) })
+    }
     /// Puts lines into an empty builder.
     fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>>;
     /// Where the next `fill` begins.

@@ -198,9 +198,20 @@ impl RuleSpec {
         self.by.iter().map(|b| self.suppress.as_ref().is_none_or(|(fields, _)| fields.contains(b))).collect()
     }
 
-    /// What a change of makes the rule start empty.
+    /// What a change of makes the rule start empty: one `option: value` a line.
     pub fn fingerprint(&self, inputs: &[String], condition: &str, tenant: &str) -> String {
-        format!("threshold {inputs:?} {condition} {:?} {} {:?} {:?} {tenant}", self.by, self.within, self.measure, self.field)
+        let measure = format!("{:?} {}", self.measure, self.field.as_deref().unwrap_or_default()).to_lowercase();
+        let within = format!("{} s", self.within as f64 / 1e9);
+        let lines = [
+            ("type", "threshold"),
+            ("inputs", &inputs.join(", ")),
+            ("where", condition),
+            ("by", &self.by.join(", ")),
+            ("within", &within),
+            ("measure", measure.trim()),
+            ("tenant", tenant),
+        ];
+        lines.iter().map(|(option, value)| format!("{option}: {}\n", value.replace('\n', " "))).collect()
     }
 
     /// Reads `trigger:`.

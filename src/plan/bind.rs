@@ -2,6 +2,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::graph::{Family, Graph, TOP, graph};
 use super::picture::Picture;
@@ -22,7 +23,9 @@ use crate::correlate::options::RuleSpec;
 use crate::diagnostic::{Diagnostic, Diagnostics, nearest, suggest};
 use crate::event::Slot;
 use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
+use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
+use crate::table::Handle;
 use crate::transform::formats::Format;
 use crate::window::watermark::TimePolicy;
 
@@ -168,6 +171,8 @@ pub struct Plan {
     pub lanes: Vec<PlannedLane>,
     /// Files to watch.
     pub reloads: Vec<Box<dyn Reload>>,
+    /// Map files, with the nodes that use them; a node on several paths has one for each.
+    pub maps: Vec<(String, Arc<Handle<CompiledMap>>)>,
     /// Tables and lists, for their content hashes.
     pub contents: Tables,
     /// Counters.
@@ -223,7 +228,15 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     let table_map = tables::read(root, false, &faults, &mut reloads);
     let list_map = tables::read(root, true, &faults, &mut reloads);
     let registry = Registry::default();
-    let context = Context { tables: &table_map, lists: &list_map, registry: registry.clone(), clock: clock.clone(), reloads: &mut reloads };
+    let mut maps = Vec::new();
+    let context = Context {
+        tables: &table_map,
+        lists: &list_map,
+        registry: registry.clone(),
+        clock: clock.clone(),
+        reloads: &mut reloads,
+        maps: &mut maps,
+    };
     let mut builder = Builder {
         graph: &graph,
         faults: &faults,
@@ -262,6 +275,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
         sinks,
         lanes,
         reloads,
+        maps,
         contents,
         registry,
         clock,

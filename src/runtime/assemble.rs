@@ -266,7 +266,7 @@ impl Topology {
     }
 }
 
-fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace) -> SourceContext {
+pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace) -> SourceContext {
     let source = &plan.sources[number];
     let discarded = |reason: &str| plan.registry.counter("tripline_discarded_total", &[("node", &source.name), ("reason", reason)]);
     SourceContext {

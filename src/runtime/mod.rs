@@ -9,5 +9,6 @@ pub mod intake;
 pub mod lane;
 pub mod message;
 pub mod ports;
+pub mod probe;
 pub mod rule;
 pub mod topology;

@@ -4,7 +4,7 @@
 //! `/dev/null`) is a plain stream.
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{BindSink, COMMON, SinkFactory};
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
@@ -92,10 +92,28 @@ impl FileSink {
     }
 }
 
+/// Whether a file can be written, or made where it does not exist; nothing of it stays.
+fn try_path(path: &Path) -> std::io::Result<String> {
+    if path.exists() {
+        OpenOptions::new().append(true).open(path)?;
+        return Ok(format!("{} can be written", path.display()));
+    }
+    let folder = path.ancestors().skip(1).find(|a| a.exists() || a.as_os_str().is_empty()).unwrap_or(Path::new("/"));
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let name = folder.join(format!(".tripline-{}", std::process::id()));
+    File::create_new(&name)?;
+    std::fs::remove_file(&name)?;
+    Ok(format!("{} can be made", path.display()))
+}
+
 impl Sink for FileSink {
     fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
         let last = last.and_then(|l| StateReader::new(l).u64().ok());
         Box::pin(async move { self.open(last).map_err(|e| self.outage("cannot be opened", &e)) })
+    }
+
+    fn probe(&mut self) -> BoxFuture<'_, Result<String, Outage>> {
+        Box::pin(async { try_path(&self.path).map_err(|e| self.outage("cannot be written", &e)) })
     }
 
     fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>> {

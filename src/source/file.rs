@@ -133,19 +133,25 @@ struct FileSource {
 }
 
 impl FileSource {
+    /// The files that match, by name.
+    fn matching(&self) -> Vec<PathBuf> {
+        let all = self.globs.iter().filter_map(|g| glob::glob(g).ok()).flatten().flatten();
+        let mut paths: Vec<PathBuf> = all.filter(|path| !self.exclude.iter().any(|p| p.matches_path(path))).collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
     /// Looks for files that match and are not open.
     fn look(&mut self) {
         self.looked = self.context.clock.now();
         let is_first = !self.has_opened;
-        let mut paths: Vec<PathBuf> = self.globs.iter().filter_map(|g| glob::glob(g).ok()).flatten().flatten().collect();
-        paths.sort();
-        paths.dedup();
-        for path in paths {
+        for path in self.matching() {
             if self.files.len() >= FILES_MAX {
                 break;
             }
             let known = self.files.iter().any(|f| f.path == path && !f.has_ended);
-            if known || self.exclude.iter().any(|p| p.matches_path(&path)) || !path.is_file() || self.is_done(&path) {
+            if known || !path.is_file() || self.is_done(&path) {
                 continue;
             }
             if let Ok(Some(tracked)) = self.open(path, is_first) {
@@ -433,6 +439,22 @@ fn leads_to(path: &Path, compression: Compression, known: &Known) -> bool {
     })
 }
 
+impl FileSource {
+    /// Opens every file that is there now, for reading.
+    fn try_files(&self) -> Result<String, Outage> {
+        let found: Vec<PathBuf> = self.matching().into_iter().filter(|path| path.is_file()).collect();
+        for path in &found {
+            File::open(path).map_err(|e| Outage::new(format!("{}: cannot be read: {e}", path.display())))?;
+        }
+        match found.len() {
+            0 if !self.follow => Err(Outage::new(format!("no file matches {}", self.globs.join(", ")))),
+            0 => Ok(format!("no file matches {} yet", self.globs.join(", "))),
+            1 => Ok("1 file can be read".to_owned()),
+            n => Ok(format!("{n} files can be read")),
+        }
+    }
+}
+
 impl Source for FileSource {
     fn connect(&mut self, from: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
         let read = |bytes: &[u8]| -> Result<Vec<Known>, StateError> {
@@ -451,6 +473,11 @@ impl Source for FileSource {
             self.opening.reverse();
             Ok(())
         })
+    }
+
+    fn probe(&mut self) -> BoxFuture<'_, Result<String, Outage>> {
+        let found = self.try_files();
+        Box::pin(async { found })
     }
 
     fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>> {

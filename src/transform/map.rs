@@ -137,6 +137,7 @@ fn bind_file(
     let hits = vec![0; map.file.rows.len()];
     let reloadable = computed.is_empty();
     let handle = Handle::new(map);
+    bind.context.maps.push((bind.node.to_owned(), Arc::clone(&handle)));
     if reloadable {
         bind.context.reloads.push(Box::new(MapReload::new(path.to_owned(), strict, Arc::clone(&handle))));
     }

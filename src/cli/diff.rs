@@ -1,0 +1,98 @@
+//! `explain --diff STATE_DIR`: what of a saved state a run of this pipeline would keep, and what would start anew.
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::check::print_error;
+use crate::plan::Plan;
+use crate::runtime::checkpoint::Record;
+use crate::state::{FolderStore, StateError, Store as _};
+
+/// Prints what becomes of each rule, source, sink and table.
+pub(super) fn diff(plan: &Plan, state: &Path, as_json: bool) -> u8 {
+    let record = match read(state) {
+        Ok(record) => record,
+        Err(e) => return print_error("explain", &e.0),
+    };
+    let found = compare(plan, &record);
+    if as_json {
+        println!("{}", json!({"epoch": record.epoch, "nodes": found}));
+        return 0;
+    }
+    println!("against epoch {} of {}", record.epoch, state.display());
+    for node in &found {
+        let text = |key: &str| node[key].as_str().unwrap_or_default();
+        println!("  {:8} {:24} {}", text("family"), text("name"), text("what"));
+    }
+    0
+}
+
+fn read(state: &Path) -> Result<Record, StateError> {
+    // Opening would make the folder.
+    if !state.join("store").is_dir() {
+        return Err(StateError(format!("state folder {} holds no state", state.display())));
+    }
+    let bytes = FolderStore::open(state, false)?.record()?;
+    bytes.map_or_else(|| Ok(Record::default()), |bytes| Record::from_bytes(&bytes))
+}
+
+fn compare(plan: &Plan, record: &Record) -> Vec<Value> {
+    let mut out = Vec::new();
+    let mut say = |family: &str, name: &str, kept: bool, what: String| {
+        out.push(json!({"family": family, "name": name, "kept": kept, "what": what}));
+    };
+    for rule in &plan.rules {
+        let before = record.units.iter().find(|u| rule_of(&u.name) == rule.name);
+        match before {
+            None => say("rule", &rule.name, false, "is new: starts empty".into()),
+            Some(unit) if unit.fingerprint == rule.fingerprint => say("rule", &rule.name, true, "keeps its state".into()),
+            Some(unit) => say("rule", &rule.name, false, format!("starts empty: {}", changes(&unit.fingerprint, &rule.fingerprint))),
+        }
+    }
+    let mut gone: Vec<&str> = record.units.iter().map(|u| rule_of(&u.name)).filter(|n| plan.rules.iter().all(|r| r.name != *n)).collect();
+    gone.dedup();
+    gone.iter().for_each(|name| say("rule", name, false, "is gone: its state is forgotten".into()));
+    let sources: Vec<&str> = plan.sources.iter().map(|s| s.name.as_str()).collect();
+    let sinks: Vec<&str> = plan.sinks.iter().map(|s| s.name.as_str()).collect();
+    let families = [
+        ("source", sources, &record.positions, "goes on where it was", "is new: reads from its start"),
+        ("sink", sinks, &record.sinks, "goes on where it was", "is new"),
+    ];
+    for (family, present, saved, kept, new) in families {
+        for name in &present {
+            let has = saved.iter().any(|(n, _)| n == name);
+            say(family, name, has, if has { kept } else { new }.into());
+        }
+        let gone = saved.iter().filter(|(n, _)| !present.contains(&n.as_str()));
+        gone.for_each(|(name, _)| say(family, name, false, "is gone: where it was is forgotten".into()));
+    }
+    for (name, table) in &plan.contents {
+        let (family, name_alone) = name.split_once('/').unwrap_or(("table", name));
+        let what = match record.contents.iter().find(|(n, _)| n == name) {
+            None => "is new",
+            Some((_, hash)) if *hash == table.get().content_hash => "has the same content",
+            Some(_) => "has other content than at that epoch",
+        };
+        say(family.trim_end_matches('s'), name_alone, what == "has the same content", what.into());
+    }
+    out
+}
+
+/// The rule of a unit: units are named `rule/shard`.
+fn rule_of(unit: &str) -> &str {
+    unit.rsplit_once('/').map_or(unit, |(rule, _)| rule)
+}
+
+/// Which options differ between two fingerprints.
+fn changes(before: &str, after: &str) -> String {
+    let value = |text: &'_ str, option: &str| -> String {
+        let found = text.lines().find_map(|l| l.strip_prefix(option)?.strip_prefix(": ").map(str::to_owned));
+        found.unwrap_or_default()
+    };
+    let options = after.lines().filter_map(|l| l.split_once(": ").map(|(option, _)| option));
+    let differing = options.filter_map(|option| {
+        let (was, is) = (value(before, option), value(after, option));
+        (was != is).then(|| format!("`{option}` was `{was}` and is `{is}`"))
+    });
+    differing.collect::<Vec<_>>().join("; ")
+}
