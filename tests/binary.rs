@@ -216,3 +216,26 @@ fn copies_and_clock_times_are_warned_about() {
     assert!(said.contains("`r` reads events that have no time of their own"), "{said}");
     assert!(!said.contains("`apart` twice") && said.contains("2 warnings"), "{said}");
 }
+
+#[test]
+fn lines_that_come_slowly_on_standard_input_come_through() {
+    let f = folder("sources: {a: {type: stdin, format: json}}\nsinks: {o: {type: stdout, inputs: [a]}}\n");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tripline"))
+        .args(["run", "pipeline.yaml", "--admin", "off"])
+        .current_dir(f.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Each pause is longer than the time between two barriers, at which a read is given up halfway.
+    for half in ["{\"n\":1}\n{\"n\"", ":2}\n", "{\"n\":3}\n{\"n\":4}"] {
+        std::thread::sleep(Duration::from_millis(1300));
+        input.write_all(half.as_bytes()).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(1300));
+    drop(input);
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(text(&out.stdout), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\":4}\n");
+}

@@ -1,11 +1,11 @@
 //! `stdin`: lines from standard input. Its end is the end of the source.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::AsyncReadExt as _;
 
 use super::{BindSource, COMMON, SourceContext, SourceFactory};
 use crate::codec::framing::newline::{NewlineFraming, push_line};
-use crate::component::source::{Fill, Position, Source};
+use crate::component::source::{Discarded, Fill, Position, Source};
 use crate::component::{BoxFuture, Kind, Outage, OutputNames};
 use crate::config::{Options, ROOT};
 use crate::event::builder::Positions;
@@ -25,58 +25,73 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
         let run = context.clock.now().to_le_bytes();
         let identity = [context.installation.as_slice(), &run, &std::process::id().to_le_bytes()].concat();
         let origin = Arc::new(Origin { source: name.clone(), partition: "stdin".into(), identity });
-        Box::new(StdinSource {
-            context,
-            origin,
-            carry: Vec::new(),
-            rows: 0,
-            started: 0,
-            ended: false,
-            skipping: false,
-            framing: NewlineFraming::default(),
-            chunk: Vec::new(),
-        })
+        let fresh =
+            || Stream { input: tokio::io::stdin(), origin, carry: Vec::new(), rows: 0, ended: false, skipping: false, chunk: Vec::new() };
+        let stream = left().take().unwrap_or_else(fresh);
+        Box::new(StdinSource { context, stream: Some(stream), started: 0, framing: NewlineFraming::default() })
     };
     Some((Box::new(factory), "raw"))
 }
 
-struct StdinSource {
-    context: SourceContext,
+/// The process has one standard input. What a source had of it when the pipeline was loaded anew is the next one's: a read that is under way, a line
+/// that is not whole, its name for event ids.
+static LEFT: Mutex<Option<Stream>> = Mutex::new(None);
+
+fn left() -> MutexGuard<'static, Option<Stream>> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Standard input, as far as it was read.
+struct Stream {
+    /// Kept over the reads: one that was given up halfway holds bytes.
+    input: tokio::io::Stdin,
     origin: Arc<Origin>,
     carry: Vec<u8>,
     rows: u64,
-    started: u8,
     ended: bool,
     skipping: bool,
-    framing: NewlineFraming,
     chunk: Vec<u8>,
 }
 
-impl StdinSource {
-    fn frame(&mut self, builder: &mut BatchBuilder) -> Fill {
+struct StdinSource {
+    context: SourceContext,
+    /// There until the source is dropped.
+    stream: Option<Stream>,
+    started: u8,
+    framing: NewlineFraming,
+}
+
+impl Drop for StdinSource {
+    fn drop(&mut self) {
+        *left() = self.stream.take();
+    }
+}
+
+impl Stream {
+    fn frame(&mut self, builder: &mut BatchBuilder, framing: &mut NewlineFraming, discarded: &Discarded) -> Fill {
         let base = self.rows;
         builder.bytes.append(&mut self.carry);
         let carried = builder.bytes.len();
         builder.bytes.extend_from_slice(&self.chunk);
-        self.context.discarded.bytes.increment(self.chunk.len() as u64);
+        discarded.bytes.increment(self.chunk.len() as u64);
         self.chunk.clear();
         let mut start = 0;
         if self.skipping {
             let end = memchr::memchr(b'\n', &builder.bytes).map(|n| n + 1);
             start = end.unwrap_or(builder.bytes.len());
-            self.context.discarded.cut_bytes.increment(start as u64);
+            discarded.cut_bytes.increment(start as u64);
             self.skipping = end.is_none();
         }
         // What the row limit left over has newlines already: it is looked at again.
         let from = if memchr::memchr(b'\n', &builder.bytes[start..carried.max(start)]).is_some() { start } else { carried.max(start) };
-        let framed = self.framing.mark(builder, start, from);
-        self.context.discarded.empty.increment(framed.empty);
+        let framed = framing.mark(builder, start, from);
+        discarded.empty.increment(framed.empty);
         let mut rest = framed.rest;
         let waiting = builder.bytes.len() - rest;
         let has_line = builder.bytes[rest..].contains(&b'\n');
         if !has_line && ((self.ended && waiting > 0) || waiting > LINE_BYTES_MAX) {
             push_line(builder, rest, builder.bytes.len());
-            self.context.discarded.cut_bytes.increment(waiting.saturating_sub(LINE_BYTES_MAX) as u64);
+            discarded.cut_bytes.increment(waiting.saturating_sub(LINE_BYTES_MAX) as u64);
             self.skipping = !self.ended;
             rest = builder.bytes.len();
         }
@@ -98,26 +113,27 @@ impl Source for StdinSource {
 
     fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>> {
         Box::pin(async move {
-            self.started = self.started.saturating_add(1);
-            match self.started {
-                1 => return Ok(Fill::Partition(Arc::clone(&self.origin), Activity::Live)),
+            let StdinSource { context, stream: Some(stream), started, framing } = self else { return Ok(Fill::End) };
+            *started = started.saturating_add(1);
+            match *started {
+                1 => return Ok(Fill::Partition(Arc::clone(&stream.origin), Activity::Live)),
                 2 => return Ok(Fill::Opened),
                 _ => {}
             }
-            if memchr::memchr(b'\n', &self.carry).is_some() || (self.ended && !self.carry.is_empty()) {
-                return Ok(self.frame(builder));
+            if memchr::memchr(b'\n', &stream.carry).is_some() || (stream.ended && !stream.carry.is_empty()) {
+                return Ok(stream.frame(builder, framing, &context.discarded));
             }
-            if self.ended {
+            if stream.ended {
                 return Ok(Fill::End);
             }
-            self.chunk.reserve(BATCH_BYTES_MAX / 4);
-            // `read_buf` is cancel-safe: what was read stands in the chunk.
-            match tokio::io::stdin().read_buf(&mut self.chunk).await {
-                Ok(0) => self.ended = true,
+            stream.chunk.reserve(BATCH_BYTES_MAX / 4);
+            // `read_buf` is cancel-safe: what was read stands in the chunk, what is being read in the stream.
+            match stream.input.read_buf(&mut stream.chunk).await {
+                Ok(0) => stream.ended = true,
                 Ok(_) => {}
                 Err(e) => return Err(Outage::new(format!("standard input: {e}"))),
             }
-            Ok(self.frame(builder))
+            Ok(stream.frame(builder, framing, &context.discarded))
         })
     }
 
