@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use common::Bench;
 use tripline::clock::Clock;
+use tripline::metrics::Registry;
 use tripline::runtime::assemble::RunOptions;
 use tripline::runtime::delivery::Health;
 use tripline::runtime::topology::{Host, run};
@@ -33,10 +34,10 @@ fn chain(folder: &Path, interval: &str) {
     );
     let path = folder.join("p.yaml");
     std::fs::write(&path, yaml).expect("a temporary folder");
-    let (plan, faults) = tripline::plan::load_plan(&[path], Clock::System, &|_| None, &[]);
+    let (plan, faults) = tripline::plan::load_plan(&[path], Clock::System, &|_| None, &[], &Registry::default());
     let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
     let store = FolderStore::open(&folder.join("state"), true).expect("a temporary folder");
-    let options = RunOptions { shards: 1, workers: 1, until_end: true, close: false, installation: vec![0; 16] };
+    let options = RunOptions { shards: 1, workers: 1, until_end: true, close: false, installation: vec![0; 16], dead_letters: None };
     run(plan, &options, Box::new(store), &mut Quiet).expect("the chain runs");
 }
 

@@ -39,8 +39,8 @@
 //! # Invariants
 //!
 //! 1. A [`event::Value`] owns nothing. 2. An input is never written after it is sealed. 3. State keeps extracted keys and values, never a batch. 4. Operators do no
-//!    I/O and cannot fail; a bad event is tagged and goes on or to `errors`. 5. Every queue, map and depth has its bound in [`limits`]. 6. Start, recovery
-//!    and a changed number of shards are one code path ([`runtime::assemble`]). 7. Time comes from the event or from the [`clock::Clock`] handed in. 8. A correlation equals its
+//!    I/O and cannot fail; a bad event is tagged and goes on or to `errors`. 5. Every queue, map and depth has its bound in [`limits`]. 6. Start, recovery,
+//!    reload and a changed number of shards are one code path ([`runtime::assemble`], [`runtime::topology`]). 7. Time comes from the event or from the [`clock::Clock`] handed in. 8. A correlation equals its
 //!    definition for any arrival order, number of shards and crash: `tests/engine.rs` and `tests/simulation.rs` hold it.
 //!
 //! # Where this code departs from the plan of the house

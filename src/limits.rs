@@ -91,3 +91,9 @@ pub const LATE_MAX: i64 = 3_600 * SECOND;
 pub const SKEW_MAX: i64 = 600 * SECOND;
 /// A live partition that is silent for so long stops holding the watermark.
 pub const IDLE_TIMEOUT: i64 = SECOND;
+
+/// How often the same epoch may panic before its rows are taken one by one: a fault that time heals is gone by then.
+pub const PANICS_MAX: u32 = 3;
+
+/// Rows of one epoch that may be left out because they break a unit. With more it is no row's fault.
+pub const CULPRITS_MAX: usize = 100;

@@ -218,6 +218,18 @@ fn copies_and_clock_times_are_warned_about() {
 }
 
 #[test]
+fn a_rule_that_is_switched_off_holds_nothing_up() {
+    let f = folder(
+        "sources: {a: {type: file, paths: [in.ndjson], format: json, time: {field: ts}}}\ncorrelations:\n  off: {type: threshold, inputs: [a], within: 1m, count: 1, enabled: false}\n  on: {type: threshold, inputs: [a], within: 1m, count: 1}\nsinks: {o: {type: file, inputs: [on, off], path: out.ndjson}}\n",
+    );
+    fs::write(f.path().join("in.ndjson"), "{\"ts\":\"2026-01-01T00:00:00Z\"}\n").unwrap();
+    let out = run(f.path());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let alerts = fs::read_to_string(f.path().join("out.ndjson")).unwrap();
+    assert!(alerts.lines().count() == 1 && alerts.contains("\"id\":\"on\""), "{alerts}");
+}
+
+#[test]
 fn lines_that_come_slowly_on_standard_input_come_through() {
     let f = folder("sources: {a: {type: stdin, format: json}}\nsinks: {o: {type: stdout, inputs: [a]}}\n");
     let mut child = Command::new(env!("CARGO_BIN_EXE_tripline"))

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tripline::clock::Clock;
 use tripline::diagnostic::Severity;
+use tripline::metrics::Registry;
 use tripline::plan::load_plan;
 
 #[test]
@@ -31,7 +32,7 @@ fn every_example_is_a_good_pipeline() {
                 continue;
             }
             fs::write(folder.path().join("pipeline.yaml"), block).unwrap();
-            let (plan, faults) = load_plan(&[folder.path().to_owned()], Clock::System, &|_| None, &[]);
+            let (plan, faults) = load_plan(&[folder.path().to_owned()], Clock::System, &|_| None, &[], &Registry::default());
             let errors: Vec<String> = faults.iter().filter(|f| f.severity == Severity::Error).map(|f| f.render()).collect();
             assert!(plan.is_some(), "{}: {}", page.display(), errors.join("\n"));
             seen += 1;

@@ -14,6 +14,7 @@ use tripline::clock::Clock;
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
 use tripline::event::{Batch, Input, Kind, Slot, text};
+use tripline::metrics::Registry;
 use tripline::plan::load_plan;
 use tripline::runtime::assemble::RunOptions;
 use tripline::runtime::delivery::Health;
@@ -42,9 +43,9 @@ impl Host for Crashing {
 fn run_pipeline(folder: &Path, shards: usize, workers: usize, stops: &[usize]) {
     let store = MemoryStore::default();
     for stop in stops.iter().copied().chain([usize::MAX]) {
-        let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::System, &|_| None, &[]);
+        let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
         let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
-        let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16] };
+        let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16], dead_letters: None };
         run(plan, &options, Box::new(store.clone()), &mut Crashing(stop)).unwrap();
     }
 }
@@ -359,7 +360,9 @@ fn the_ready_pipelines_pass_their_cases_also_with_crashes() {
             for crashes in [&[][..], &[3], &[1, 7, 9]] {
                 let case = case.clone().with_crashes(crashes);
                 let make = |nodes: &[String]| {
-                    load_plan(std::slice::from_ref(&case.pipeline), case.clock(), &|_| None, nodes).0.ok_or_else(|| "no plan".to_owned())
+                    load_plan(std::slice::from_ref(&case.pipeline), case.clock(), &|_| None, nodes, &Registry::default())
+                        .0
+                        .ok_or_else(|| "no plan".to_owned())
                 };
                 let outcome = tripline::cases::run(&case, &make);
                 assert!(outcome.is_ok(), "{} {crashes:?}: {outcome:?}", case.name);

@@ -10,8 +10,10 @@ use tripline::component::source::{Fill, Position, Source, SourceContext};
 use tripline::component::{Body, BoxFuture, Outage, Sink};
 use tripline::event::builder::Positions;
 use tripline::event::{Batch, BatchBuilder, Origin};
+use tripline::metrics::Registry;
 use tripline::plan::{Plan, load_plan};
 use tripline::runtime::assemble::{RunOptions, Topology};
+use tripline::runtime::caution::Caution;
 use tripline::runtime::epoch::Phase;
 use tripline::runtime::lane::Step;
 use tripline::state::{MemoryStore, StateReader, StateWriter};
@@ -121,7 +123,8 @@ impl Sink for SimSink {
 }
 
 fn plan(folder: &Path, outside: &Outside, rng: &Rng) -> Plan {
-    let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::fixed(1_760_000_000_000_000_000), &|_| None, &[]);
+    let (plan, faults) =
+        load_plan(&[folder.join("pipeline.yaml")], Clock::fixed(1_760_000_000_000_000_000), &|_| None, &[], &Registry::default());
     let mut plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
     for source in &mut plan.sources {
         let (name, rng) = (source.name.clone(), rng.clone());
@@ -138,7 +141,7 @@ fn plan(folder: &Path, outside: &Outside, rng: &Rng) -> Plan {
 }
 
 /// Drives units in an order that the seed decides. Returns the phase in which it crashed; none when it came to its end.
-fn live(mut t: Topology, rng: &Rng, steps: u64, runtime: &tokio::runtime::Runtime) -> Option<Phase> {
+fn live(mut t: Topology, store: &mut MemoryStore, rng: &Rng, steps: u64, runtime: &tokio::runtime::Runtime) -> Option<Phase> {
     let mut just_durable = false;
     for _ in 0..steps {
         match rng.below(5) {
@@ -169,7 +172,7 @@ fn live(mut t: Topology, rng: &Rng, steps: u64, runtime: &tokio::runtime::Runtim
                 }
                 // Looking comes before acting, so that a crash may fall between the two.
                 if rng.below(4) == 0 {
-                    just_durable = t.coordinator.advance().unwrap().is_some();
+                    just_durable = t.coordinator.advance(store).unwrap().is_some();
                 }
                 if t.coordinator.is_done() {
                     return None;
@@ -204,14 +207,16 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
             until_end: true,
             close: false,
             installation: vec![7; 16],
+            dead_letters: None,
         };
         let mut lives = 0;
         loop {
             // The first lives are short; the last may be as long as it needs.
             let steps = if lives < 6 { 200 + rng.below(2_500) } else { u64::MAX };
-            let topology = Topology::new(&plan(folder.path(), &outside, &rng), &options(), Box::new(store.clone())).unwrap();
+            let topology =
+                Topology::new(&plan(folder.path(), &outside, &rng), &options(), &mut store.clone(), &Caution::default()).unwrap();
             lives += 1;
-            match live(topology, &rng, steps, &runtime) {
+            match live(topology, &mut store.clone(), &rng, steps, &runtime) {
                 Some(phase) => *crashes.entry(phase).or_default() += 1,
                 None => break,
             }

@@ -6,12 +6,13 @@ use super::check_maps;
 use super::connect::connect;
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Severity, suggest};
+use crate::metrics::Registry;
 use crate::plan::picture::Drawing;
 use crate::plan::{self, Plan};
 
 /// Reads the files and makes a plan. All faults come back, sorted.
-pub(super) fn plan_of(paths: &[PathBuf], clock: Clock) -> (Option<Plan>, Vec<Diagnostic>) {
-    plan::load_plan(paths, clock, &environment, &[])
+pub(super) fn plan_of(paths: &[PathBuf], registry: &Registry) -> (Option<Plan>, Vec<Diagnostic>) {
+    plan::load_plan(paths, Clock::System, &environment, &[], registry)
 }
 
 /// A variable of the environment.
@@ -34,7 +35,7 @@ pub(super) fn print_error(command: &str, message: &str) -> u8 {
 }
 
 pub(super) fn check(arguments: &Arguments) -> u8 {
-    let (plan, mut faults) = plan_of(&arguments.paths, Clock::System);
+    let (plan, mut faults) = plan_of(&arguments.paths, &Registry::default());
     let mut samples = Vec::new();
     for wanted in arguments.values("--maps") {
         match check_maps::check(&arguments.paths, wanted) {
@@ -78,7 +79,7 @@ pub(super) fn graph(arguments: &Arguments) -> u8 {
             return 2;
         }
     };
-    let (plan, faults) = plan_of(&arguments.paths, Clock::System);
+    let (plan, faults) = plan_of(&arguments.paths, &Registry::default());
     let Some(plan) = plan else {
         print_faults(&faults);
         return 2;
@@ -88,7 +89,7 @@ pub(super) fn graph(arguments: &Arguments) -> u8 {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> u8 {
-    let (plan, faults) = plan_of(&arguments.paths, Clock::System);
+    let (plan, faults) = plan_of(&arguments.paths, &Registry::default());
     let Some(plan) = plan else {
         print_faults(&faults);
         return 2;

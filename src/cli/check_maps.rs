@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::check::plan_of;
 use crate::cases;
-use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Place, SourceText, suggest};
+use crate::metrics::Registry;
 
 /// Rows that a sample left untouched, as warnings, and how many rows there are in all.
 pub(super) fn check(paths: &[PathBuf], wanted: &str) -> Result<(Vec<Diagnostic>, usize), String> {
     let (node, sample) = wanted.split_once('=').ok_or_else(|| format!("`--maps {wanted}`: NODE=FILE is expected"))?;
-    let (plan, _) = plan_of(paths, Clock::System);
+    let (plan, _) = plan_of(paths, &Registry::default());
     let Some(plan) = plan else { return Ok((Vec::new(), 0)) };
     let maps: Vec<_> = plan.maps.iter().filter(|(name, _)| name == node).map(|(_, map)| map.get()).collect();
     if maps.is_empty() {

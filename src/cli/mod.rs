@@ -5,6 +5,7 @@ mod check_maps;
 mod connect;
 mod diff;
 mod list;
+mod reload;
 mod run;
 mod say;
 mod schema;
@@ -24,6 +25,7 @@ tripline turns logs into incidents while they flow
       --close             closes open windows at the end
       --shards N          shards of each rule (default: one per core)
       --admin ADDR|off    address of metrics and health (default 127.0.0.1:9617)
+      --watch             loads the pipeline again when a file of it changes (SIGHUP does so once)
   tripline check PATH…    finds all faults of a pipeline        [--json] [--strict]
       --connect           tries every source and sink
       --maps NODE=FILE    shows rows of a map that no line of a sample matched
@@ -43,7 +45,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         return ExitCode::from(2);
     };
     let flags: &[&str] = match command.as_str() {
-        "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin="],
+        "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin=", "--watch"],
         "check" => &["--json", "--strict", "--connect", "--maps="],
         "explain" => &["--json", "--diff="],
         "graph" => &["--format="],

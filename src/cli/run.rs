@@ -8,11 +8,13 @@ use serde_json::json;
 
 use super::arguments::Arguments;
 use super::check::{plan_of, print_faults};
+use super::reload::Reloads;
 use super::say::say;
 use crate::admin::{self, Shown};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::limits::SHARDS_MAX;
 use crate::metrics::Registry;
+use crate::plan::Plan;
 use crate::runtime::assemble::RunOptions;
 use crate::runtime::delivery::Health;
 use crate::runtime::topology::{Host, Outcome, run as run_plan};
@@ -28,6 +30,7 @@ struct Process {
     stops: Arc<AtomicUsize>,
     shown: Shown,
     admin: Option<String>,
+    reloads: Reloads,
 }
 
 impl Host for Process {
@@ -41,19 +44,24 @@ impl Host for Process {
     fn stops(&self) -> usize {
         self.stops.load(Ordering::Acquire)
     }
+    fn reload(&mut self) -> Option<Plan> {
+        self.reloads.take()
+    }
     fn durable(&mut self, epoch: u64) {
         self.shown.epoch.store(epoch, Ordering::Relaxed);
     }
 }
 
-/// The first signal stops, the second ends at once.
-fn watch_signals(stops: &Arc<AtomicUsize>) {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
-    let stops = Arc::clone(stops);
+/// The first signal stops, the second ends at once; SIGHUP asks for a reload.
+fn watch_signals(stops: &Arc<AtomicUsize>, reloads: &Arc<AtomicUsize>) {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
+    let (stops, reloads) = (Arc::clone(stops), Arc::clone(reloads));
     let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            if stops.fetch_add(1, Ordering::AcqRel) > 0 {
+            if signal == SIGHUP {
+                reloads.fetch_add(1, Ordering::AcqRel);
+            } else if stops.fetch_add(1, Ordering::AcqRel) > 0 {
                 std::process::exit(128 + signal);
             }
         }
@@ -87,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
             return 2;
         }
     };
-    let (plan, faults) = plan_of(&arguments.paths, Clock::System);
+    let (plan, faults) = plan_of(&arguments.paths, &Registry::default());
     print_faults(&faults);
     let Some(plan) = plan else { return 2 };
     let state = arguments.value("--state").map_or_else(|| plan.state.clone(), PathBuf::from);
@@ -99,15 +107,22 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
             return 1;
         }
     };
-    let stops = Arc::new(AtomicUsize::new(0));
-    watch_signals(&stops);
+    let (stops, hups) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    watch_signals(&stops, &hups);
     let registry = plan.registry.clone();
+    let reloads = Reloads::new(arguments.paths.clone(), arguments.has("--watch"), registry.clone(), hups);
     let shown = Shown { registry: registry.clone(), ..Shown::default() };
     let address = arguments.value("--admin").map(str::to_owned).or_else(|| plan.admin.clone()).unwrap_or_else(|| admin::DEFAULT.to_owned());
     let admin = if address == "off" { None } else { admin::listen(&address, shown.clone()) };
-    let mut host = Process { stops, shown, admin };
-    let options =
-        RunOptions { shards, workers: cores(), until_end: arguments.has("--until-end"), close: arguments.has("--close"), installation };
+    let mut host = Process { stops, shown, admin, reloads };
+    let options = RunOptions {
+        shards,
+        workers: cores(),
+        until_end: arguments.has("--until-end"),
+        close: arguments.has("--close"),
+        installation,
+        dead_letters: Some(state.join("dead_letter")),
+    };
     let watch = Stopwatch::start();
     let sinks: Vec<String> = plan.sinks.iter().map(|s| s.name.clone()).collect();
     let sources: Vec<String> = plan.sources.iter().map(|s| s.name.clone()).collect();

@@ -2,6 +2,7 @@
 use super::arguments::Arguments;
 use super::check::{environment, print_faults};
 use crate::cases::{self, CaseOutcome};
+use crate::metrics::Registry;
 
 pub(super) fn test(arguments: &Arguments) -> u8 {
     let (mut passed, mut failed) = (0, 0);
@@ -14,13 +15,14 @@ pub(super) fn test(arguments: &Arguments) -> u8 {
             }
         };
         for case in found.into_iter().filter(|c| arguments.value("--filter").is_none_or(|f| c.name.contains(f))) {
-            let (plan, faults) = super::check::plan_of(std::slice::from_ref(&case.pipeline), case.clock());
+            let (plan, faults) = super::check::plan_of(std::slice::from_ref(&case.pipeline), &Registry::default());
             let Some(plan) = plan else {
                 print_faults(&faults);
                 return 2;
             };
             let make = |nodes: &[String]| {
-                let (plan, faults) = crate::plan::load_plan(std::slice::from_ref(&case.pipeline), case.clock(), &environment, nodes);
+                let (plan, faults) =
+                    crate::plan::load_plan(std::slice::from_ref(&case.pipeline), case.clock(), &environment, nodes, &Registry::default());
                 plan.ok_or_else(|| faults.iter().map(crate::diagnostic::Diagnostic::render).collect())
             };
             if arguments.has("--bless") {

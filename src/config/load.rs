@@ -4,6 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
+
 use super::tree::{Data, Key, Node, parse};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, SourceText};
 use crate::limits::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, CONFIG_FILES_MAX};
@@ -22,21 +24,31 @@ pub struct Loaded {
 
 /// Reads one file, or the `pipeline.yaml` of a folder.
 pub fn load(path: &Path, env: &Environment, faults: &mut Diagnostics) -> Option<Loaded> {
-    read_file(path, None, env, faults)
+    let (file, source) = read_source(path, None, faults)?;
+    parse_source(&file, source, env, faults)
 }
 
 /// Reads pipeline files and all that they include, as one pipeline whose folder is the first one's.
 pub fn load_all(paths: &[PathBuf], env: &Environment, faults: &mut Diagnostics) -> Option<Loaded> {
+    read_all(paths, env, faults).joined
+}
+
+/// A hash of all that [`load_all`] reads, whether it is well-formed or not: it changes when a reload might give another pipeline.
+pub fn content_hash(paths: &[PathBuf], env: &Environment) -> u128 {
+    read_all(paths, env, &mut Diagnostics::default()).content.digest128()
+}
+
+fn read_all<'r>(paths: &[PathBuf], env: &'r Environment, faults: &'r mut Diagnostics) -> Reader<'r> {
     let waiting = paths.iter().map(|path| Named { path: path.clone(), by: None, is_rule: false }).collect();
-    let mut reader = Reader { env, faults, seen: HashSet::new(), waiting, joined: None };
+    let mut reader = Reader { env, faults, seen: HashSet::new(), waiting, joined: None, content: Xxh3Default::new() };
     while let Some(named) = reader.waiting.pop_front() {
         reader.read(&named);
     }
-    reader.joined
+    reader
 }
 
-/// `named`: where another file names this one.
-fn read_file(path: &Path, named: Option<&Place>, env: &Environment, faults: &mut Diagnostics) -> Option<Loaded> {
+/// Reads the text of a file. `named`: where another file names this one.
+fn read_source(path: &Path, named: Option<&Place>, faults: &mut Diagnostics) -> Option<(PathBuf, Arc<SourceText>)> {
     let file = if path.is_dir() { path.join("pipeline.yaml") } else { path.to_owned() };
     let shown = file.strip_prefix(".").unwrap_or(&file).display().to_string();
     let text = match read_text(&file, CONFIG_BYTES_MAX) {
@@ -52,7 +64,11 @@ fn read_file(path: &Path, named: Option<&Place>, env: &Environment, faults: &mut
             return None;
         }
     };
-    let source = Arc::new(SourceText { path: shown, text });
+    Some((file, Arc::new(SourceText { path: shown, text })))
+}
+
+/// Parses a file, and fills in what the environment says.
+fn parse_source(file: &Path, source: Arc<SourceText>, env: &Environment, faults: &mut Diagnostics) -> Option<Loaded> {
     let before = faults.0.len();
     let Some(mut root) = parse(&source, faults) else {
         if faults.0.len() == before {
@@ -83,6 +99,8 @@ struct Reader<'r> {
     seen: HashSet<PathBuf>,
     waiting: VecDeque<Named>,
     joined: Option<Loaded>,
+    /// Hash of the texts.
+    content: Xxh3Default,
 }
 
 impl Reader<'_> {
@@ -100,7 +118,10 @@ impl Reader<'_> {
         {
             return self.fault(place, "too_large", format!("more than {CONFIG_FILES_MAX} files are included"), "split the pipeline");
         }
-        let Some(mut file) = read_file(path, by.as_ref(), self.env, self.faults) else { return };
+        let Some((name, source)) = read_source(path, by.as_ref(), self.faults) else { return };
+        self.content.update(source.path.as_bytes());
+        self.content.update(&xxh3_128(source.text.as_bytes()).to_le_bytes());
+        let Some(mut file) = parse_source(&name, source, self.env, self.faults) else { return };
         if *is_rule && file.root.get("correlations").is_none() {
             file.root = rule_of_its_own(path, file.root);
         }

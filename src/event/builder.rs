@@ -80,6 +80,14 @@ impl Input {
         }
     }
 
+    /// An input of one of the rows.
+    pub fn only(&self, row: usize) -> Input {
+        let mut input = Input::of_lines([self.line(row)], Arc::clone(&self.origin), self.base);
+        (input.positions, input.told, input.received) = (Positions::Told, vec![self.position(row)], self.received);
+        input.truncated.extend(self.truncated.contains(&(row as u16)).then_some(0));
+        input
+    }
+
     /// An input of given lines, for tests and for events that the program itself makes.
     pub fn of_lines<'a>(lines: impl IntoIterator<Item = &'a [u8]>, origin: Arc<Origin>, base: u64) -> Input {
         let mut builder = BatchBuilder::default();

@@ -126,8 +126,6 @@ pub struct PlannedRule {
     pub inputs: Vec<usize>,
     /// Whether it may be sharded.
     pub is_sharded: bool,
-    /// Takes events.
-    pub enabled: bool,
     /// The lane of its late events, if they leave by an output that somebody reads.
     pub late: Option<usize>,
     /// What a change of voids its state.
@@ -213,7 +211,7 @@ pub(super) struct Builder<'a, 'c> {
 }
 
 /// Binds a pipeline file. Without errors among the faults there is a plan.
-pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (Option<Plan>, Diagnostics) {
+pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, faults: Diagnostics) -> (Option<Plan>, Diagnostics) {
     let faults = RefCell::new(faults);
     let top = Options::new("the pipeline file", root, &faults);
     top.check(&[TOP]);
@@ -227,7 +225,6 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
     let table_map = tables::read(root, false, &faults, &mut reloads);
     let list_map = tables::read(root, true, &faults, &mut reloads);
-    let registry = Registry::default();
     let mut maps = Vec::new();
     let context = Context {
         tables: &table_map,
@@ -259,7 +256,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
     }
     builder.bind_unreached();
     let Builder { rules, sinks, .. } = builder;
-    let rules = rules.into_iter().map(|r| r.finish(&registry)).collect();
+    let rules = rules.into_iter().map(|r| r.finish(registry)).collect();
     let picture = Picture::of(&graph);
     let interval = top.section("barrier").and_then(|b| b.duration("interval")).unwrap_or(BARRIER_INTERVAL_MS as i64 * 1_000_000);
     let contents = list_map
@@ -277,7 +274,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, faults: Diagnostics) -> (O
         reloads,
         maps,
         contents,
-        registry,
+        registry: registry.clone(),
         clock,
         admin: top.section("admin").and_then(|a| a.text("listen")),
         barrier_interval: interval.max(1_000_000),

@@ -6,18 +6,26 @@ use crate::clock::Clock;
 use crate::config::load::{Environment, load_all};
 use crate::config::{Data, Key, Node};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::metrics::Registry;
 
 /// What the sinks are called that listen to nodes.
 pub const CAPTURE: &str = "case_of_";
 
-/// Reads files and makes a plan; `captures` names outputs of nodes that get a sink of their own. All faults come back, sorted.
-pub fn load_plan(paths: &[PathBuf], clock: Clock, env: &Environment, captures: &[String]) -> (Option<Plan>, Vec<Diagnostic>) {
+/// Reads files and makes a plan; `captures` names outputs of nodes that get a sink of their own. A plan that
+/// takes another's place counts on in its registry. All faults come back, sorted.
+pub fn load_plan(
+    paths: &[PathBuf],
+    clock: Clock,
+    env: &Environment,
+    captures: &[String],
+    registry: &Registry,
+) -> (Option<Plan>, Vec<Diagnostic>) {
     let mut faults = Diagnostics::default();
     let Some(mut joined) = load_all(paths, env, &mut faults) else { return (None, faults.sorted()) };
     for (number, output) in captures.iter().enumerate() {
         capture(&mut joined.root, number, output);
     }
-    let (plan, faults) = plan(&joined.root, &joined.folder, clock, faults);
+    let (plan, faults) = plan(&joined.root, &joined.folder, clock, registry, faults);
     (plan, faults.sorted())
 }
 

@@ -53,7 +53,6 @@ impl RuleInProgress {
             factory: Box::new(factory),
             inputs,
             is_sharded: shardable.iter().any(|s| *s),
-            enabled: spec.enabled,
             late,
             fingerprint,
         }
@@ -157,7 +156,7 @@ impl Builder<'_, '_> {
             weighted: weight.is_some(),
             late,
         };
-        if !spec.enabled || progress.number == usize::MAX {
+        if progress.number == usize::MAX {
             return None;
         }
         let entry = &mut self.rules[rule];
@@ -165,7 +164,8 @@ impl Builder<'_, '_> {
         entry.inputs.push(progress.number);
         let tap = PlannedTap::Rule(rule, entry.inputs.len() - 1, Box::new(move || Box::new(extractor.clone())));
         progress.taps.push(tap);
-        Some(TargetPlan::Tap(progress.taps.len() - 1))
+        // No row goes to a rule that is switched off, but barriers pass it.
+        spec.enabled.then_some(TargetPlan::Tap(progress.taps.len() - 1))
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a plan to units and edges: signals, lanes with their ways out, shards with what the store holds of them, connected sinks and sources.
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::caution::Caution;
 use super::checkpoint::{Record, UnitState};
 use super::delivery::{Delivery, Health};
 use super::edge::{EdgeReceiver, Signal, edge};
@@ -30,6 +32,8 @@ pub struct RunOptions {
     pub close: bool,
     /// Identity of this installation.
     pub installation: Vec<u8>,
+    /// Where rows go that break a unit; none: the first panic ends the run.
+    pub dead_letters: Option<PathBuf>,
 }
 
 /// All units of a run, ready to be driven.
@@ -44,6 +48,8 @@ pub struct Topology {
     pub deliveries: Vec<(Delivery, Arc<Signal>)>,
     /// Ties them together.
     pub coordinator: Coordinator,
+    /// What it asks of intakes.
+    pub orders: Arc<Orders>,
     /// What units say.
     pub reports: Reports,
     /// How sinks fare.
@@ -183,7 +189,7 @@ impl From<StateError> for RunError {
 
 impl Topology {
     /// Makes all units, connects sinks and sources, and loads what the store holds.
-    pub fn new(plan: &Plan, options: &RunOptions, mut store: Box<dyn Store>) -> Result<Topology, RunError> {
+    pub fn new(plan: &Plan, options: &RunOptions, store: &mut dyn Store, caution: &Caution) -> Result<Topology, RunError> {
         let old = store.record()?.map(|bytes| Record::from_bytes(&bytes)).transpose()?.unwrap_or_default();
         let shards: Vec<usize> = plan.rules.iter().map(|r| if r.is_sharded { options.shards } else { 1 }).collect();
         let mut record = Record { epoch: old.epoch, ..Record::default() };
@@ -218,7 +224,7 @@ impl Topology {
             for (lane, signal) in instances.into_iter().zip(worker_signals) {
                 let (sender, input) = edge(&intake_signal, &signal, maker.gauge("intake", &plan.lanes[number].name));
                 senders.push(sender);
-                lanes.push(LaneStage { input, lane, signal });
+                lanes.push(LaneStage { name: plan.lanes[number].name.clone(), input, lane, signal, suspect: caution.suspect() });
             }
             parts.push((intake_signal, senders));
         }
@@ -231,8 +237,9 @@ impl Topology {
         }
         let Maker { ends, rule_signals, sink_signals, .. } = maker;
         let mut forget: Vec<Vec<u8>> = Vec::new();
-        let rules = make_rules(plan, options, &old, &mut record, &*store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports)?;
-        let deliveries = make_deliveries(plan, sinks, ends.sinks, sink_signals, &reports);
+        let rules =
+            make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
+        let deliveries = make_deliveries(plan, sinks, ends.sinks, sink_signals, &reports, caution);
         let wakes = parts.iter().map(|(signal, _)| Arc::clone(signal)).collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
@@ -258,11 +265,12 @@ impl Topology {
                 Arc::clone(&orders),
                 reports.clone(),
                 plan.clock.clone(),
+                caution.row_by_row(),
             ));
         }
         let health = deliveries.iter().map(|(d, _)| (d.name.clone(), Arc::clone(&d.health))).collect();
-        let coordinator = Coordinator::new(store, record, orders, wakes, forget);
-        Ok(Topology { intakes, lanes, rules, deliveries, coordinator, reports, health, exhausted, listening })
+        let coordinator = Coordinator::new(record, Arc::clone(&orders), wakes, forget);
+        Ok(Topology { intakes, lanes, rules, deliveries, coordinator, orders, reports, health, exhausted, listening })
     }
 }
 
@@ -314,6 +322,7 @@ fn make_rules(
     ends: Vec<Vec<Vec<RuleEnd>>>,
     signals: Vec<Vec<Arc<Signal>>>,
     reports: &Reports,
+    caution: &Caution,
 ) -> Result<Vec<(RuleStage, Arc<Signal>)>, RunError> {
     let mut out = Vec::new();
     let mut kept: Vec<&str> = Vec::new();
@@ -350,7 +359,18 @@ fn make_rules(
             record.units.push(unit);
             let origin = Arc::new(Origin { source: rule.name.clone(), partition: String::new(), identity: rule.name.clone().into_bytes() });
             out.push((
-                RuleStage::new(number, ports, correlator, lane, late_lane, origin, options.close, reports.clone(), has_whole),
+                RuleStage::new(
+                    number,
+                    ports,
+                    correlator,
+                    lane,
+                    late_lane,
+                    origin,
+                    options.close,
+                    reports.clone(),
+                    caution.suspect(),
+                    has_whole,
+                ),
                 signal,
             ));
         }
@@ -365,6 +385,7 @@ fn make_deliveries(
     ends: Vec<Vec<(usize, Vec<EdgeReceiver>)>>,
     signals: Vec<Arc<Signal>>,
     reports: &Reports,
+    caution: &Caution,
 ) -> Vec<(Delivery, Arc<Signal>)> {
     let mut out = Vec::new();
     for (number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
@@ -372,7 +393,16 @@ fn make_deliveries(
         let inputs = ends.iter().map(|(input, _)| planned.inputs[*input].clone()).collect();
         let ports = Ports::new(ends.into_iter().map(|(_, edges)| Port::new(edges)).collect());
         out.push((
-            Delivery::new(number, &planned.name, ports, inputs, sink, reports.clone(), (outcome("accepted"), outcome("retried"))),
+            Delivery::new(
+                number,
+                &planned.name,
+                ports,
+                inputs,
+                sink,
+                reports.clone(),
+                (outcome("accepted"), outcome("retried")),
+                caution.suspect(),
+            ),
             signal,
         ));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use super::caution::Suspect;
 use super::epoch::{Report, Reports};
 use super::lane::Step;
 use super::message::{Barrier, Message};
@@ -68,10 +69,13 @@ pub struct Delivery {
     is_over: bool,
     facts: Vec<RowFacts>,
     needs_facts: bool,
+    /// What it is working on.
+    pub suspect: Suspect,
 }
 
 impl Delivery {
     /// A delivery of a connected sink.
+    #[allow(clippy::too_many_arguments)] // the parts of a delivery are what they are
     pub fn new(
         sink_number: usize,
         name: &str,
@@ -80,6 +84,7 @@ impl Delivery {
         sink: Box<dyn Sink>,
         reports: Reports,
         outcomes: (Counter, Counter),
+        suspect: Suspect,
     ) -> Delivery {
         let needs_facts = inputs.iter().any(|i| i.writer.meta);
         Delivery {
@@ -99,6 +104,7 @@ impl Delivery {
             is_over: false,
             facts: Vec::new(),
             needs_facts,
+            suspect,
         }
     }
 
@@ -112,6 +118,7 @@ impl Delivery {
         }
         match self.ports.receive() {
             Some(Arrival::Message(port, Message::Rows(batch, rows))) => {
+                self.suspect.note(&batch.input);
                 self.encode(port, &batch, &rows);
                 if self.body.bytes.len() >= BODY_BYTES_MAX || self.ports.is_quiet() {
                     self.flush().await?;
@@ -119,6 +126,7 @@ impl Delivery {
                 Ok(Step::Worked)
             }
             Some(Arrival::Barrier(barrier)) => {
+                self.suspect.clear();
                 self.sealing = Some(barrier);
                 self.seal().await
             }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::caution::Culprit;
 use super::checkpoint::Record;
 use super::edge::Signal;
 use super::intake::Orders;
@@ -28,7 +29,7 @@ pub enum Report {
     /// A word for the user.
     Word { level: &'static str, event: &'static str, message: String },
     /// A unit panicked.
-    Panicked { name: String },
+    Panicked { name: String, culprit: Option<Culprit> },
 }
 
 /// Where reports go. Bounded by what they report: each unit has at most [`EPOCHS_OPEN_MAX`] epochs under way.
@@ -85,7 +86,6 @@ struct OpenEpoch {
 
 /// See the module.
 pub struct Coordinator {
-    store: Box<dyn Store>,
     /// The last durable epoch.
     pub record: Record,
     orders: Arc<Orders>,
@@ -102,12 +102,11 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// A coordinator that goes on from a record; its lists of sources, units and sinks are in the order of their numbers.
-    pub fn new(store: Box<dyn Store>, record: Record, orders: Arc<Orders>, wakes: Vec<Arc<Signal>>, forget: Vec<Vec<u8>>) -> Coordinator {
+    pub fn new(record: Record, orders: Arc<Orders>, wakes: Vec<Arc<Signal>>, forget: Vec<Vec<u8>>) -> Coordinator {
         let counts = (record.positions.len(), record.units.len(), record.sinks.len());
         orders.barrier.store(record.epoch, Ordering::Release);
         orders.durable.store(record.epoch, Ordering::Release);
         Coordinator {
-            store,
             last_asked: record.epoch,
             ended: vec![false; counts.0],
             record,
@@ -118,12 +117,6 @@ impl Coordinator {
             wakes,
             forget,
         }
-    }
-
-    /// Makes the record as it stands durable: what sinks found at the start.
-    pub fn publish_start(&mut self) -> Result<(), StateError> {
-        let bytes = self.record.to_bytes();
-        self.store.publish(Vec::new(), &bytes, &[])
     }
 
     /// Whether another barrier may be asked for.
@@ -170,7 +163,7 @@ impl Coordinator {
     }
 
     /// Makes the oldest epoch durable if all has come back. Returns its number.
-    pub fn advance(&mut self) -> Result<Option<u64>, StateError> {
+    pub fn advance(&mut self, store: &mut dyn Store) -> Result<Option<u64>, StateError> {
         if self.phase() != Some(Phase::Settled) {
             return Ok(None);
         }
@@ -188,7 +181,7 @@ impl Coordinator {
         for (unit, (full, pieces)) in &epoch.states {
             blobs.extend(record.absorb(*unit, number, *full, pieces.clone(), &mut forget));
         }
-        if let Err(error) = self.store.publish(blobs, &record.to_bytes(), &forget) {
+        if let Err(error) = store.publish(blobs, &record.to_bytes(), &forget) {
             // Nothing was made durable: the epoch stays open and is tried again.
             self.open.insert(number, epoch);
             return Err(error);

@@ -1,8 +1,9 @@
 //! Intake: lets a source fill buffers, seals them, deals them to the workers of its lane, and injects barriers.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::caution::RowByRow;
 use super::edge::{EdgeSender, Signal};
 use super::epoch::{Report, Reports};
 use super::message::{Barrier, Message};
@@ -21,6 +22,8 @@ pub struct Orders {
     pub last: AtomicU64,
     /// The last durable epoch.
     pub durable: AtomicU64,
+    /// All units end where they stand.
+    pub called_off: AtomicBool,
 }
 
 /// See the module.
@@ -44,6 +47,7 @@ pub struct Intake {
     clock: Clock,
     has_ended: bool,
     tries: u32,
+    row_by_row: Option<RowByRow>,
 }
 
 /// What an intake does next.
@@ -69,6 +73,7 @@ impl Intake {
         orders: Arc<Orders>,
         reports: Reports,
         clock: Clock,
+        row_by_row: Option<RowByRow>,
     ) -> Intake {
         let injected = orders.barrier.load(Ordering::Acquire);
         Intake {
@@ -88,6 +93,7 @@ impl Intake {
             clock,
             has_ended: false,
             tries: 0,
+            row_by_row,
         }
     }
 
@@ -135,6 +141,12 @@ impl Intake {
             Fill::Rows { origin, base, positions } => {
                 let builder = std::mem::take(&mut self.builder);
                 let input = builder.seal(origin, base, positions, self.clock.now());
+                if let Some(careful) = &self.row_by_row
+                    && self.orders.durable.load(Ordering::Acquire) < careful.until
+                {
+                    self.deal_rows(&input, &careful.clone());
+                    return Next::Again;
+                }
                 let mut shared = self.pool.take();
                 let mut next = None;
                 if let Some(place) = Arc::get_mut(&mut shared) {
@@ -163,6 +175,14 @@ impl Intake {
                 self.reports.send(Report::SourceEnded { source: self.source_number });
                 Next::Again
             }
+        }
+    }
+
+    /// Deals each row as an input of its own, but those that are left out.
+    fn deal_rows(&mut self, input: &Input, careful: &RowByRow) {
+        for row in (0..input.lines.len()).filter(|row| !careful.skips(&input.origin, input.position(*row))) {
+            self.edges[self.turn].send(Message::Input(Arc::new(input.only(row))));
+            self.turn = (self.turn + 1) % self.edges.len();
         }
     }
 

@@ -1,6 +1,7 @@
 //! A lane's stage: one input at a time through decoder, operators and taps, in one thread, one call per operator and batch.
 use std::sync::Arc;
 
+use super::caution::Suspect;
 use super::edge::{EdgeReceiver, EdgeSender, Signal};
 use super::message::Message;
 use crate::clock::NEVER;
@@ -332,12 +333,16 @@ impl LaneTime {
 
 /// A worker of a source's lane.
 pub struct LaneStage {
+    /// Name of the source.
+    pub name: String,
     /// From intake.
     pub input: EdgeReceiver,
     /// The work.
     pub lane: Lane,
     /// Wakes it.
     pub signal: Arc<Signal>,
+    /// What it is working on.
+    pub suspect: Suspect,
 }
 
 impl LaneStage {
@@ -349,6 +354,7 @@ impl LaneStage {
         match self.input.receive() {
             None => Step::Idle,
             Some(Message::Input(input)) => {
+                self.suspect.note(&input);
                 self.lane.run(input, None);
                 Step::Worked
             }

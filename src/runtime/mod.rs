@@ -1,7 +1,10 @@
 //! The runtime: intake, stages, delivery and the epoch that ties them together. It names no concrete component and parses no config.
 //!
 pub mod assemble;
+pub mod caution;
 pub mod checkpoint;
+mod crew;
+mod dead_letter;
 pub mod delivery;
 pub mod edge;
 pub mod epoch;

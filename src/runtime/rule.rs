@@ -1,6 +1,7 @@
 //! A shard of a rule: takes hits from its inputs in the order in which they come, and puts its alerts into a lane of their own.
 use std::sync::Arc;
 
+use super::caution::Suspect;
 use super::epoch::{Report, Reports};
 use super::lane::{Lane, Step};
 use super::message::Message;
@@ -30,6 +31,8 @@ pub struct RuleStage {
     pub close: bool,
     /// Where it reports its state.
     pub reports: Reports,
+    /// What it is working on.
+    pub suspect: Suspect,
     out: AlertRows,
     told: Timestamp,
     /// Bytes of deltas since the last whole save.
@@ -49,6 +52,7 @@ impl RuleStage {
         origin: Arc<Origin>,
         close: bool,
         reports: Reports,
+        suspect: Suspect,
         has_whole: bool,
     ) -> RuleStage {
         RuleStage {
@@ -60,6 +64,7 @@ impl RuleStage {
             origin,
             close,
             reports,
+            suspect,
             out: AlertRows::default(),
             told: NEVER,
             delta_bytes: 0,
@@ -83,6 +88,7 @@ impl RuleStage {
                 }
             }
             Arrival::Barrier(barrier) => {
+                self.suspect.clear();
                 self.save(barrier.epoch);
                 self.lanes().for_each(Lane::on_barrier);
                 self.send_control(&Message::Barrier(barrier));
@@ -106,7 +112,10 @@ impl RuleStage {
     fn on_message(&mut self, port: usize, message: Message) {
         let out = &mut self.out;
         match message {
-            Message::Hits(batch, hits) => self.correlator.on_hits(port, &batch, &hits, out),
+            Message::Hits(batch, hits) => {
+                self.suspect.note(&batch.input);
+                self.correlator.on_hits(port, &batch, &hits, out);
+            }
             Message::Partition(origin, activity, now) => self.correlator.on_partition(port, &origin, activity, now, out),
             Message::Opened => {
                 self.correlator.on_opened(port, out);

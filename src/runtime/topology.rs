@@ -1,16 +1,15 @@
-//! The run of a plan: one thread for each unit, the coordinator in the caller's.
+//! The run of a plan: one thread for each unit, the coordinator in the caller's. A changed pipeline file and a panic are both answered by ending all units
+//! and starting again from the last epoch, which is how a run begins.
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::assemble::{RunError, RunOptions, Topology, blocking};
-use super::delivery::{Delivery, Health};
-use super::edge::Signal;
+use super::assemble::{RunError, RunOptions, Topology};
+use super::caution::{Answer, Caution, Culprit};
+use super::crew::Crew;
+use super::dead_letter;
+use super::delivery::Health;
 use super::epoch::{Coordinator, Phase, Report, Reports};
-use super::intake::{Intake, Next};
-use super::lane::Step;
 use crate::clock::Stopwatch;
 use crate::limits::RELOAD_INTERVAL_MS;
 use crate::plan::Plan;
@@ -26,6 +25,10 @@ pub trait Host {
     fn stops(&self) -> usize;
     /// An epoch is durable.
     fn durable(&mut self, _epoch: u64) {}
+    /// A plan that is to take the place of the running one, if there is one now.
+    fn reload(&mut self) -> Option<Plan> {
+        None
+    }
 }
 
 /// How a run ended.
@@ -37,72 +40,127 @@ pub enum Outcome {
     ReaderGone(u64),
 }
 
-/// Runs a plan to its end.
-pub fn run(mut plan: Plan, options: &RunOptions, store: Box<dyn Store>, host: &mut dyn Host) -> Result<Outcome, RunError> {
-    let topology = Topology::new(&plan, options, store)?;
-    for source in &topology.exhausted {
-        host.word(
-            "info",
-            "nothing_new",
-            &format!("{source}: nothing new since the last run (state {}); --fresh reads it again", plan.state.display()),
-        );
-    }
-    let Topology { intakes, lanes, rules, deliveries, mut coordinator, reports, health, listening, .. } = topology;
-    let mut threads: Vec<JoinHandle<()>> = Vec::new();
-    let mut start = |name: String, body: Box<dyn FnOnce() + Send>| -> Result<(), RunError> {
-        let reports = reports.clone();
-        let guarded = move || {
-            if catch_unwind(AssertUnwindSafe(body)).is_err() {
-                reports.send(Report::Panicked { name });
-            }
-            reports.raise();
-        };
-        threads.push(std::thread::Builder::new().spawn(guarded).map_err(|e| RunError(format!("no thread: {e}")))?);
-        Ok(())
-    };
-    for mut stage in lanes {
-        start("lane".into(), Box::new(move || drive(&stage.signal.clone(), || stage.step())))?;
-    }
-    for (mut stage, signal) in rules {
-        start("rule".into(), Box::new(move || drive(&signal, || stage.step())))?;
-    }
-    for (delivery, signal) in deliveries {
-        start(delivery.name.clone(), Box::new(move || drive_delivery(delivery, &signal)))?;
-    }
-    for intake in intakes {
-        start(intake.name.clone(), Box::new(move || drive_intake(intake)))?;
-    }
-    host.ready(&listening, &health);
-    let outcome = coordinate(&mut plan, &mut coordinator, &reports, host)?;
-    if matches!(outcome, Outcome::Durable(_)) {
-        threads.into_iter().for_each(|t| drop(t.join()));
-    }
-    Ok(outcome)
+/// Why the units of a run ended.
+enum End {
+    Over(Outcome),
+    Reload(Box<Plan>),
+    Panicked(String, Option<Culprit>),
 }
 
-fn coordinate(plan: &mut Plan, coordinator: &mut Coordinator, reports: &Reports, host: &mut dyn Host) -> Result<Outcome, RunError> {
+/// Runs a plan to its end.
+pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host: &mut dyn Host) -> Result<Outcome, RunError> {
+    let mut caution = Caution::default();
+    let mut before: Option<Plan> = None;
+    let mut is_first = true;
+    loop {
+        let topology = match (Topology::new(&plan, options, &mut *store, &caution), before.take()) {
+            (Ok(topology), _) => topology,
+            (Err(e), None) => return Err(e),
+            (Err(e), Some(old)) => {
+                host.word("error", "reload_failed", &format!("{}: the pipeline goes on as it was", e.0));
+                plan = old;
+                continue;
+            }
+        };
+        if std::mem::take(&mut is_first) {
+            topology.exhausted.iter().for_each(|source| {
+                let state = plan.state.display();
+                host.word(
+                    "info",
+                    "nothing_new",
+                    &format!("{source}: nothing new since the last run (state {state}); --fresh reads it again"),
+                );
+            });
+        }
+        match run_units(&mut plan, topology, &mut *store, host)? {
+            (_, End::Over(outcome)) => return Ok(outcome),
+            (_, End::Reload(new)) => {
+                host.word("info", "reloaded", "the pipeline was loaded again");
+                before = Some(std::mem::replace(&mut plan, *new));
+            }
+            (epoch, End::Panicked(name, culprit)) => recover(&plan, options, &mut caution, epoch, (&name, culprit), host)?,
+        }
+    }
+}
+
+/// Starts the units of a topology and coordinates them. Gives the last durable epoch, too.
+fn run_units(plan: &mut Plan, topology: Topology, store: &mut dyn Store, host: &mut dyn Host) -> Result<(u64, End), RunError> {
+    let Topology { intakes, lanes, rules, deliveries, mut coordinator, orders, reports, health, listening, .. } = topology;
+    let mut crew = Crew::new(&orders, &reports);
+    lanes.into_iter().try_for_each(|stage| crew.start_lane(stage))?;
+    rules.into_iter().try_for_each(|(stage, signal)| crew.start_rule(stage, signal))?;
+    deliveries.into_iter().try_for_each(|(delivery, signal)| crew.start_delivery(delivery, signal))?;
+    intakes.into_iter().try_for_each(|intake| crew.start_intake(intake))?;
+    host.ready(&listening, &health);
+    let end = coordinate(plan, &mut coordinator, &reports, store, host)?;
+    match &end {
+        // Whoever holds rows for a reader that went away is not waited for.
+        End::Over(Outcome::ReaderGone(_)) => {}
+        End::Panicked(..) => crew.call_off(),
+        End::Over(_) | End::Reload(_) => crew.join(),
+    }
+    Ok((coordinator.record.epoch, end))
+}
+
+/// Answers a panic of a unit behind an epoch.
+fn recover(
+    plan: &Plan,
+    options: &RunOptions,
+    caution: &mut Caution,
+    epoch: u64,
+    (name, culprit): (&str, Option<Culprit>),
+    host: &mut dyn Host,
+) -> Result<(), RunError> {
+    let give_up = || RunError(format!("`{name}` panicked: this is a fault of the program; the state is that of epoch {epoch}"));
+    let Some(folder) = &options.dead_letters else { return Err(give_up()) };
+    let sources: Vec<&str> = plan.sources.iter().map(|s| s.name.as_str()).collect();
+    match caution.learn(epoch, culprit, &sources) {
+        Answer::GiveUp => Err(give_up()),
+        Answer::Again => {
+            host.word("error", "panicked", &format!("`{name}` panicked, a fault of the program: starting again behind epoch {epoch}"));
+            Ok(())
+        }
+        Answer::Without(row) => {
+            let reason = "a unit panicked at this row";
+            dead_letter::put(folder, name, "transform", reason, &row, plan.clock.now())
+                .map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;
+            plan.registry.counter("tripline_dead_letters_total", &[("node", name)]).increment(1);
+            let place = format!("{}:{} at {}", row.origin.source, row.origin.partition, row.position);
+            host.word(
+                "error",
+                "dead_letter",
+                &format!("`{name}` panics at a row of {place}: it is left out and stands in the dead letter"),
+            );
+            Ok(())
+        }
+    }
+}
+
+fn coordinate(
+    plan: &mut Plan,
+    coordinator: &mut Coordinator,
+    reports: &Reports,
+    store: &mut dyn Store,
+    host: &mut dyn Host,
+) -> Result<End, RunError> {
     let interval = Duration::from_nanos(plan.barrier_interval.unsigned_abs());
     let (epoch_gauge, seconds_gauge) = (plan.registry.gauge("tripline_epoch", &[]), plan.registry.gauge("tripline_epoch_seconds", &[]));
     let (mut asked, mut reloaded) = (Stopwatch::start(), Stopwatch::start());
     let mut stopping: Option<Stopwatch> = None;
     let mut troubled = false;
+    let mut next: Option<Box<Plan>> = None;
     loop {
         while let Some(report) = reports.receive() {
             match &report {
                 Report::Word { level, event, message } => host.word(level, event, message),
-                Report::ReaderGone => return Ok(Outcome::ReaderGone(coordinator.record.epoch)),
-                Report::Panicked { name } => {
-                    return Err(RunError(format!(
-                        "`{name}` panicked: this is a fault of the program; the state is that of epoch {}",
-                        coordinator.record.epoch
-                    )));
-                }
+                Report::ReaderGone => return Ok(End::Over(Outcome::ReaderGone(coordinator.record.epoch))),
+                Report::Panicked { name, culprit } => return Ok(End::Panicked(name.clone(), culprit.clone())),
                 _ => {}
             }
             coordinator.take(report);
         }
         loop {
-            match coordinator.advance() {
+            match coordinator.advance(store) {
                 Ok(None) => break,
                 Ok(Some(epoch)) => {
                     troubled = false;
@@ -120,10 +178,19 @@ fn coordinate(plan: &mut Plan, coordinator: &mut Coordinator, reports: &Reports,
             }
         }
         if coordinator.is_done() {
-            return Ok(Outcome::Durable(coordinator.record.epoch));
+            return Ok(match next.filter(|_| stopping.is_none()) {
+                Some(plan) => End::Reload(plan),
+                None => End::Over(Outcome::Durable(coordinator.record.epoch)),
+            });
         }
         if host.stops() > 0 && stopping.is_none() {
             stopping = Some(Stopwatch::start());
+        }
+        if !coordinator.is_ending()
+            && let Some(plan) = host.reload()
+        {
+            next = Some(Box::new(plan));
+            coordinator.ask(true);
         }
         if (stopping.is_some() || coordinator.ended.iter().all(|e| *e)) && !coordinator.is_ending() {
             coordinator.ask(true);
@@ -152,49 +219,4 @@ fn coordinate(plan: &mut Plan, coordinator: &mut Coordinator, reports: &Reports,
         }
         reports.park(interval.saturating_sub(asked.elapsed()).clamp(Duration::from_millis(1), Duration::from_millis(50)));
     }
-}
-
-fn drive(signal: &Signal, mut step: impl FnMut() -> Step) {
-    loop {
-        match step() {
-            Step::Worked => {}
-            Step::Idle => signal.park(Duration::from_secs(1)),
-            Step::Done => return,
-        }
-    }
-}
-
-fn drive_delivery(mut delivery: Delivery, signal: &Signal) {
-    let Ok(runtime) = blocking() else { return };
-    runtime.block_on(async {
-        loop {
-            let wait = match delivery.step().await {
-                Ok(Step::Worked) => continue,
-                Ok(Step::Done) => return,
-                Ok(Step::Idle) => Duration::from_secs(1),
-                Err(back_off) => {
-                    // New rows do not shorten the wait for a peer that is out.
-                    tokio::time::sleep(back_off).await;
-                    continue;
-                }
-            };
-            let _ = tokio::time::timeout(wait, signal.wait()).await;
-        }
-    });
-}
-
-fn drive_intake(mut intake: Intake) {
-    let Ok(runtime) = blocking() else { return };
-    let signal = Arc::clone(&intake.signal);
-    runtime.block_on(async {
-        loop {
-            match intake.step().await {
-                Next::Again => {}
-                Next::Done => return,
-                Next::Wait(wait) => drop(tokio::time::timeout(wait, signal.wait()).await),
-            }
-        }
-    });
-    // A read of standard input may still be under way: it is not waited for.
-    runtime.shutdown_background();
 }

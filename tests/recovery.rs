@@ -1,0 +1,274 @@
+//! What a run does about itself: it starts again after a panic and leaves out the row that causes it, and it takes a changed pipeline without losing a line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod outside;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use outside::folder;
+use serde_json::Value;
+use tripline::clock::{Clock, Stopwatch};
+use tripline::component::{Operator, Outputs};
+use tripline::event::Batch;
+use tripline::metrics::Registry;
+use tripline::plan::load_plan;
+use tripline::runtime::assemble::RunOptions;
+use tripline::runtime::delivery::Health;
+use tripline::runtime::topology::{Host, run};
+use tripline::state::MemoryStore;
+
+/// Lets all rows pass and panics at some: at each `broken` one always, at each `moody` one the first two times.
+struct Fragile(Arc<AtomicU32>);
+
+impl Operator for Fragile {
+    fn on_batch(&mut self, batch: &mut Batch, rows: &[u16], out: &mut Outputs) {
+        for row in rows {
+            let line = batch.input.line(usize::from(*row));
+            assert!(!line.starts_with(b"broken"), "a broken row");
+            assert!(!line.starts_with(b"moody") || self.0.fetch_add(1, Ordering::Relaxed) >= 2, "a moody row");
+        }
+        out.rows[0].extend_from_slice(rows);
+    }
+}
+
+#[derive(Default)]
+struct Listener(Vec<String>);
+
+impl Host for Listener {
+    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn word(&mut self, _: &str, event: &str, _: &str) {
+        self.0.push(event.to_owned());
+    }
+    fn stops(&self) -> usize {
+        0
+    }
+}
+
+/// Runs lines through the fragile operator. Returns what came out, what stands in the dead letter, and the words on the way.
+fn through(lines: &[String], with_dead_letter: bool) -> (Result<(), String>, String, String, Vec<String>) {
+    let folder = folder(
+        "barrier: {interval: 5ms}\nsources: {a: {type: file, paths: [in.log], original: false}}\ntransforms: {t: {type: filter, inputs: [a], where: 'true'}}\nsinks: {o: {type: file, inputs: [t], path: out.ndjson}}\n",
+    );
+    fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
+    let (plan, _) = load_plan(&[folder.path().join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
+    let mut plan = plan.unwrap();
+    let moods = Arc::new(AtomicU32::new(0));
+    plan.lanes[0].nodes[0].factory = Box::new(move || Box::new(Fragile(Arc::clone(&moods))));
+    let letters = folder.path().join("dead");
+    let options = RunOptions {
+        shards: 2,
+        workers: 2,
+        until_end: true,
+        close: false,
+        installation: vec![1; 16],
+        dead_letters: with_dead_letter.then(|| letters.clone()),
+    };
+    let mut host = Listener::default();
+    let outcome = run(plan, &options, Box::new(MemoryStore::default()), &mut host).map(drop).map_err(|e| e.0);
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    (outcome, read(&folder.path().join("out.ndjson")), read(&letters.join("a.ndjson")), host.0)
+}
+
+#[test]
+fn a_row_that_breaks_a_unit_is_left_out_and_no_other() {
+    let name = |i: usize| match i {
+        700 | 2_500 | 2_501 => format!("broken {i}"),
+        _ => format!("line {i}"),
+    };
+    let lines: Vec<String> = (0..4_000).map(name).collect();
+    let (outcome, out, dead, words) = through(&lines, true);
+    outcome.unwrap();
+    let got: Vec<String> = out.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["message"].as_str().unwrap().to_owned()).collect();
+    let want: Vec<&String> = lines.iter().filter(|l| l.starts_with("line")).collect();
+    assert!(got.iter().eq(want), "{} lines came out", got.len());
+    let mut dead: Vec<Value> = dead.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    dead.sort_by_key(|d| d["raw"].as_str().unwrap().to_owned());
+    assert_eq!(dead.iter().map(|d| &d["raw"]).collect::<Vec<_>>(), ["broken 2500", "broken 2501", "broken 700"]);
+    assert!(dead.iter().all(|d| d["node"] == "a" && d["stage"] == "transform" && d["id"].as_str().unwrap().len() == 32), "{dead:?}");
+    assert_eq!(words.iter().filter(|w| *w == "dead_letter").count(), 3);
+}
+
+#[test]
+fn a_fault_that_passes_costs_no_row() {
+    let lines: Vec<String> = (0..50).map(|i| if i == 20 { "moody".into() } else { format!("line {i}") }).collect();
+    let (outcome, out, dead, words) = through(&lines, true);
+    outcome.unwrap();
+    assert_eq!((out.lines().count(), dead.as_str()), (50, ""));
+    assert_eq!(words.iter().filter(|w| *w == "panicked").count(), 2);
+}
+
+#[test]
+fn without_a_dead_letter_a_panic_ends_the_run() {
+    let (outcome, ..) = through(&["broken".into()], false);
+    assert!(outcome.unwrap_err().contains("`a` panicked"));
+}
+
+/// A running process whose words are read line by line.
+struct Running {
+    child: Child,
+    words: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(folder: &Path, words: &[&str]) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        command.args(words).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Running { child, words: BufReader::new(stderr) }
+    }
+
+    /// Reads words until one of an event comes.
+    fn until(&mut self, event: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.words.read_line(&mut line).unwrap(), 0, "it ended without `{event}`");
+            let word: Value = serde_json::from_str(&line).unwrap();
+            if word["event"] == event {
+                return word;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn stop(mut self) -> Value {
+        self.signal("-TERM");
+        let summary = self.until("summary");
+        assert!(self.child.wait().unwrap().success());
+        summary
+    }
+}
+
+fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
+    let start = Stopwatch::start();
+    while !is_there() {
+        assert!(start.elapsed() < Duration::from_secs(20), "no {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const LIVE: &str = "\
+barrier: {interval: 20ms}
+sources: {a: {type: file, paths: [in.ndjson], format: json, time: {field: ts, idle_timeout: 10m}}}
+correlations: {r: {type: threshold, inputs: [a], by: [user], within: 1h, count: 3, alert: {title: first}}}
+sinks:
+  alerts: {type: file, inputs: [r], path: alerts.ndjson}
+  events: {type: file, inputs: [a], path: events.ndjson}
+";
+
+fn append(folder: &Path, from: usize, count: usize) {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(folder.join("in.ndjson")).unwrap();
+    for n in from..from + count {
+        writeln!(file, "{{\"ts\":\"2026-01-01T00:{:02}:{:02}Z\",\"user\":\"u\",\"n\":{n}}}", n / 60, n % 60).unwrap();
+    }
+}
+
+fn count(folder: &Path, name: &str) -> usize {
+    fs::read_to_string(folder.join(name)).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_reload_keeps_state_and_loses_no_line() {
+    let folder = folder(LIVE);
+    let at = folder.path();
+    append(at, 0, 2);
+    let mut running = Running::start(at, &["run", "pipeline.yaml", "--admin", "off"]);
+    running.until("ready");
+    wait_for("first events", || count(at, "events.ndjson") == 2);
+    // A faulty file changes nothing and says why.
+    fs::write(at.join("pipeline.yaml"), LIVE.replace("count: 3", "cuont: 3")).unwrap();
+    running.signal("-HUP");
+    while !running.until("reload")["message"].as_str().unwrap().contains("did you mean `count`?") {}
+    running.until("reload_failed");
+    // A title keeps the two hits that the window holds; a sink that is new writes what comes from now on.
+    fs::write(
+        at.join("pipeline.yaml"),
+        LIVE.replace("title: first", "title: second") + "  more: {type: file, inputs: [a], path: more.ndjson}\n",
+    )
+    .unwrap();
+    running.signal("-HUP");
+    running.until("reloaded");
+    running.until("ready");
+    append(at, 2, 1);
+    wait_for("alert", || count(at, "alerts.ndjson") == 1);
+    assert!(fs::read_to_string(at.join("alerts.ndjson")).unwrap().contains("\"title\":\"second\""));
+    // Many reloads while lines come.
+    for round in 0..5 {
+        append(at, 3 + round * 100, 100);
+        running.signal("-HUP");
+        running.until("reloaded");
+    }
+    wait_for("all events", || count(at, "events.ndjson") == 503);
+    assert_eq!(count(at, "more.ndjson"), 501);
+    let summary = running.stop();
+    assert_eq!((&summary["in"]["a"], &summary["alerts"]["r"]), (&503.into(), &1.into()));
+    let events = fs::read_to_string(at.join("events.ndjson")).unwrap();
+    let numbers: Vec<u64> = events.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["n"].as_u64().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(0..503));
+}
+
+#[test]
+fn a_watched_pipeline_is_loaded_when_one_of_its_files_changes() {
+    let folder = folder(&("rules: [rules]\n".to_owned() + &LIVE.replace("correlations:", "#").replace("inputs: [r]", "inputs: [r, s]")));
+    let at = folder.path();
+    fs::create_dir(at.join("rules")).unwrap();
+    let rule = |title: &str| format!("type: threshold\ninputs: [a]\nby: [user]\nwithin: 1h\ncount: 3\nalert: {{title: {title}}}\n");
+    fs::write(at.join("rules/r.yaml"), rule("one")).unwrap();
+    fs::write(at.join("rules/s.yaml"), rule("other") + "enabled: false\n").unwrap();
+    append(at, 0, 2);
+    let mut running = Running::start(at, &["run", "pipeline.yaml", "--admin", "off", "--watch"]);
+    running.until("ready");
+    wait_for("first events", || count(at, "events.ndjson") == 2);
+    fs::write(at.join("rules/r.yaml"), rule("two")).unwrap();
+    running.until("reloaded");
+    append(at, 2, 1);
+    wait_for("alert", || count(at, "alerts.ndjson") == 1);
+    assert!(fs::read_to_string(at.join("alerts.ndjson")).unwrap().contains("\"title\":\"two\""));
+    running.stop();
+}
+
+#[test]
+fn a_sink_that_cannot_be_opened_at_a_reload_leaves_all_as_it_was() {
+    let folder = folder(LIVE);
+    let at = folder.path();
+    append(at, 0, 1);
+    let mut running = Running::start(at, &["run", "pipeline.yaml", "--admin", "off"]);
+    running.until("ready");
+    fs::write(at.join("pipeline.yaml"), LIVE.to_owned() + "  bad: {type: file, inputs: [a], path: in.ndjson/under/a/file}\n").unwrap();
+    running.signal("-HUP");
+    assert!(running.until("reload_failed")["message"].as_str().unwrap().contains("the pipeline goes on as it was"));
+    append(at, 1, 4);
+    wait_for("events", || count(at, "events.ndjson") == 5);
+    running.stop();
+    assert_eq!(count(at, "alerts.ndjson"), 1);
+}
+
+#[test]
+fn standard_input_flows_on_over_a_reload() {
+    let pipeline =
+        "barrier: {interval: 20ms}\nsources: {a: {type: stdin, format: json}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
+    let folder = folder(pipeline);
+    let at = folder.path();
+    let mut running = Running::start(at, &["run", "pipeline.yaml", "--admin", "off"]);
+    let mut input = running.child.stdin.take().unwrap();
+    running.until("ready");
+    input.write_all(b"{\"n\":1}\n{\"n\"").unwrap();
+    wait_for("first line", || count(at, "out.ndjson") == 1);
+    running.signal("-HUP");
+    running.until("reloaded");
+    input.write_all(b":2}\n{\"n\":3}\n").unwrap();
+    wait_for("the rest", || count(at, "out.ndjson") == 3);
+    drop(input);
+    running.until("summary");
+    assert!(running.child.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(at.join("out.ndjson")).unwrap(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+}
