@@ -175,8 +175,11 @@ fn standard_input_gives_every_line_in_order_whatever_the_pieces() {
     assert!(got.iter().enumerate().all(|(n, l)| *l == format!("\"line {n}\"")) && got.len() == ROWS);
 }
 
+/// Reads what a sink wrote into a folder.
+type ReadBack = fn(&Path) -> Vec<String>;
+
 /// A sink by kind, and how to read what it wrote; none where nothing can be read back.
-fn sink_of(kind: &str) -> (&'static str, Option<fn(&Path) -> Vec<String>>) {
+fn sink_of(kind: &str) -> (&'static str, Option<ReadBack>) {
     fn lines_of_file(folder: &Path) -> Vec<String> {
         fs::read_to_string(folder.join("out.ndjson")).unwrap_or_default().lines().map(str::to_owned).collect()
     }

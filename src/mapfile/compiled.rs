@@ -22,6 +22,8 @@ pub struct CompiledMap {
     unconditional: u32,
     /// Per row, the conditions that its index does not decide.
     rest: Vec<Vec<u16>>,
+    /// A bit for each row that has such conditions: most have none, and the bits stay in the cache.
+    has_rest: Vec<u64>,
     folds: bool,
 }
 
@@ -41,6 +43,7 @@ impl CompiledMap {
             intervals: Vec::new(),
             unconditional: NONE,
             rest: Vec::new(),
+            has_rest: Vec::new(),
             folds: file.getters.iter().any(|g| g.kind == GetterKind::Folded),
             file,
         };
@@ -76,6 +79,7 @@ impl CompiledMap {
             };
             map.rest.push(present.iter().filter(|i| !decided.contains(i)).map(|i| *i as u16).collect());
         }
+        map.has_rest = map.rest.chunks(64).map(|rows| rows.iter().rev().fold(0, |bits, r| bits << 1 | u64::from(!r.is_empty()))).collect();
         map.regex = regex_rows.into_iter().map(|(column, rows, alone)| RegexColumn::new(column, rows, alone)).collect();
         let spans = |column: usize, row: u32| match &map.file.rows[row as usize].conditions[column] {
             Condition::Ranges(spans) => (row, spans.as_slice()),
@@ -101,9 +105,10 @@ impl CompiledMap {
         }
         for index in &self.exact {
             if let Some((first, more)) = index.find(values, folded, &mut scratch.key) {
-                let mut rows = std::iter::once(first).chain(more.iter().copied()).take_while(|row| *row < best);
-                if let Some(row) = rows.find(|row| self.rest_holds(*row, values)) {
-                    best = row;
+                if first < best && self.rest_holds(first, values) {
+                    best = first;
+                } else if let Some(row) = more.iter().take_while(|row| **row < best).find(|row| self.rest_holds(**row, values)) {
+                    best = *row;
                 }
             }
         }
@@ -127,6 +132,11 @@ impl CompiledMap {
     /// Whether the conditions hold that a row's index did not decide.
     #[inline]
     fn rest_holds(&self, row: u32, values: &[Option<&[u8]>]) -> bool {
+        self.has_rest[row as usize / 64] >> (row % 64) & 1 == 0 || self.all_rest_holds(row, values)
+    }
+
+    #[inline(never)]
+    fn all_rest_holds(&self, row: u32, values: &[Option<&[u8]>]) -> bool {
         self.rest[row as usize].iter().all(|column| {
             let column = usize::from(*column);
             let condition = &self.file.rows[row as usize].conditions[column];
