@@ -77,6 +77,37 @@ fn a_pipeline_is_drawn() {
 }
 
 #[test]
+fn windows_measures_and_triggers_that_do_not_go_together_are_refused() {
+    let rules = [
+        ("window: session, count: 2", "a session lacks `gap`"),
+        ("gap: 1m, count: 2", "`gap` goes with sessions"),
+        ("window: session, gap: 1m, offset: 1m, count: 2", "`offset` goes with tumbling windows"),
+        ("trigger: window_end, count: 2", "a sliding window has no end to fire at"),
+        ("window: tumbling, trigger: every, count: 2", "a tumbling window or a session fires once"),
+        ("avg: n, count: 2", "`count` does not go with `avg`"),
+        ("max: n", "`max` lacks `is`"),
+        ("min: n, max: n, is: '>= 1'", "keep one of min, max"),
+        ("percentile: n, is: '>= 1'", "`percentile` wants a field and a number"),
+        ("percentile: [n, 101], is: '>= 1'", "`percentile` wants a field and a number"),
+        ("distinct: n, is: '>= 1', count: 2", "`is` goes with sum, avg, min, max and percentile"),
+    ];
+    let mut pipeline = "sources: {a: {type: stdin, format: json, time: {field: ts}}}\ncorrelations:\n".to_owned();
+    for (i, (options, _)) in rules.iter().enumerate() {
+        pipeline += &format!("  r{i}: {{type: threshold, inputs: [a], within: 5m, {options}}}\n");
+    }
+    let folder = folder(&(pipeline + "sinks: {o: {type: drop, inputs: [a]}}\n"));
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    let said = said(&out);
+    let faults: Vec<&str> = said.lines().filter(|l| l.contains(": error[")).collect();
+    for (i, (_, message)) in rules.iter().enumerate() {
+        let line = format!("pipeline.yaml:{}:", i + 3);
+        assert!(said.lines().any(|l| l.starts_with(&line) && l.contains("error[")), "{message} has no line {line}\n{said}");
+        assert!(said.contains(message), "{message}\n{said}");
+    }
+    assert_eq!(faults.len(), 12, "{said}");
+}
+
+#[test]
 fn late_events_do_not_enter_a_rule() {
     let rule = |late: &str, input: &str| {
         format!(

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oracle::{Cell, Event, Measure, Outcome, Threshold, Trigger, meets};
+use oracle::{Cell, Event, Measure, Outcome, Threshold, Trigger, Window, meets};
 use proptest::prelude::*;
 use tripline::clock::Clock;
 use tripline::codec::format::json::JsonDecoder;
@@ -65,15 +65,23 @@ struct Case {
 
 fn case() -> impl Strategy<Value = Case> {
     let trigger = prop_oneof![Just(Trigger::First), Just(Trigger::Every), Just(Trigger::EachThreshold), Just(Trigger::Per(30 * SECOND))];
-    let measure = prop_oneof![2 => Just(Measure::Count), 1 => Just(Measure::Distinct), 1 => Just(Measure::Sum)];
-    let rule = (1i64..40, 1i64..9, measure, trigger, any::<bool>(), prop::option::of(1i64..60)).prop_map(
-        |(within, count, measure, trigger, unless, suppress)| Threshold {
+    let percentile = prop::sample::select(vec![0i64, 10, 50, 95, 100]).prop_map(Measure::Percentile);
+    let measure = prop_oneof![3 => Just(Measure::Count), 1 => Just(Measure::Distinct), 1 => Just(Measure::Sum), 1 => Just(Measure::Average), 1 => percentile];
+    let sliding = trigger.prop_map(|trigger| (Window::Sliding, trigger));
+    let window =
+        prop_oneof![(-30i64..30).prop_map(|o| Window::Tumbling(o.max(0) * SECOND)), (1i64..20).prop_map(|g| Window::Session(g * SECOND))];
+    let followed = (window, prop_oneof![Just(Trigger::First), Just(Trigger::WindowEnd)]);
+    let shape = prop_oneof![2 => sliding, 1 => followed];
+    let rule = (1i64..40, 1i64..9, measure, shape, any::<bool>(), prop::option::of(1i64..60)).prop_map(
+        |(within, count, measure, (window, trigger), unless, suppress)| Threshold {
             within: within * SECOND,
-            count,
+            count: if matches!(measure, Measure::Average | Measure::Percentile(_)) { count % 4 + 1 } else { count },
+            // An average or a rank of values from 0 to 4 reaches no 8.
             measure,
+            window,
             trigger,
             unless_value: unless.then(|| "v1".to_owned()),
-            suppress: suppress.map(|s| s * SECOND),
+            suppress: suppress.filter(|_| window == Window::Sliding).map(|s| s * SECOND),
         },
     );
     let event = (0i64..120, 0u8..4, 0u8..4, 0i64..5, prop_oneof![5 => Just(1i64), 1 => 2i64..4], 0i64..1000);
@@ -111,15 +119,25 @@ fn write_case(case: &Case, folder: &Path) {
         Measure::Count => format!("count: {}", rule.count),
         Measure::Distinct => format!("distinct: value, count: {}", rule.count),
         Measure::Sum => format!("sum: number, is: \">= {}\"", rule.count),
+        Measure::Average => format!("avg: number, is: \">= {}\"", rule.count),
+        Measure::Percentile(0) => format!("min: number, is: \">= {}\"", rule.count),
+        Measure::Percentile(100) => format!("max: number, is: \">= {}\"", rule.count),
+        Measure::Percentile(p) => format!("percentile: [number, {p}], is: \">= {}\"", rule.count),
     };
     let trigger = match rule.trigger {
         Trigger::First => "first".to_owned(),
         Trigger::Every => "every".to_owned(),
         Trigger::EachThreshold => "each_threshold".to_owned(),
         Trigger::Per(p) => format!("{{per: {}s}}", p / SECOND),
+        Trigger::WindowEnd => "window_end".to_owned(),
     };
     let unless = rule.unless_value.as_ref().map_or(String::new(), |v| format!(", unless: 'value == \"{v}\"'"));
     let suppress = rule.suppress.map_or(String::new(), |s| format!(", suppress: {{for: {}s}}", s / SECOND));
+    let window = match rule.window {
+        Window::Sliding => String::new(),
+        Window::Tumbling(offset) => format!(", window: tumbling, offset: {}s", offset / SECOND),
+        Window::Session(gap) => format!(", window: session, gap: {}s", gap / SECOND),
+    };
     let source = |n: &str| {
         format!(
             "  {n}: {{type: file, paths: [{n}.log], format: json, time: {{field: ts, format: epoch_ms, lateness: {}s}}}}\n",
@@ -127,7 +145,7 @@ fn write_case(case: &Case, folder: &Path) {
         )
     };
     let yaml = format!(
-        "barrier: {{interval: 1ms}}\nsources:\n{}{}correlations:\n  r: {{type: threshold, inputs: [a, b], by: [key], within: {}s, {measure}, trigger: {trigger}{unless}{suppress}}}\nsinks:\n  o: {{type: file, inputs: [r], path: out.ndjson}}\n",
+        "barrier: {{interval: 1ms}}\nsources:\n{}{}correlations:\n  r: {{type: threshold, inputs: [a, b], by: [key], within: {}s, {measure}, trigger: {trigger}{window}{unless}{suppress}}}\nsinks:\n  o: {{type: file, inputs: [r], path: out.ndjson}}\n",
         source("a"),
         source("b"),
         rule.within / SECOND
@@ -151,9 +169,9 @@ proptest! {
         let want: Outcome = case.rule.scan(&events);
         let got = lines(&folder.path().join("out.ndjson"));
         let first: Vec<&serde_json::Value> = got.iter().filter(|a| a["alert"]["revision"] == 1).collect();
-        let alerts: BTreeSet<(String, i64, i64, i64)> = first
+        let alerts: BTreeSet<(String, i64, String, i64)> = first
             .iter()
-            .map(|a| (a["key"]["key"].as_str().unwrap().to_owned(), nanos(&a["last_seen"]), a["count"].as_i64().unwrap(), nanos(&a["first_seen"])))
+            .map(|a| (a["key"]["key"].as_str().unwrap().to_owned(), nanos(&a["last_seen"]), a["count"].to_string(), nanos(&a["first_seen"])))
             .collect();
         let ids: BTreeSet<&str> = first.iter().map(|a| a["alert"]["id"].as_str().unwrap()).collect();
         prop_assert_eq!(ids.len(), first.len(), "an alert was said twice");

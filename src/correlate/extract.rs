@@ -102,7 +102,7 @@ impl RuleExtractor {
         match self.measure {
             Measure::Count => Some(self.weight.map_or(1, |slot| amount::weight(batch.value(slot, row)))),
             Measure::Distinct => amount::distinct(batch.value(self.field?, row), &mut self.scratch.text),
-            Measure::Sum => amount::decimal(batch.value(self.field?, row)),
+            Measure::Sum | Measure::Average | Measure::Rank(_) => amount::decimal(batch.value(self.field?, row)),
         }
     }
 }

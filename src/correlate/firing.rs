@@ -2,8 +2,10 @@
 use std::sync::Arc;
 
 use super::alert::{Alert, Completeness, id_of, write_event};
+use super::options::Trigger;
 use super::payload::{Hit, RuleRow, key_parts};
-use super::port::{count_text, join, suppress_key};
+use super::port::{join, suppress_key};
+use super::suppress::Suppressions;
 use super::threshold::Threshold;
 use crate::clock::Timestamp;
 use crate::component::correlator::AlertRows;
@@ -11,35 +13,74 @@ use crate::event::{id, text};
 use crate::expr::Row;
 use crate::limits::EVIDENCE_EVENTS_MAX;
 
+/// When and why a rule fires.
+pub(super) struct Decision {
+    /// The time in the alert's id.
+    pub(super) anchor: Timestamp,
+    /// When it was decided.
+    pub(super) time: Timestamp,
+    /// Its place among what is decided at the same time.
+    pub(super) tie: u128,
+    /// The measure.
+    pub(super) count: String,
+    /// Oldest and newest hit of the window.
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    /// Where the newest evidence lies.
+    pub(super) newest: u64,
+    /// What lies at or before this is not in the window.
+    pub(super) since: Timestamp,
+}
+
+impl Decision {
+    /// Decided by a hit; the rest is the window's to say.
+    pub(super) fn at(hit: &Hit<'_>) -> Decision {
+        let tie = (u128::from(hit.tie.0) << 96) | hit.tie.1;
+        Decision {
+            anchor: hit.time,
+            time: hit.time,
+            tie,
+            count: String::new(),
+            first: hit.time,
+            last: hit.time,
+            newest: u64::MAX,
+            since: hit.time,
+        }
+    }
+}
+
+/// Behind every hit of its time, by key among its like.
+pub(super) fn behind_all(key: &[u8]) -> u128 {
+    u128::MAX << 96 | key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b))
+}
+
 impl Threshold {
-    pub(super) fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, measure: i128, first: Timestamp, newest: u64, out: &mut AlertRows) {
+    pub(super) fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, decision: Decision, out: &mut AlertRows) {
         let spec = Arc::clone(&self.spec);
-        let ordinal = self.firings.entry(hit.key.to_vec()).or_insert(0);
-        let number = *ordinal;
-        *ordinal += 1;
-        let count = count_text(measure, spec.measure);
+        let Decision { anchor, time, tie, count, first, last, newest, since } = decision;
+        let number = self.ordinal(hit.key, anchor);
         let parts: Vec<&[u8]> = key_parts(hit.key).collect();
         let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, parts[0], row));
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key)
-            && suppressions.holds(key, hit.time, &count)
+            && suppressions.holds(key, time, &count)
         {
             self.counters.suppressed.increment(1);
             return;
         }
-        let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), hit.time, number);
+        let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), anchor, number);
         let mut alert = std::mem::take(&mut self.alert);
         alert.clear();
         alert.id.extend(id.iter().map(|b| char::from(*b)));
-        (alert.time, alert.first_seen, alert.last_seen) = (hit.time, first, hit.time);
+        (alert.time, alert.first_seen, alert.last_seen) = (time, first, last);
         alert.count.clone_from(&count);
         let joined = join(&parts);
         let rule_row = RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &joined };
         alert.describe((&spec.id, &spec.node), &spec.by, &parts, &self.ports[hit.port].alert, &rule_row, &self.bump);
-        let (events, related, evidence_evicted) = self.events(newest, hit);
-        let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > hit.time.saturating_sub(spec.within));
+        let (events, related, evidence_evicted) = self.events(newest, since, hit);
+        let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
         let completeness = Completeness {
             exact: !clamped && self.forced == 0 && self.evicted == 0,
-            watermark_lag_ms: hit.time.saturating_sub(self.partitions.released).max(0) / 1_000_000,
+            watermark_lag_ms: time.saturating_sub(self.partitions.released).max(0) / 1_000_000,
             late: self.late,
             evicted: self.evicted,
             forced: self.forced,
@@ -47,11 +88,22 @@ impl Threshold {
         };
         alert.finish(&events, &related, &completeness);
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
-            suppressions.open(key, hit.hash, hit.time, &alert);
+            suppressions.open(key, hit.hash, time, &alert);
         }
         self.counters.alerts.increment(1);
-        self.say(&alert, (u128::from(hit.tie.0) << 96) | hit.tie.1, out);
+        self.say(&alert, tie, out);
         self.alert = alert;
+    }
+
+    /// How many firings of a key had this anchor before.
+    fn ordinal(&mut self, key: &[u8], anchor: Timestamp) -> u32 {
+        // The end of a window comes once.
+        if anchor != self.firings_at {
+            return 0;
+        }
+        let next = self.firings.entry(key.to_vec()).or_insert(0);
+        *next += 1;
+        *next - 1
     }
 
     pub(super) fn say(&self, alert: &Alert, tie: u128, out: &mut AlertRows) {
@@ -64,13 +116,12 @@ impl Threshold {
     }
 
     /// The kept events of a group as written, the ids of the alerts among them, and whether some were pushed out.
-    fn events(&self, newest: u64, hit: &Hit<'_>) -> (Vec<u8>, Vec<u8>, bool) {
+    fn events(&self, newest: u64, since: Timestamp, hit: &Hit<'_>) -> (Vec<u8>, Vec<u8>, bool) {
         let (mut events, mut related) = (Vec::new(), Vec::new());
         if self.spec.evidence_max == 0 {
             return (events, related, false);
         }
-        let oldest = hit.time.saturating_sub(self.spec.within);
-        let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, oldest, EVIDENCE_EVENTS_MAX);
+        let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, since, EVIDENCE_EVENTS_MAX);
         for record in kept {
             if let Some(origin) = self.origins.get(record.origin as usize) {
                 let id = id::event_id(&origin.identity, origin.partition.as_bytes(), record.position, &record.text);
@@ -88,15 +139,25 @@ impl Threshold {
         (events, related, pushed_out)
     }
 
-    /// Says the revisions of suppressions whose deadline lies before `time`.
-    pub(super) fn end_suppressions(&mut self, time: Timestamp, out: &mut AlertRows) {
-        while let Some(suppressions) = &mut self.suppressions
-            && suppressions.deadline().is_some_and(|d| d < time)
-        {
-            if let Some((alert, key)) = suppressions.end_first() {
-                // Behind every hit of its time, by key among its like.
-                let head = key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b));
-                self.say(&alert, u128::MAX << 96 | head, out);
+    /// Whether time alone may make it say something.
+    pub(super) fn has_timers(&self) -> bool {
+        self.suppressions.is_some() || self.spec.trigger == Trigger::WindowEnd
+    }
+
+    /// Says what is due before `time`: windows that end, and the revisions of suppressions. At one deadline windows come first: a suppression still holds
+    /// at its last moment.
+    pub(super) fn pass_to(&mut self, time: Timestamp, out: &mut AlertRows) {
+        loop {
+            let window = self.window_deadline().filter(|d| *d < time);
+            let suppression = self.suppressions.as_ref().and_then(Suppressions::deadline).filter(|d| *d < time);
+            match (window, suppression) {
+                (Some(end), other) if other.is_none_or(|other| end <= other) => self.end_windows(end, out),
+                (_, Some(_)) => {
+                    if let Some((alert, key)) = self.suppressions.as_mut().and_then(Suppressions::end_first) {
+                        self.say(&alert, behind_all(&key), out);
+                    }
+                }
+                _ => return,
             }
         }
     }

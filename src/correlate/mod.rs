@@ -10,6 +10,7 @@ pub mod payload;
 pub mod port;
 pub mod suppress;
 pub mod threshold;
+mod threshold_general;
 mod threshold_state;
 
 use crate::component::Kind;

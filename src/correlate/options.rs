@@ -2,9 +2,10 @@
 use crate::config::{Data, Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::limits::{EVIDENCE_BYTES_MAX, GROUP_HITS_MAX, GROUPS_MAX, HITS_WAITING_MAX, LATE_MAX};
-use crate::window::general::Measure;
+use crate::window::general::{Measure, Measured, Window};
+use crate::window::ranked::WHOLE;
 
-use super::amount::{ONE, parse_decimal};
+use super::amount::parse_decimal;
 
 /// Options of `alert:`.
 pub const ALERT: &[Field] = &[
@@ -66,6 +67,8 @@ pub enum Trigger {
     EachThreshold,
     /// At a hit, at most once in so long.
     Per(i64),
+    /// At the end of a window.
+    WindowEnd,
 }
 
 /// What becomes of a late event.
@@ -132,6 +135,8 @@ pub struct RuleSpec {
     pub bound: Bound,
     /// Window length.
     pub within: i64,
+    /// How hits share a window.
+    pub window: Window,
     /// When it fires.
     pub trigger: Trigger,
     /// Fields of a suppression and its length.
@@ -174,6 +179,7 @@ impl RuleSpec {
             comparison: Comparison::AtLeast,
             bound: Bound::Constant(1),
             within: options.duration("within").unwrap_or(1),
+            window: Window::Sliding,
             trigger: Trigger::First,
             suppress,
             late: match options.text("late").as_deref() {
@@ -200,7 +206,15 @@ impl RuleSpec {
 
     /// What a change of makes the rule start empty: one `option: value` a line.
     pub fn fingerprint(&self, inputs: &[String], condition: &str, tenant: &str) -> String {
-        let measure = format!("{:?} {}", self.measure, self.field.as_deref().unwrap_or_default()).to_lowercase();
+        let word = match self.measure {
+            Measure::Count => "count".to_owned(),
+            Measure::Distinct => "distinct".to_owned(),
+            Measure::Sum => "sum".to_owned(),
+            Measure::Average => "avg".to_owned(),
+            Measure::Rank(percent) => format!("percentile {}", percent as f64 / 1e9),
+        };
+        let measure = format!("{word} {}", self.field.as_deref().unwrap_or_default());
+        let window = format!("{:?}", self.window).to_lowercase();
         let within = format!("{} s", self.within as f64 / 1e9);
         let lines = [
             ("type", "threshold"),
@@ -208,6 +222,7 @@ impl RuleSpec {
             ("where", condition),
             ("by", &self.by.join(", ")),
             ("within", &within),
+            ("window", &window),
             ("measure", measure.trim()),
             ("tenant", tenant),
         ];
@@ -217,7 +232,7 @@ impl RuleSpec {
     /// Reads `trigger:`.
     pub fn read_trigger(&mut self, options: &Options<'_>) {
         let Some(node) = options.get("trigger") else { return };
-        let known = ["first", "every", "each_threshold"];
+        let known = ["first", "every", "each_threshold", "window_end"];
         self.trigger = match (&node.data, node.text().as_deref()) {
             (Data::Map(entries), _) if entries.len() == 1 && entries[0].0.name == "per" => {
                 match entries[0].1.text().as_deref().and_then(crate::config::quantity::duration) {
@@ -228,6 +243,7 @@ impl RuleSpec {
             (_, Some("first")) => Trigger::First,
             (_, Some("every")) => Trigger::Every,
             (_, Some("each_threshold")) => Trigger::EachThreshold,
+            (_, Some("window_end")) => Trigger::WindowEnd,
             (_, other) => {
                 let help = crate::diagnostic::suggest(other.unwrap_or_default(), known);
                 return wrong(options, node, "no such trigger", &format!("{help}, or {{per: 5m}}"));
@@ -235,47 +251,115 @@ impl RuleSpec {
         };
     }
 
+    /// Reads `window:` and what belongs to it.
+    pub fn read_window(&mut self, options: &Options<'_>) {
+        let (offset, gap) = (options.get("offset"), options.get("gap"));
+        self.window = match options.text("window").as_deref() {
+            Some("tumbling") => Window::Tumbling { offset: options.duration("offset").unwrap_or(0) },
+            Some("session") => match options.duration("gap") {
+                Some(gap) => Window::Session { gap },
+                None if gap.is_some() => return,
+                None => return wrong(options, options.node, "a session lacks `gap`", "the pause that ends it, as in `gap: 5m`"),
+            },
+            _ => Window::Sliding,
+        };
+        if let Some(node) = offset.filter(|_| !matches!(self.window, Window::Tumbling { .. })) {
+            wrong(options, node, "`offset` goes with tumbling windows", "add `window: tumbling`, or take it out");
+        }
+        if let Some(node) = gap.filter(|_| !matches!(self.window, Window::Session { .. })) {
+            wrong(options, node, "`gap` goes with sessions", "add `window: session`, or take it out");
+        }
+        let place = options.get("trigger").unwrap_or(options.node);
+        match self.trigger {
+            Trigger::WindowEnd if self.is_sliding() => {
+                wrong(options, place, "a sliding window has no end to fire at", "add `window: tumbling` or `window: session`");
+            }
+            Trigger::Every | Trigger::EachThreshold | Trigger::Per(_) if !self.is_sliding() => {
+                wrong(options, place, "a tumbling window or a session fires once", "`trigger: first` or `trigger: window_end`");
+            }
+            _ => {}
+        }
+    }
+
     /// Reads what is measured and the bound.
     pub fn read_measure(&mut self, options: &Options<'_>) {
         let count = options.get("count");
-        let given: Vec<&str> = ["distinct", "sum"].into_iter().filter(|k| options.has(k)).collect();
+        let given: Vec<&str> = ["distinct", "sum", "avg", "min", "max", "percentile"].into_iter().filter(|k| options.has(k)).collect();
         if given.len() > 1 {
-            return wrong(options, options.node, "two measures are given", "keep one of `distinct` and `sum`");
+            let help = format!("keep one of {}", given.join(", "));
+            return wrong(options, options.node, "more than one measure is given", &help);
         }
-        match given.first() {
-            Some(&"sum") => {
-                self.measure = Measure::Sum;
-                self.field = options.text("sum");
-                let Some(is) = options.get("is") else {
-                    return wrong(options, options.node, "`sum` lacks `is`", "as in `is: \">= 1000\"`");
-                };
-                if let Some(count) = count {
-                    wrong(options, count, "`count` does not go with `sum`", "write `is: \">= 1000\"`");
-                }
-                self.read_is(options, is);
+        let measure = given.first().copied().unwrap_or("count");
+        if given.len() == 1 && measure != "percentile" {
+            self.field = options.text(measure);
+        }
+        self.measure = match measure {
+            "sum" => Measure::Sum,
+            "avg" => Measure::Average,
+            "min" => Measure::Rank(0),
+            "max" => Measure::Rank(WHOLE),
+            "percentile" => return self.read_percentile(options),
+            "distinct" => Measure::Distinct,
+            _ => Measure::Count,
+        };
+        if matches!(self.measure, Measure::Count | Measure::Distinct) {
+            return self.read_count(options, count);
+        }
+        self.read_decimal_bound(options, measure);
+    }
+
+    fn read_percentile(&mut self, options: &Options<'_>) {
+        let Some(node) = options.get("percentile") else { return };
+        let items = node.items();
+        let percent = items.get(1).and_then(Node::text).and_then(|text| parse_decimal(text.as_bytes()));
+        let field = items.first().and_then(Node::text);
+        match (items.len(), field, percent.and_then(|p| u64::try_from(p).ok()).filter(|p| (1..=WHOLE).contains(p))) {
+            (2, Some(field), Some(percent)) => {
+                self.field = Some(field);
+                self.measure = Measure::Rank(percent);
             }
-            other => {
-                if other.is_some() {
-                    self.measure = Measure::Distinct;
-                    self.field = options.text("distinct");
-                }
-                if let Some(is) = options.get("is") {
-                    wrong(options, is, "`is` goes with `sum`", "write `count: N`");
-                }
-                match count.map(|c| (c, &c.data)) {
-                    None => wrong(options, options.node, &format!("`{}` lacks `count`", self.node), "`count`: how many hits make it fire"),
-                    Some((node, Data::Int(n))) if *n < 1 => {
-                        wrong(options, node, "`count` must be at least 1", "a rule for every event is `count: 1`")
-                    }
-                    Some((_, Data::Int(n))) => self.bound = Bound::Constant(i128::from(*n)),
-                    Some((node, _)) => {
-                        if let Some(text) = node.text() {
-                            self.bound = Bound::Expression(text, node.place.clone());
-                        }
-                    }
+            _ => wrong(options, node, "`percentile` wants a field and a number above 0, up to 100", "as in `percentile: [bytes, 95]`"),
+        }
+        self.read_decimal_bound(options, "percentile");
+    }
+
+    /// Reads the bound of a measure that is a decimal.
+    fn read_decimal_bound(&mut self, options: &Options<'_>, measure: &str) {
+        if let Some(count) = options.get("count") {
+            wrong(options, count, &format!("`count` does not go with `{measure}`"), "write `is: \">= 1000\"`");
+        }
+        match options.get("is") {
+            Some(is) => self.read_is(options, is),
+            None => wrong(options, options.node, &format!("`{measure}` lacks `is`"), "as in `is: \">= 1000\"`"),
+        }
+    }
+
+    fn read_count(&mut self, options: &Options<'_>, count: Option<&Node>) {
+        if let Some(is) = options.get("is") {
+            wrong(options, is, "`is` goes with sum, avg, min, max and percentile", "write `count: N`");
+        }
+        match count.map(|c| (c, &c.data)) {
+            None => wrong(options, options.node, &format!("`{}` lacks `count`", self.node), "`count`: how many hits make it fire"),
+            Some((node, Data::Int(n))) if *n < 1 => {
+                wrong(options, node, "`count` must be at least 1", "a rule for every event is `count: 1`")
+            }
+            Some((_, Data::Int(n))) => self.bound = Bound::Constant(i128::from(*n)),
+            Some((node, _)) => {
+                if let Some(text) = node.text() {
+                    self.bound = Bound::Expression(text, node.place.clone());
                 }
             }
         }
+    }
+
+    /// Whether windows slide.
+    pub fn is_sliding(&self) -> bool {
+        self.window == Window::Sliding
+    }
+
+    /// Whether a measure meets a bound.
+    pub fn holds(&self, measured: Measured, bound: i128) -> bool {
+        self.comparison.holds(measured.value, bound.saturating_mul(measured.of))
     }
 
     fn read_is(&mut self, options: &Options<'_>, node: &Node) {
@@ -292,11 +376,6 @@ impl RuleSpec {
             Some(units) if !bound.is_empty() => Bound::Constant(units),
             _ => Bound::Expression(bound.to_owned(), node.place.plus(text.chars().count() - rest.trim_start().chars().count())),
         };
-    }
-
-    /// The bound in the units of the measure, from a whole number.
-    pub fn scale(&self) -> i128 {
-        if self.measure == Measure::Sum { ONE } else { 1 }
     }
 }
 

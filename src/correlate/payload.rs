@@ -2,7 +2,7 @@
 //!
 //! `key length · key · amount · clamped · partition · origin · position · fields · [kind · length · bytes]… · text`
 use crate::clock::Timestamp;
-use crate::event::{Batch, Kind, Slot, Value};
+use crate::event::{Kind, Slot, Value};
 use crate::expr::Row;
 use crate::state::{StateError, StateReader, StateWriter};
 
@@ -53,8 +53,8 @@ pub struct Hit<'h> {
     pub text: &'h [u8],
 }
 
-/// Writes a hit of a batch.
-pub fn write(hit: &Hit<'_>, slots: &[Slot], batch: &Batch, row: usize, out: &mut Vec<u8>) {
+/// Writes a hit and the fields of its event that the rule may still read.
+pub fn write<R: Row>(hit: &Hit<'_>, slots: &[Slot], row: &R, out: &mut Vec<u8>) {
     let mut w = StateWriter { bytes: std::mem::take(out) };
     w.u32(hit.port as u32);
     w.bytes(hit.key);
@@ -64,9 +64,16 @@ pub fn write(hit: &Hit<'_>, slots: &[Slot], batch: &Batch, row: usize, out: &mut
     w.u32(hit.origin);
     w.u64(hit.position);
     for slot in slots {
-        let span = batch.plain(*slot, row);
-        w.u8(if span.is_present() { span.kind() as u8 } else { 0 });
-        w.bytes(if span.is_present() { batch.bytes(span) } else { b"" });
+        let (kind, bytes): (u8, &[u8]) = match row.value(*slot) {
+            Value::Text(text) => (Kind::Text as u8, text),
+            Value::Number(text) => (Kind::Number as u8, text),
+            Value::Bool(truth) => (Kind::Bool as u8, if truth { b"true" } else { b"false" }),
+            Value::Json(text) => (Kind::Json as u8, text),
+            // A field of an event is never computed.
+            Value::Absent | Value::Int(_) | Value::Float(_) => (0, b""),
+        };
+        w.u8(kind);
+        w.bytes(bytes);
     }
     w.bytes(hit.text);
     *out = w.bytes;

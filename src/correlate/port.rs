@@ -10,7 +10,7 @@ use crate::component::correlator::LateRows;
 use crate::event::{Batch, Slot, Value};
 use crate::expr::{Program, Row};
 use crate::metrics::Registry;
-use crate::window::general::Measure;
+use crate::window::general::{Measure, Measured};
 use crate::window::watermark::TimePolicy;
 
 /// What a shard evaluates over the slots of one input.
@@ -87,15 +87,22 @@ impl Counters {
 pub(super) fn bound_of(value: Value<'_>, measure: Measure) -> Option<i128> {
     let units = amount::decimal(value)?;
     // Counts are whole: a bound of 2.5 is met by 3.
-    Some(if measure == Measure::Sum { units } else { units.div_euclid(ONE) + i128::from(units.rem_euclid(ONE) != 0) })
+    Some(if is_whole(measure) { units.div_euclid(ONE) + i128::from(units.rem_euclid(ONE) != 0) } else { units })
 }
 
-pub(super) fn count_text(measure: i128, kind: Measure) -> String {
-    if kind != Measure::Sum {
-        return measure.to_string();
+/// Whether a measure counts, instead of being a decimal.
+fn is_whole(measure: Measure) -> bool {
+    matches!(measure, Measure::Count | Measure::Distinct)
+}
+
+/// A measure as alerts show it: an average is rounded to nine digits of its fraction, halves away from zero.
+pub(super) fn count_text(measured: Measured, kind: Measure) -> String {
+    let Measured { value, of } = measured;
+    if is_whole(kind) {
+        return value.to_string();
     }
     let mut out = Vec::new();
-    amount::write_decimal(measure, &mut out);
+    amount::write_decimal((value + value.signum() * of / 2) / of, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 

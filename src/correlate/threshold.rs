@@ -1,4 +1,4 @@
-//! `threshold`: fires when the count, the number of different values or the sum of the hits in a sliding window meets a bound.
+//! `threshold`: fires when what is measured of the hits in a window meets a bound.
 //!
 //! The definition is the scan in `docs/correlation.md`; `tests/` holds the operator to it.
 use std::collections::HashMap;
@@ -8,9 +8,10 @@ use bumpalo::Bump;
 
 use super::BindRule;
 use super::alert::Alert;
+use super::firing::Decision;
 use super::options::{Bound, COMMON, Late, RuleSpec, Trigger};
-use super::payload::{self, Hit, RuleRow, key_parts};
-use super::port::{Counters, Port, bound_of, count_text, join};
+use super::payload::{self, Hit};
+use super::port::{Counters, Port};
 use super::suppress::Suppressions;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
@@ -22,7 +23,7 @@ use crate::expr::{Program, Row};
 use crate::limits::SKEW_MAX;
 use crate::state::{Chunks, StateError};
 use crate::window::evidence::EvidenceRing;
-use crate::window::general::{Entry, GeneralGroups, Measure};
+use crate::window::general::{GeneralGroups, Measure};
 use crate::window::reorder::Reorder;
 use crate::window::ring::{RING_MAX, RingGroups};
 use crate::window::watermark::{Activity, Judged, Partitions};
@@ -32,9 +33,15 @@ const FIELDS: &[Field] = &[
     Field::optional("count", Type::CountOrExpression, "how many hits, or different values, make it fire"),
     Field::optional("distinct", Type::Text, "counts the different values of this field"),
     Field::optional("sum", Type::Text, "adds up this field"),
-    Field::optional("is", Type::Text, "the bound of a sum, as in \">= 1000\""),
-    Field::optional("trigger", Type::Any, "first (default), every, each_threshold, or {per: 5m}"),
-    Field::optional("window", Type::Word(&["sliding"]), "sliding (default)"),
+    Field::optional("avg", Type::Text, "averages this field"),
+    Field::optional("min", Type::Text, "takes the least of this field"),
+    Field::optional("max", Type::Text, "takes the greatest of this field"),
+    Field::optional("percentile", Type::Any, "[field, P]: takes the value that P per cent do not exceed, by nearest rank"),
+    Field::optional("is", Type::Text, "the bound of sum, avg, min, max and percentile, as in \">= 1000\""),
+    Field::optional("trigger", Type::Any, "first (default), every, each_threshold, {per: 5m}; window_end of a tumbling or session window"),
+    Field::optional("window", Type::Word(&["sliding", "tumbling", "session"]), "sliding (default), tumbling, session"),
+    Field::optional("offset", Type::Duration, "where tumbling windows begin, from 1970 on; default 0s"),
+    Field::optional("gap", Type::Duration, "the pause that ends a session"),
 ];
 
 /// See the module.
@@ -47,6 +54,7 @@ pub static KIND: Kind<BindRule> = Kind {
         options.check(&[COMMON, FIELDS, crate::config::INPUTS]);
         let mut spec = RuleSpec::common(options);
         spec.read_trigger(options);
+        spec.read_window(options);
         spec.read_measure(options);
         Some(spec)
     },
@@ -98,7 +106,7 @@ pub struct Threshold {
     pub(super) alert: Alert,
     judged: Vec<(Judged, bool)>,
     /// Slots of waiting hits, by input.
-    payload_slots: Arc<Vec<Vec<Slot>>>,
+    pub(super) payload_slots: Arc<Vec<Vec<Slot>>>,
 }
 
 impl Threshold {
@@ -106,12 +114,20 @@ impl Threshold {
     pub fn new(spec: Arc<RuleSpec>, ports: Vec<Port>, counters: Counters) -> Threshold {
         let weighted = ports.iter().any(|p| p.weighted);
         let consume = spec.trigger == Trigger::EachThreshold;
-        let simple = ports.iter().all(|p| p.unless.is_none()) && matches!(spec.trigger, Trigger::First | Trigger::EachThreshold);
+        let simple = spec.is_sliding()
+            && ports.iter().all(|p| p.unless.is_none())
+            && matches!(spec.trigger, Trigger::First | Trigger::EachThreshold);
         let groups = match spec.bound {
             Bound::Constant(n) if simple && spec.measure == Measure::Count && n <= RING_MAX as i128 => {
                 Groups::Ring(RingGroups::new(n as usize, spec.within, weighted, consume))
             }
-            _ => Groups::General(GeneralGroups::new(spec.measure, spec.within, spec.hits_max)),
+            _ => Groups::General(GeneralGroups::new(
+                spec.measure,
+                spec.window,
+                spec.within,
+                spec.hits_max,
+                spec.trigger == Trigger::WindowEnd,
+            )),
         };
         let lateness = ports.iter().map(|p| p.policy.lateness).max().unwrap_or(0);
         // Fine enough that a bucket stays small, coarse enough that a skew between partitions does not make thousands.
@@ -180,8 +196,8 @@ impl Threshold {
 
     /// Takes a hit in its turn.
     fn take<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
-        if self.suppressions.is_some() {
-            self.end_suppressions(hit.time, out);
+        if self.has_timers() {
+            self.pass_to(hit.time, out);
         }
         if hit.time != self.firings_at {
             self.firings_at = hit.time;
@@ -203,59 +219,12 @@ impl Threshold {
                 }
                 if update.fires {
                     let newest = *ring.evidence(update.group);
-                    self.fire(hit, row, i128::from(update.weight), update.first, newest, out);
+                    let (count, since) = (update.weight.to_string(), hit.time.saturating_sub(self.spec.within));
+                    self.fire(hit, row, Decision { count, first: update.first, newest, since, ..Decision::at(hit) }, out);
                 }
             }
             Groups::General(_) => self.take_general(hit, row, out),
         }
-    }
-
-    fn take_general<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
-        let Groups::General(groups) = &mut self.groups else { return };
-        let spec = Arc::clone(&self.spec);
-        let port = &self.ports[hit.port];
-        let bound = match (&spec.bound, &port.bound) {
-            (Bound::Constant(n), _) => Some(*n),
-            (_, Some(program)) => bound_of(program.value(row, &self.bump), spec.measure),
-            _ => None,
-        };
-        let id = groups.before(hit.hash, hit.key, hit.time);
-        let group = groups.group(id);
-        let meets = |measure: i128| bound.is_some_and(|b| spec.comparison.holds(measure, b));
-        // An empty window fails every bound.
-        if group.is_empty() || !meets(group.measure(spec.measure)) {
-            group.armed = true;
-        }
-        self.evicted += groups.add(id, Entry { time: hit.time, amount: hit.amount }) as u64;
-        let group = groups.group(id);
-        let (measure, first) = (group.measure(spec.measure), group.first());
-        let half = bound.is_some_and(|b| spec.comparison.holds(measure.saturating_mul(2), b));
-        if spec.evidence_max > 0 && half {
-            self.evidence.push(&mut group.evidence, hit.hash, hit.time, (hit.partition, hit.origin, hit.position), hit.text);
-        }
-        let may = match spec.trigger {
-            Trigger::First => group.armed,
-            Trigger::Every | Trigger::EachThreshold => true,
-            Trigger::Per(per) => group.fired == NEVER || hit.time >= group.fired.saturating_add(per),
-        };
-        if !meets(measure) || !may {
-            return;
-        }
-        let count = count_text(measure, spec.measure);
-        let parts: Vec<&[u8]> = key_parts(hit.key).collect();
-        if let Some(unless) = &port.unless
-            && unless.holds(&RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &join(&parts) }, &self.bump)
-        {
-            self.counters.excepted.increment(1);
-            return;
-        }
-        group.armed = false;
-        group.fired = hit.time;
-        let newest = group.evidence;
-        if spec.trigger == Trigger::EachThreshold {
-            group.consume();
-        }
-        self.fire(hit, row, measure, first, newest, out);
     }
 
     /// Takes the waiting hits that `ready` lets go.
@@ -290,7 +259,7 @@ impl Threshold {
                 self.counters.forced.increment(forced);
             }
         }
-        self.end_suppressions(watermark, out);
+        self.pass_to(watermark, out);
     }
 
     /// Gives up groups whose window is empty, and the oldest ones where there are too many.
@@ -415,7 +384,8 @@ impl Correlator for Threshold {
                 self.take(&hit, &BatchRow { batch, row }, out);
             } else {
                 let slots = &self.ports[port].payload;
-                self.waiting.push(time, (partition, rank), tie, hit.hash, |bytes| payload::write(&hit, slots, batch, row, bytes));
+                self.waiting
+                    .push(time, (partition, rank), tie, hit.hash, |bytes| payload::write(&hit, slots, &BatchRow { batch, row }, bytes));
             }
         }
         if plain {
@@ -436,7 +406,7 @@ impl Correlator for Threshold {
         self.bump.reset();
         self.release(|_| true, out);
         let greatest = self.partitions.greatest();
-        self.end_suppressions(if close { Timestamp::MAX } else { greatest }, out);
+        self.pass_to(if close { Timestamp::MAX } else { greatest }, out);
         self.partitions.released = self.partitions.released.max(greatest);
     }
 

@@ -2,7 +2,7 @@
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What one unit's state is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
