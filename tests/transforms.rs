@@ -95,3 +95,58 @@ fn a_sample_takes_its_share() {
     let got = through("json", sample, &["t"], &lines);
     assert!((900..1100).contains(&got[0].len()), "{}", got[0].len());
 }
+
+#[test]
+fn events_are_joined_with_tables_of_every_type() {
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], follow: false, format: json}}
+tables:
+  zones: {type: prefix, path: zones.csv, column: network}
+  hosts: {type: json, path: hosts.json, key: name}
+  users: {type: csv, path: users.csv, key: [domain, login], delimiter: ';'}
+transforms:
+  z: {type: enrich, inputs: [a], table: zones, on: {network: ip}, set: {zone: zone}, missing: tag}
+  h: {type: enrich, inputs: [z], table: hosts, on: {name: host}, set: {owner: owner.mail}}
+  s: {type: set, inputs: [h], fields: {dept: 'lookup(\"users\", \"dept\", domain, user)', inside: 'in_table(\"zones\", ip)'}}
+sinks: {o: {type: file, inputs: [s], path: out.ndjson}}
+",
+    );
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    put("zones.csv", "network,zone\n10.0.0.0/8,inside\n10.7.0.0/16,dmz\n2001:db8::/32,lab\n");
+    put("hosts.json", "[{\"name\":\"h1\",\"owner\":{\"mail\":\"a@b\"}},{\"name\":\"h2\",\"owner\":null}]");
+    put("users.csv", "domain;login;dept\ncorp;ada;research\n");
+    put(
+        "in.log",
+        "{\"ip\":\"10.7.1.1\",\"host\":\"h1\",\"domain\":\"corp\",\"user\":\"ada\"}\n{\"ip\":\"2001:db8::7\",\"host\":\"h2\"}\n{\"ip\":\"192.0.2.1\"}\n{\"ip\":\"no address\"}\n",
+    );
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let got = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    let want = [
+        r#"{"ip":"10.7.1.1","host":"h1","domain":"corp","user":"ada","zone":"dmz","owner":"a@b","dept":"research","inside":true}"#,
+        r#"{"ip":"2001:db8::7","host":"h2","zone":"lab","inside":true}"#,
+        r#"{"ip":"192.0.2.1","inside":false,"tags":["z.missing"]}"#,
+        r#"{"ip":"no address","inside":false,"tags":["z.missing"]}"#,
+    ];
+    assert_eq!(got.lines().collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn a_table_says_what_it_lacks() {
+    let folder = folder(
+        "sources: {a: {type: stdin, format: json}}
+tables:
+  p: {type: prefix, path: t.csv, key: a}
+  j: {type: json, path: t.csv}
+  c: {type: csv, path: t.csv, key: a, column: b}
+  x: {type: cvs, path: t.csv, key: a}
+sinks: {o: {type: drop, inputs: [a]}}
+",
+    );
+    fs::write(folder.path().join("t.csv"), "a,b\n1,2\n").unwrap();
+    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+    let said = said(&out);
+    for word in ["a prefix table has no `key`", "`p` lacks `column`", "`j` lacks `key`", "a csv table has no `column`", "did you mean `csv`?"] {
+        assert!(said.contains(word), "{word}\n{said}");
+    }
+}

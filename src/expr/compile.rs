@@ -4,10 +4,10 @@ use std::sync::Arc;
 use super::ast::{Binary, Expr, Node, Unary};
 use super::eval::{Constant, Op, Program, TextTest};
 use super::functions::{self, ZoneOf};
-use super::network::Network;
 use super::parse::Fault;
 use crate::diagnostic::suggest;
 use crate::event::Slot;
+use crate::event::address::Network;
 use crate::pattern::Pattern;
 use crate::table::{Handle, Local, Table};
 

@@ -5,7 +5,7 @@ use super::array::elements;
 use super::ast::Binary;
 use super::compare::holds;
 use super::functions;
-use super::network::{Network, parse_address};
+use crate::event::address::{Network, parse_address};
 use crate::event::value::Num;
 use crate::event::{Slot, Value};
 use crate::pattern::Pattern;

@@ -8,7 +8,6 @@ pub mod compile;
 pub mod eval;
 pub mod functions;
 pub mod lex;
-pub mod network;
 pub mod parse;
 pub mod template;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Rows whose first condition is a range or a network: elementary intervals, each with the rows that cover it.
 use super::rows::Span;
+use crate::event::address::parse_address;
 use crate::event::value::{Num, parse_number};
-use crate::expr::network::parse_address;
 
 /// Covered places that an index may hold per range before it keeps plain lists instead.
 const SPREAD_MAX: usize = 64;

@@ -1,7 +1,7 @@
 //! Reading a map file: header, rows, and every fault with its place.
 use super::rows::{Condition, Getter, GetterKind, MapFile, MapRow, Setter, SetterKind, Span, fold};
 use crate::diagnostic::{Diagnostic, Place};
-use crate::expr::network::Network;
+use crate::event::address::Network;
 use crate::limits::MAP_ROWS_MAX;
 use crate::pattern;
 use crate::table::csv::{self, Cell, Record};

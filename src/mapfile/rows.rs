@@ -1,6 +1,6 @@
 //! The parts of a map file, and what it means for a cell to match a value: the definition that compilation must equal.
+use crate::event::address::{Network, parse_address};
 use crate::event::value::{Num, parse_number};
-use crate::expr::network::{Network, parse_address};
 use crate::pattern::Pattern;
 
 /// A column of conditions.

@@ -9,16 +9,24 @@ use crate::config::load::read_text;
 use crate::config::{Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceText, suggest};
 use crate::limits::CONFIG_BYTES_MAX;
-use crate::list::import::read_keyed;
-use crate::table::{Handle, Table};
+use crate::list::import::read_list;
+use crate::table::{Form, Handle, Table, load};
 use crate::transform::map_reload::stamp;
+
+/// Types of tables.
+const TYPES: &[&str] = &["csv", "json", "prefix"];
 
 /// Options of a table.
 pub const TABLE: &[Field] = &[
-    Field::required("type", Type::Word(&["csv"]), "csv"),
+    Field::required(
+        "type",
+        Type::Word(TYPES),
+        "csv, json (an array of objects, or one object a line) or prefix (CSV with a column of networks)",
+    ),
     Field::required("path", Type::Text, "the file"),
-    Field::required("key", Type::Texts, "the column, or columns, that a row is found by"),
-    Field::optional("delimiter", Type::Text, "one character; default a comma"),
+    Field::optional("key", Type::Texts, "of csv and json: the column, or columns, that a row is found by"),
+    Field::optional("column", Type::Text, "of prefix: the column of networks; the longest one that holds an address counts"),
+    Field::optional("delimiter", Type::Text, "of csv and prefix: one character; default a comma"),
     Field::optional("reload", Type::Bool, "whether a changed file is read again; default true"),
 ];
 
@@ -33,17 +41,12 @@ pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &m
     for (key, node) in root.get(family).map(Node::entries).unwrap_or_default() {
         let options = Options::new(&key.name, node, faults);
         options.check(&[fields]);
-        if let Some((kind, place)) = options.placed("type").filter(|(k, _)| !lists && k != "csv") {
-            options
-                .fault(Diagnostic::error(&place, "unknown_type", format!("there is no table type `{kind}`")).help(suggest(&kind, ["csv"])));
+        let keys: Vec<String> = options.texts("key").into_iter().map(|(k, _)| k).collect();
+        let Some(content) = (if lists { Some(Content::List(keys)) } else { table_form(&options, keys).map(Content::Table) }) else {
             continue;
-        }
-        let Some((path, place)) = options.path("path") else { continue };
-        let file = TableFile {
-            path,
-            keys: options.texts("key").into_iter().map(|(k, _)| k).collect(),
-            delimiter: options.text("delimiter").and_then(|d| d.chars().next()).unwrap_or(','),
         };
+        let Some((path, place)) = options.path("path") else { continue };
+        let file = TableFile { path, content };
         if !file.path.exists() {
             let message = format!("there is no file {}", file.path.display());
             options.fault(Diagnostic::error(&place, "missing_file", message).help("paths start from the folder of the pipeline file"));
@@ -64,10 +67,42 @@ pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &m
     out
 }
 
+/// What the options say of a table's form.
+fn table_form(options: &Options<'_>, keys: Vec<String>) -> Option<Form> {
+    let (kind, place) = options.placed("type")?;
+    let delimiter = options.text("delimiter").and_then(|d| d.chars().next()).unwrap_or(',');
+    let form = match kind.as_str() {
+        "csv" => Form::Csv { keys, delimiter },
+        "json" => Form::Json { keys },
+        "prefix" => Form::Prefix { column: options.text("column").unwrap_or_default(), delimiter },
+        _ => {
+            let message = format!("there is no table type `{kind}`");
+            options.fault(Diagnostic::error(&place, "unknown_type", message).help(suggest(&kind, TYPES.iter().copied())));
+            return None;
+        }
+    };
+    let (wanted, other) = if kind == "prefix" { ("column", "key") } else { ("key", "column") };
+    if let Some(node) = options.get(other) {
+        let fault = Diagnostic::error(&node.place, "wrong_key", format!("a {kind} table has no `{other}`"));
+        options.fault(fault.help(format!("write `{wanted}`")));
+    }
+    if !options.has(wanted) {
+        let fault = Diagnostic::error(options.place(), "missing_key", format!("`{}` lacks `{wanted}`", options.name));
+        options.fault(fault.help(format!("what a row of a {kind} table is found by")));
+        return None;
+    }
+    Some(form)
+}
+
+enum Content {
+    Table(Form),
+    /// A list with its key.
+    List(Vec<String>),
+}
+
 struct TableFile {
     path: PathBuf,
-    keys: Vec<String>,
-    delimiter: char,
+    content: Content,
 }
 
 impl TableFile {
@@ -77,7 +112,10 @@ impl TableFile {
             Ok(text) => {
                 let source = Arc::new(SourceText { path: shown, text });
                 let place = Place { source: Arc::clone(&source), line: 1, column: 1 };
-                read_keyed(&source.text, self.delimiter, &self.keys, &place, faults)
+                match &self.content {
+                    Content::Table(form) => load(&source.text, form, &place, faults),
+                    Content::List(keys) => read_list(&source.text, keys, &place, faults),
+                }
             }
             Err(message) => {
                 faults.push(Diagnostic::error(&Place::start_of(&shown), "unreadable", message).help("check the path"));

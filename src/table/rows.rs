@@ -4,6 +4,8 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::networks::Networks;
+
 /// Separates the parts of a joined key: no UTF-8 text holds it.
 pub const KEY_SEPARATOR: u8 = 0xff;
 
@@ -17,10 +19,19 @@ pub struct Table {
     arena: Vec<u8>,
     /// Ends of the cells, row by row; a cell begins where the one before it ended.
     ends: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
     hasher: RandomState,
     /// Hash of the whole content, for the epoch record.
     pub content_hash: u128,
+}
+
+/// How a row is found.
+#[derive(Debug)]
+enum Index {
+    /// By the hash of its key.
+    Keys(HashTable<u32>),
+    /// By the network that holds an address.
+    Networks(Networks),
 }
 
 /// Why rows do not make a table.
@@ -32,50 +43,75 @@ pub struct RowFault {
     pub message: String,
 }
 
+impl RowFault {
+    /// A row whose key another had before.
+    pub fn double(row: usize) -> RowFault {
+        RowFault { row, message: "a row with this key stands above".into() }
+    }
+}
+
 impl Table {
+    fn empty(columns: Vec<String>, keys: Vec<usize>, index: Index) -> Table {
+        Table { columns, keys, arena: Vec::new(), ends: vec![0], index, hasher: RandomState::default(), content_hash: 0 }
+    }
+
     /// A table of rows. The first of two rows with one key counts; the others are reported.
     pub fn new<'a>(columns: Vec<String>, keys: Vec<usize>, rows: impl Iterator<Item = Vec<&'a str>>) -> (Table, Vec<RowFault>) {
-        let mut table = Table {
-            columns,
-            keys,
-            arena: Vec::new(),
-            ends: vec![0],
-            index: HashTable::new(),
-            hasher: RandomState::default(),
-            content_hash: 0,
-        };
+        let mut table = Table::empty(columns, keys, Index::Keys(HashTable::new()));
+        let mut index = HashTable::new();
         let mut faults = Vec::new();
         let mut key = Vec::new();
         for (number, cells) in rows.enumerate() {
             let before = table.arena.len();
-            for i in 0..table.columns.len() {
-                table.arena.extend_from_slice(cells.get(i).copied().unwrap_or_default().as_bytes());
-                table.ends.push(table.arena.len() as u32);
-            }
-            if table.arena.len() > u32::MAX as usize {
+            let Some(row) = table.push(&cells) else {
                 faults.push(RowFault { row: number, message: "the table is larger than 4 GiB".into() });
                 break;
-            }
-            let row = table.len().saturating_sub(1) as u32;
+            };
             key.clear();
             table.key_of(row, &mut key);
             let hash = table.hasher.hash_one(key.as_slice());
-            if table.find_hashed(hash, &key).is_some() {
-                faults.push(RowFault { row: number, message: "a row with this key stands above".into() });
+            if index.find(hash, |row| table.has_key(*row, &key)).is_some() {
+                faults.push(RowFault::double(number));
                 table.arena.truncate(before);
                 table.ends.truncate(table.ends.len() - table.columns.len());
                 continue;
             }
-            let (arena, ends, keys, width, hasher) = (&table.arena, &table.ends, &table.keys, table.columns.len(), &table.hasher);
-            table.index.insert_unique(hash, row, |r| {
+            index.insert_unique(hash, row, |r| {
                 let mut scratch = Vec::new();
-                join_key(arena, ends, keys, width, *r, &mut scratch);
-                hasher.hash_one(scratch.as_slice())
+                table.key_of(*r, &mut scratch);
+                table.hasher.hash_one(scratch.as_slice())
             });
         }
-        let ends: Vec<u8> = table.ends.iter().flat_map(|e| e.to_le_bytes()).collect();
-        table.content_hash = xxh3_128(&table.arena) ^ xxh3_128(&ends).rotate_left(1);
+        table.index = Index::Keys(index);
+        table.finish();
         (table, faults)
+    }
+
+    /// A table of rows that are found by an index of the networks in a column.
+    pub fn of_networks<'a>(columns: Vec<String>, key: usize, rows: impl Iterator<Item = Vec<&'a str>>, index: Networks) -> Table {
+        let mut table = Table::empty(columns, vec![key], Index::Networks(index));
+        for cells in rows {
+            table.push(&cells);
+        }
+        table.finish();
+        table
+    }
+
+    /// Adds a row and gives its number; none where the table is too large.
+    fn push(&mut self, cells: &[&str]) -> Option<u32> {
+        for i in 0..self.columns.len() {
+            self.arena.extend_from_slice(cells.get(i).copied().unwrap_or_default().as_bytes());
+            self.ends.push(self.arena.len() as u32);
+        }
+        (self.arena.len() <= u32::MAX as usize).then(|| self.len().saturating_sub(1) as u32)
+    }
+
+    /// The last row is in.
+    fn finish(&mut self) {
+        self.arena.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        let ends: Vec<u8> = self.ends.iter().flat_map(|e| e.to_le_bytes()).collect();
+        self.content_hash = xxh3_128(&self.arena) ^ xxh3_128(&ends).rotate_left(1);
     }
 
     /// Rows.
@@ -91,18 +127,16 @@ impl Table {
     /// The row of a joined key.
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<u32> {
-        self.find_hashed(self.hasher.hash_one(key), key)
-    }
-
-    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |row| self.has_key(*row, key)).copied()
+        match &self.index {
+            Index::Keys(index) => index.find(self.hasher.hash_one(key), |row| self.has_key(*row, key)).copied(),
+            Index::Networks(index) => index.find(key.strip_suffix(&[KEY_SEPARATOR]).unwrap_or(key)),
+        }
     }
 
     /// A cell. An empty cell is no value.
     #[inline]
     pub fn cell(&self, row: u32, column: usize) -> Option<&[u8]> {
-        let at = row as usize * self.columns.len() + column;
-        let cell = &self.arena[self.ends[at] as usize..self.ends[at + 1] as usize];
+        let cell = self.raw(row, column);
         (!cell.is_empty()).then_some(cell)
     }
 
@@ -111,28 +145,41 @@ impl Table {
         self.columns.iter().position(|c| c == name)
     }
 
+    /// Bytes that the index of keys or networks holds.
+    pub fn index_memory(&self) -> usize {
+        match &self.index {
+            Index::Keys(index) => index.allocation_size(),
+            Index::Networks(index) => index.memory(),
+        }
+    }
+
+    /// Bytes that it holds.
+    pub fn memory(&self) -> usize {
+        self.arena.capacity() + self.ends.capacity() * 4 + self.index_memory()
+    }
+
     fn key_of(&self, row: u32, out: &mut Vec<u8>) {
-        join_key(&self.arena, &self.ends, &self.keys, self.columns.len(), row, out);
+        for column in &self.keys {
+            out.extend_from_slice(self.raw(row, *column));
+            out.push(KEY_SEPARATOR);
+        }
+    }
+
+    /// A cell as it stands.
+    #[inline(always)]
+    fn raw(&self, row: u32, column: usize) -> &[u8] {
+        let at = row as usize * self.columns.len() + column;
+        &self.arena[self.ends[at] as usize..self.ends[at + 1] as usize]
     }
 
     fn has_key(&self, row: u32, mut key: &[u8]) -> bool {
         for column in &self.keys {
-            let at = row as usize * self.columns.len() + column;
-            let cell = &self.arena[self.ends[at] as usize..self.ends[at + 1] as usize];
-            match key.strip_prefix(cell) {
+            match key.strip_prefix(self.raw(row, *column)) {
                 Some([KEY_SEPARATOR, rest @ ..]) => key = rest,
                 _ => return false,
             }
         }
         key.is_empty()
-    }
-}
-
-fn join_key(arena: &[u8], ends: &[u32], keys: &[usize], width: usize, row: u32, out: &mut Vec<u8>) {
-    for column in keys {
-        let at = row as usize * width + column;
-        out.extend_from_slice(&arena[ends[at] as usize..ends[at + 1] as usize]);
-        out.push(KEY_SEPARATOR);
     }
 }
 

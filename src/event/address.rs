@@ -94,6 +94,14 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 20_000, ..Default::default() })]
+        #[test]
+        fn quads_are_parsed_as_the_library_does(text in "([0-9]{1,4}\\.){3}[0-9]{1,4}|[0-9.:/; -]{6,16}|[0-9]{1,3}\\.[0-9.]{1,3}\\.[0-9]{0,3}\\.[0-9]{1,3}") {
+            proptest::prop_assert_eq!(parse_v4(text.as_bytes()), text.parse::<Ipv4Addr>().ok().map(u32::from));
+        }
+    }
+
     #[test]
     fn addresses_and_networks() {
         assert_eq!(parse_address(b"10.0.0.1").map(show_address).as_deref(), Some("10.0.0.1"));
