@@ -146,7 +146,9 @@ sinks: {o: {type: drop, inputs: [a]}}
     fs::write(folder.path().join("t.csv"), "a,b\n1,2\n").unwrap();
     let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
     let said = said(&out);
-    for word in ["a prefix table has no `key`", "`p` lacks `column`", "`j` lacks `key`", "a csv table has no `column`", "did you mean `csv`?"] {
+    for word in
+        ["a prefix table has no `key`", "`p` lacks `column`", "`j` lacks `key`", "a csv table has no `column`", "did you mean `csv`?"]
+    {
         assert!(said.contains(word), "{word}\n{said}");
     }
 }

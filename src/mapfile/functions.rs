@@ -14,6 +14,9 @@ pub const LIST: &[(&str, &str)] = &[
     ("__oneOf(x, …)", "the first that is present and not empty"),
     ("__regexToken(x, \"pattern\")", "the first group of the pattern, or the whole match"),
     ("__safeToInteger(x)", "the whole number that the text spells; nothing otherwise"),
+    ("__simpleMap(x, \"key=value\", …)", "the value of the pair whose key the text is; a last text of one character stands for `=`"),
+    ("__split(x, \"delimiter\", n)", "the nth part, from 1"),
+    ("__replaceAll(x, \"pattern\", \"with\")", "the text with every match replaced; `$1` is the first group"),
 ];
 
 /// An argument of a call.
@@ -40,6 +43,17 @@ enum Function {
     OneOf,
     RegexToken(Pattern),
     SafeToInteger,
+    /// Pairs of key and value.
+    SimpleMap(Vec<(String, String)>),
+    Split(String, usize),
+    ReplaceAll(Pattern, Vec<Piece>),
+}
+
+/// A piece of what `__replaceAll` puts in.
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(String),
+    Group(usize),
 }
 
 /// Parses a cell. Errors carry the characters before the fault.
@@ -67,12 +81,70 @@ pub fn parse(cell: &str) -> Result<Call<String>, (usize, String)> {
             let Argument::Text(pattern) = &arguments[1] else { return Err((offset, "the pattern is given in quotes".to_owned())) };
             Function::RegexToken(Pattern::new(pattern).map_err(|e| (offset, format!("bad pattern: {}", e.message)))?)
         }
+        "__simpleMap" => {
+            count(2, usize::MAX)?;
+            Function::SimpleMap(pairs(&arguments[1..]).ok_or((offset, "each pair is a text such as \"key=value\"".to_owned()))?)
+        }
+        "__split" => {
+            count(3, 3)?;
+            let number = match &arguments[2] {
+                Argument::Field(n) | Argument::Text(n) => n.parse::<usize>().ok().filter(|n| *n > 0),
+            };
+            match (&arguments[1], number) {
+                (Argument::Text(delimiter), Some(number)) if !delimiter.is_empty() => Function::Split(delimiter.clone(), number),
+                _ => return Err((offset, "a delimiter in quotes and a number from 1 are expected".to_owned())),
+            }
+        }
+        "__replaceAll" => {
+            count(3, 3)?;
+            let (Argument::Text(pattern), Argument::Text(with)) = (&arguments[1], &arguments[2]) else {
+                return Err((offset, "pattern and replacement are given in quotes".to_owned()));
+            };
+            let pattern = Pattern::new(pattern).map_err(|e| (offset, format!("bad pattern: {}", e.message)))?;
+            Function::ReplaceAll(pattern, pieces(with))
+        }
         other => {
             let known = LIST.iter().map(|(n, _)| n.split('(').next().unwrap_or(n));
             return Err((0, format!("there is no function `{other}`: {}", crate::diagnostic::suggest(other, known))));
         }
     };
+    let mut arguments = arguments;
+    if matches!(function, Function::SimpleMap(_) | Function::Split(..) | Function::ReplaceAll(..)) {
+        // The rest is in the function.
+        arguments.truncate(1);
+    }
     Ok(Call { function, arguments })
+}
+
+/// Pairs of key and value; a last text of one character is what stands between them.
+fn pairs(arguments: &[Argument<String>]) -> Option<Vec<(String, String)>> {
+    let texts: Option<Vec<&str>> = arguments.iter().map(|a| if let Argument::Text(t) = a { Some(t.as_str()) } else { None }).collect();
+    let mut texts = texts?;
+    let between = match texts.last() {
+        Some(last) if texts.len() > 1 && last.chars().count() == 1 => texts.pop()?,
+        _ => "=",
+    };
+    texts.into_iter().map(|t| t.split_once(between).map(|(k, v)| (k.to_owned(), v.to_owned()))).collect()
+}
+
+/// A replacement in pieces: `$1` is a group, `\\$` a dollar.
+fn pieces(with: &str) -> Vec<Piece> {
+    let mut out = Vec::new();
+    let mut text = String::new();
+    let mut chars = with.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some(_)) => text.extend(chars.next()),
+            ('$', Some(digit)) if digit.is_ascii_digit() => {
+                let group = chars.next().and_then(|d| d.to_digit(10)).unwrap_or(0);
+                out.push(Piece::Text(std::mem::take(&mut text)));
+                out.push(Piece::Group(group as usize));
+            }
+            _ => text.push(c),
+        }
+    }
+    out.push(Piece::Text(text));
+    out
 }
 
 fn arguments(inside: &str, offset: usize) -> Result<Vec<Argument<String>>, (usize, String)> {
@@ -166,6 +238,27 @@ impl<F> Call<F> {
                     _ => false,
                 }
             }
+            Function::SimpleMap(pairs) => {
+                let some = write(&self.arguments[0], out);
+                let found = pairs.iter().find(|(key, _)| some && key.as_bytes() == &out[start..]);
+                out.truncate(start);
+                out.extend_from_slice(found.map_or(&[][..], |(_, value)| value.as_bytes()));
+                found.is_some()
+            }
+            Function::Split(delimiter, number) => {
+                let some = write(&self.arguments[0], out);
+                let text = String::from_utf8_lossy(&out[start..]).into_owned();
+                out.truncate(start);
+                let part = text.split(delimiter.as_str()).nth(number - 1).filter(|_| some);
+                out.extend_from_slice(part.unwrap_or_default().as_bytes());
+                part.is_some()
+            }
+            Function::ReplaceAll(pattern, pieces) => {
+                let some = write(&self.arguments[0], out);
+                let text = out.split_off(start);
+                replace_all(pattern, pieces, &text, out);
+                some
+            }
             Function::RegexToken(pattern) => {
                 if !write(&self.arguments[0], out) {
                     return false;
@@ -185,6 +278,22 @@ impl<F> Call<F> {
     pub fn is_number(&self) -> bool {
         matches!(self.function, Function::SafeToInteger)
     }
+}
+
+fn replace_all(pattern: &Pattern, pieces: &[Piece], text: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    pattern.each(text, |captures| {
+        let Some(found) = captures.get_match() else { return };
+        out.extend_from_slice(&text[at..found.start()]);
+        at = found.end();
+        for piece in pieces {
+            match piece {
+                Piece::Text(t) => out.extend_from_slice(t.as_bytes()),
+                Piece::Group(group) => out.extend_from_slice(captures.get_group(*group).map_or(&[][..], |g| &text[g.start..g.end])),
+            }
+        }
+    });
+    out.extend_from_slice(&text[at..]);
 }
 
 #[cfg(test)]
@@ -214,6 +323,21 @@ mod tests {
         assert_eq!(run("__regexToken(user, \"B(.)\")").unwrap(), "o");
         assert_eq!(run("__regexToken(user, \"x\")"), None);
         assert_eq!(run("__stringConstant(\"a, \\\"b\\\"\")").unwrap(), "a, \"b\"");
+        assert_eq!(run("__simpleMap(user, \"Ann=1\", \"Bob=2\")").unwrap(), "2");
+        assert_eq!(run("__simpleMap(user, \"Bob:x=y\", \":\")").unwrap(), "x=y");
+        assert_eq!(run("__simpleMap(none, \"=1\")"), None);
+        assert_eq!(run("__simpleMap(n, \"41=a\")"), None);
+        assert_eq!(run("__split(\"a, b, c\", \", \", 2)").unwrap(), "b");
+        assert_eq!(run("__split(user, \",\", 2)"), None);
+        assert_eq!(run("__replaceAll(\"a1b22\", \"([0-9])\", \"<$1>\")").unwrap(), "a<1>b<2><2>");
+        assert_eq!(run("__replaceAll(user, \"x*\", \"-\")").unwrap(), "-B-o-b-");
+        assert_eq!(run("__replaceAll(user, \"o\", \"\\\\$1\")").unwrap(), "B$1b");
+        assert_eq!(run("__replaceAll(none, \"o\", \"x\")"), None);
+        assert!(
+            parse("__split(a, \",\", 0)").is_err()
+                && parse("__simpleMap(a, \"b\")").is_err()
+                && parse("__replaceAll(a, \"(\", \"\")").is_err()
+        );
         assert!(parse("__nope(x)").unwrap_err().1.contains("no function"));
         assert!(parse("__oneOf(x").unwrap_err().1.contains("parenthesis"));
     }

@@ -71,6 +71,11 @@ impl Pattern {
         self.regex.create_captures()
     }
 
+    /// Gives all matches with their groups, from left to right.
+    pub fn each(&self, text: &[u8], mut take: impl FnMut(&regex_automata::util::captures::Captures)) {
+        self.regex.captures_iter(text).for_each(|captures| take(&captures));
+    }
+
     /// Finds the leftmost match and its groups.
     pub fn find(&self, text: &[u8], captures: &mut regex_automata::util::captures::Captures) {
         self.regex.captures(text, captures);
