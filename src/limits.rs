@@ -97,3 +97,6 @@ pub const PANICS_MAX: u32 = 3;
 
 /// Rows of one epoch that may be left out because they break a unit. With more it is no row's fault.
 pub const CULPRITS_MAX: usize = 100;
+
+/// Keys that `dedupe` and `throttle` remember where nothing else is said: about 200 MB of short ones.
+pub const RECENT_KEYS_MAX: usize = 1_000_000;

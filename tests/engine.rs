@@ -221,6 +221,57 @@ sinks:
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #[test]
+    fn what_is_held_back_is_what_the_definition_says(
+        events in prop::collection::vec((0i64..20, 0u8..4, any::<bool>()), 0..300), within in 1i64..60, count in 1usize..4,
+        workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut second = 0;
+        let mut lines_in = Vec::new();
+        for (step, key, has_key) in &events {
+            second += step;
+            let key = if *has_key || *step > 0 { format!(",\"key\":\"k{key}\"") } else { String::new() };
+            lines_in.push((second, key.clone(), format!("{{\"ts\":{}{key},\"n\":{}}}", (START / SECOND + second) * 1000, lines_in.len())));
+        }
+        fs::write(folder.path().join("a.log"), lines_in.iter().map(|(_, _, l)| l.clone() + "\n").collect::<String>()).unwrap();
+        let yaml = format!(
+            "barrier: {{interval: 1ms}}
+sources: {{a: {{type: file, paths: [a.log], format: json, time: {{field: ts, format: epoch_ms}}}}}}
+transforms:
+  d: {{type: dedupe, inputs: [a], by: [key], within: {within}s}}
+  t: {{type: throttle, inputs: [a], by: [key], count: {count}, within: {within}s}}
+correlations: {{every: {{type: threshold, inputs: [t], by: [n], within: 1s, count: 1}}}}
+sinks:
+  d_out: {{type: file, inputs: [d], path: d.ndjson}}
+  t_out: {{type: file, inputs: [t], path: t.ndjson}}
+  r_out: {{type: file, inputs: [every], path: r.ndjson}}
+"
+        );
+        fs::write(folder.path().join("pipeline.yaml"), yaml).unwrap();
+        run_pipeline(folder.path(), 2, workers, &stops);
+        for (name, most) in [("d.ndjson", 1), ("t.ndjson", count)] {
+            let mut open: BTreeMap<&str, (i64, usize)> = BTreeMap::new();
+            let mut want = Vec::new();
+            for (second, key, line) in &lines_in {
+                let span = open.entry(key).or_insert((*second, 0));
+                if *second >= span.0 + within {
+                    *span = (*second, 0);
+                }
+                span.1 += 1;
+                if key.is_empty() || span.1 <= most {
+                    want.push(line.as_str());
+                }
+            }
+            let got = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+            prop_assert_eq!(got.lines().collect::<Vec<_>>(), want, "{}", name);
+        }
+        prop_assert_eq!(lines(&folder.path().join("r.ndjson")).len(), lines(&folder.path().join("t.ndjson")).len());
+    }
+}
+
 fn cells() -> impl Strategy<Value = Cell> {
     let word = || {
         prop::sample::select(vec![

@@ -152,3 +152,30 @@ sinks: {o: {type: drop, inputs: [a]}}
         assert!(said.contains(word), "{word}\n{said}");
     }
 }
+
+#[test]
+fn what_keeps_state_stands_at_one_place() {
+    let folder = folder(
+        "sources: {a: {type: stdin, format: json}, b: {type: stdin, format: json}}\ntransforms: {d: {type: dedupe, inputs: [a, b], by: [x], within: 0s}}\nsinks: {o: {type: drop, inputs: [d]}}\n",
+    );
+    let said = said(&tripline(folder.path(), &["check", "pipeline.yaml"]));
+    assert!(said.contains("`d` keeps state and is reached by more than one path") && said.contains("`within` is at least 1"), "{said}");
+}
+
+#[test]
+fn alerts_of_all_shards_are_deduplicated_together() {
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], follow: false, format: json, time: {field: ts, format: epoch_s}}}
+correlations: {r: {type: threshold, inputs: [a], by: [user], within: 1m, count: 1, trigger: every, alert: {title: same}}}
+transforms: {d: {type: dedupe, inputs: [r], by: [title], within: 1h}}
+sinks: {o: {type: file, inputs: [d], path: out.ndjson}}
+",
+    );
+    let lines: String = (0..50).map(|n| format!("{{\"ts\":{},\"user\":\"u{n}\"}}\n", 1_760_000_000 + n)).collect();
+    fs::write(folder.path().join("in.log"), lines).unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off", "--shards", "8"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert_eq!(fs::read_to_string(folder.path().join("out.ndjson")).unwrap().lines().count(), 1);
+    let diff = said(&tripline(folder.path(), &["explain", "pipeline.yaml", "--diff", ".tripline"]));
+    assert!(diff.contains("node     d                        keeps its state"), "{diff}");
+}

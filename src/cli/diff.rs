@@ -41,17 +41,19 @@ fn compare(plan: &Plan, record: &Record) -> Vec<Value> {
     let mut say = |family: &str, name: &str, kept: bool, what: String| {
         out.push(json!({"family": family, "name": name, "kept": kept, "what": what}));
     };
-    for rule in &plan.rules {
-        let before = record.units.iter().find(|u| rule_of(&u.name) == rule.name);
-        match before {
-            None => say("rule", &rule.name, false, "is new: starts empty".into()),
-            Some(unit) if unit.fingerprint == rule.fingerprint => say("rule", &rule.name, true, "keeps its state".into()),
-            Some(unit) => say("rule", &rule.name, false, format!("starts empty: {}", changes(&unit.fingerprint, &rule.fingerprint))),
+    let rules = plan.rules.iter().map(|r| ("rule", r.name.as_str(), r.fingerprint.as_str()));
+    let keepers: Vec<_> = rules.chain(plan.stateful_nodes().map(|(name, fingerprint)| ("node", name, fingerprint))).collect();
+    for (family, name, fingerprint) in &keepers {
+        match record.units.iter().find(|u| node_of(&u.name) == *name) {
+            None => say(family, name, false, "is new: starts empty".into()),
+            Some(unit) if unit.fingerprint == *fingerprint => say(family, name, true, "keeps its state".into()),
+            Some(unit) => say(family, name, false, format!("starts empty: {}", changes(&unit.fingerprint, fingerprint))),
         }
     }
-    let mut gone: Vec<&str> = record.units.iter().map(|u| rule_of(&u.name)).filter(|n| plan.rules.iter().all(|r| r.name != *n)).collect();
+    let units = record.units.iter().map(|u| node_of(&u.name));
+    let mut gone: Vec<&str> = units.filter(|n| keepers.iter().all(|(_, name, _)| name != n)).collect();
     gone.dedup();
-    gone.iter().for_each(|name| say("rule", name, false, "is gone: its state is forgotten".into()));
+    gone.iter().for_each(|name| say("node", name, false, "is gone: its state is forgotten".into()));
     let sources: Vec<&str> = plan.sources.iter().map(|s| s.name.as_str()).collect();
     let sinks: Vec<&str> = plan.sinks.iter().map(|s| s.name.as_str()).collect();
     let families = [
@@ -78,8 +80,8 @@ fn compare(plan: &Plan, record: &Record) -> Vec<Value> {
     out
 }
 
-/// The rule of a unit: units are named `rule/shard`.
-fn rule_of(unit: &str) -> &str {
+/// The node of a unit: those of rules are named `rule/shard`.
+fn node_of(unit: &str) -> &str {
     unit.rsplit_once('/').map_or(unit, |(rule, _)| rule)
 }
 

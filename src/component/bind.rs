@@ -99,9 +99,16 @@ pub struct Bind<'a, 'c> {
     pub context: &'a mut Context<'c>,
     /// How the source's times are read, for nested decoders.
     pub time_rule: TimeRule,
+    /// Of what keeps state: what a change of voids it.
+    pub state: Option<String>,
 }
 
 impl Bind<'_, '_> {
+    /// Says that the operator keeps state, which a change of the fingerprint voids: one `option: value` a line.
+    pub fn keeps_state(&mut self, fingerprint: String) {
+        self.state = Some(fingerprint);
+    }
+
     /// The slot of a field that is read.
     pub fn read(&mut self, name: &str) -> Option<Slot> {
         self.view.read(self.lane, name, self.node)

@@ -62,6 +62,8 @@ pub struct PlannedNode {
     pub outputs: Vec<Vec<TargetPlan>>,
     /// What becomes of rows that it cannot treat.
     pub errors: Errors,
+    /// Of what keeps state: what a change of voids it.
+    pub state: Option<String>,
 }
 
 /// Makes what finds a rule's hits, for one worker.
@@ -188,6 +190,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The nodes of lanes that keep state, with what a change of voids it.
+    pub fn stateful_nodes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lanes.iter().flat_map(|lane| &lane.nodes).filter_map(|node| Some((node.name.as_str(), node.state.as_deref()?)))
+    }
+
     /// The rule whose alerts or late events a lane carries.
     pub fn rule_of(&self, lane: usize) -> Option<&PlannedRule> {
         let by_number = lane.checked_sub(self.sources.len()).and_then(|rule| self.rules.get(rule));
@@ -206,6 +213,8 @@ pub(super) struct Builder<'a, 'c> {
     pub(super) sink_places: Vec<(String, usize)>,
     /// Nodes that some lane reached.
     pub(super) bound: Vec<String>,
+    /// Nodes that keep state.
+    pub(super) stateful: Vec<String>,
     /// By which outputs events of a lane reach a sink.
     pub(super) paths: Vec<(String, usize, Vec<String>)>,
 }
@@ -243,6 +252,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         sinks: Vec::new(),
         sink_places: Vec::new(),
         bound: Vec::new(),
+        stateful: Vec::new(),
         paths: Vec::new(),
     };
     builder.read_rules();

@@ -31,6 +31,8 @@ pub(super) struct LaneInProgress {
     pub(super) is_rule: bool,
     /// What flows are late events that left a rule.
     pub(super) is_late: bool,
+    /// The rule whose alerts or late events flow.
+    pub(super) of_rule: Option<usize>,
     /// Events have a time of their own, from their format or a declared field.
     pub(super) is_timed: bool,
     /// The outputs that lead to where binding is.
@@ -63,6 +65,7 @@ impl LaneInProgress {
             policy: start.policy,
             is_rule,
             is_late: false,
+            of_rule: None,
             is_timed: start.time_field.is_some() || start.formats.iter().any(Format::has_time),
             path: Vec::new(),
             rule: start.rule.clone(),
@@ -84,7 +87,7 @@ impl Builder<'_, '_> {
     pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
         let name = self.rules[rule].spec.node.clone();
         let start = Start::of_rule(&name);
-        let progress = LaneInProgress::new(&start, number, true);
+        let progress = LaneInProgress { of_rule: Some(rule), ..LaneInProgress::new(&start, number, true) };
         self.bind_lane(start, progress)
     }
 
@@ -94,7 +97,7 @@ impl Builder<'_, '_> {
         self.graph.consumers.get(&name)?;
         self.rules[rule].late = Some(number);
         let start = Start::of_rule(&name);
-        let progress = LaneInProgress { is_late: true, ..LaneInProgress::new(&start, number, true) };
+        let progress = LaneInProgress { is_late: true, of_rule: Some(rule), ..LaneInProgress::new(&start, number, true) };
         Some(self.bind_lane(start, progress))
     }
 
@@ -170,15 +173,17 @@ impl Builder<'_, '_> {
             );
             return None;
         }
-        let factory = {
+        let (factory, state) = {
             let mut bind = Bind {
                 node: name,
                 lane: &mut progress.lane,
                 view: &mut view,
                 context: &mut self.context,
                 time_rule: progress.rule.clone(),
+                state: None,
             };
-            (kind.bind)(&options, &mut bind)
+            let factory = (kind.bind)(&options, &mut bind);
+            (factory, bind.state)
         };
         let number = progress.nodes.len();
         let errors = match kind.outputs {
@@ -186,8 +191,11 @@ impl Builder<'_, '_> {
             OutputNames::MainAndErrors => Errors::GoOn,
             _ => Errors::Never,
         };
+        if state.is_some() {
+            self.claim_state(name, progress);
+        }
         if let Some(factory) = factory {
-            progress.nodes.push(PlannedNode { name: name.to_owned(), factory, outputs: Vec::new(), errors });
+            progress.nodes.push(PlannedNode { name: name.to_owned(), factory, outputs: Vec::new(), errors, state });
         }
         let bound = progress.nodes.len() > number;
         let mut outputs = vec![self.follow(name, &view, progress)];
@@ -198,6 +206,19 @@ impl Builder<'_, '_> {
             progress.nodes[number].outputs = outputs;
         }
         bound.then_some(TargetPlan::Node(number))
+    }
+
+    /// What keeps state stands at one place, where it sees all.
+    fn claim_state(&mut self, name: &str, progress: &LaneInProgress) {
+        if let Some(rule) = progress.of_rule {
+            self.rules[rule].has_one_shard = true;
+        }
+        if self.stateful.iter().any(|n| n == name) {
+            let message = format!("`{name}` keeps state and is reached by more than one path: each would have a state of its own");
+            let fault = Diagnostic::error(self.graph.members[name].inputs_place(), "two_paths", message);
+            self.faults.borrow_mut().push(fault.help("give it one input, or one node for each path"));
+        }
+        self.stateful.push(name.to_owned());
     }
 
     fn sink_tap(&mut self, name: &str, mut view: View, progress: &mut LaneInProgress) -> Option<TargetPlan> {
@@ -213,6 +234,7 @@ impl Builder<'_, '_> {
                 view: &mut view,
                 context: &mut self.context,
                 time_rule: progress.rule.clone(),
+                state: None,
             };
             crate::transform::filter::of_option(&options, &mut bind)
         });
@@ -233,6 +255,7 @@ impl Builder<'_, '_> {
                     factory: factory?,
                     outputs: vec![vec![tap]],
                     errors: Errors::Never,
+                    state: None,
                 });
                 Some(TargetPlan::Node(number))
             }

@@ -28,6 +28,8 @@ pub(super) struct RuleInProgress {
     inputs: Vec<usize>,
     /// See [`PlannedRule::late`].
     pub(super) late: Option<usize>,
+    /// Something behind it keeps state, and must see all that it says.
+    pub(super) has_one_shard: bool,
     fingerprint: String,
 }
 
@@ -36,11 +38,11 @@ impl RuleInProgress {
         let inputs: Vec<String> = node.get("inputs").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect();
         let condition = node.get("where").and_then(Node::text).unwrap_or_default();
         let fingerprint = spec.fingerprint(&inputs, &condition, tenant);
-        RuleInProgress { spec: Arc::new(spec), ports: Vec::new(), inputs: Vec::new(), late: None, fingerprint }
+        RuleInProgress { spec: Arc::new(spec), ports: Vec::new(), inputs: Vec::new(), late: None, has_one_shard: false, fingerprint }
     }
 
     pub(super) fn finish(self, registry: &Registry) -> PlannedRule {
-        let RuleInProgress { spec, ports, inputs, late, fingerprint } = self;
+        let RuleInProgress { spec, ports, inputs, late, has_one_shard, fingerprint } = self;
         let shardable = spec.shard_fields();
         let counters = Counters::new(registry, &spec.node);
         let of_rule = Arc::clone(&spec);
@@ -52,7 +54,7 @@ impl RuleInProgress {
             name: spec.node.clone(),
             factory: Box::new(factory),
             inputs,
-            is_sharded: shardable.iter().any(|s| *s),
+            is_sharded: !has_one_shard && shardable.iter().any(|s| *s),
             late,
             fingerprint,
         }
@@ -105,7 +107,8 @@ impl Builder<'_, '_> {
         let late = (spec.late == Late::Output).then(|| view.event_writer(&mut progress.lane, progress.original, false));
         let mut own_view = view.clone();
         let time_rule = Default::default();
-        let mut bind = Bind { node: name, lane: &mut progress.lane, view: &mut own_view, context: &mut self.context, time_rule };
+        let mut bind =
+            Bind { node: name, lane: &mut progress.lane, view: &mut own_view, context: &mut self.context, time_rule, state: None };
         let condition = if options.has("where") { Some(bind.expression(&options, "where", true)?) } else { None };
         let tenant = self.tenant.as_ref().and_then(|t| bind.read(t));
         let by: Vec<Option<Slot>> = spec.by.iter().map(|b| bind.read(b)).collect();

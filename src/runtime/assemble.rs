@@ -1,5 +1,5 @@
 //! From a plan to units and edges: signals, lanes with their ways out, shards with what the store holds of them, connected sinks and sources.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,11 +13,13 @@ use super::intake::{Intake, Orders};
 use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
 use super::ports::{Port, Ports};
 use super::rule::RuleStage;
+use super::saves::Saves;
+use crate::component::Operator;
 use crate::component::correlator::shard_of;
 use crate::component::source::{Discarded, Pace, SourceContext};
 use crate::event::Origin;
 use crate::event::builder::Pool;
-use crate::plan::{Plan, PlannedLane, PlannedTap, TargetPlan};
+use crate::plan::{Plan, PlannedLane, PlannedNode, PlannedTap, TargetPlan};
 use crate::state::{StateError, Store};
 
 /// How a plan is to be run.
@@ -79,11 +81,13 @@ struct Maker<'p> {
     rule_signals: Vec<Vec<Arc<Signal>>>,
     ends: Ends,
     pace: Pace,
+    /// What the store holds of nodes that keep state, and their numbers in the record.
+    states: NodeStates,
 }
 
 impl Maker<'_> {
     /// Makes the instances of a lane. Workers of a source share ports; shards of a rule have one each.
-    fn lane(&mut self, number: usize, signals: &[Arc<Signal>]) -> Vec<Lane> {
+    fn lane(&mut self, number: usize, signals: &[Arc<Signal>]) -> Result<Vec<Lane>, RunError> {
         let planned = &self.plan.lanes[number];
         let is_rule = number >= self.plan.sources.len();
         let mut instances: Vec<Vec<Tap>> = signals.iter().map(|_| Vec::new()).collect();
@@ -139,21 +143,26 @@ impl Maker<'_> {
         self.plan.registry.gauge("tripline_edge_bytes", &[("from", from), ("to", to)])
     }
 
-    fn instance(&self, planned: &PlannedLane, taps: Vec<Tap>, is_rule: bool) -> Lane {
+    fn instance(&self, planned: &PlannedLane, taps: Vec<Tap>, is_rule: bool) -> Result<Lane, RunError> {
         let registry = &self.plan.registry;
         let counter = |name: &str, node: &str| registry.counter(name, &[("node", node)]);
         let target = |t: &TargetPlan| match t {
             TargetPlan::Node(n) => Target::Node(*n),
             TargetPlan::Tap(n) => Target::Tap(*n),
         };
-        let nodes = planned.nodes.iter().map(|node| LaneNode {
-            operator: (node.factory)(),
-            outputs: node.outputs.iter().map(|o| o.iter().map(target).collect()).collect(),
-            on_error: node.errors,
-            events_in: counter("tripline_events_in_total", &node.name),
-            events_out: registry.counter("tripline_events_out_total", &[("node", &node.name), ("output", "main")]),
-            errors: registry.counter("tripline_errors_total", &[("node", &node.name), ("reason", "decode")]),
-        });
+        let node_of = |node: &PlannedNode| -> Result<LaneNode, RunError> {
+            let (operator, saves) = self.operator(node)?;
+            Ok(LaneNode {
+                operator,
+                saves,
+                outputs: node.outputs.iter().map(|o| o.iter().map(target).collect()).collect(),
+                on_error: node.errors,
+                events_in: counter("tripline_events_in_total", &node.name),
+                events_out: registry.counter("tripline_events_out_total", &[("node", &node.name), ("output", "main")]),
+                errors: registry.counter("tripline_errors_total", &[("node", &node.name), ("reason", "decode")]),
+            })
+        };
+        let nodes: Result<Vec<LaneNode>, RunError> = planned.nodes.iter().map(node_of).collect();
         let decoders = planned
             .decoders
             .iter()
@@ -163,17 +172,27 @@ impl Maker<'_> {
             counter("tripline_events_in_total", &planned.name),
             registry.counter("tripline_errors_total", &[("node", &planned.name), ("reason", "decode")]),
         );
-        Lane::new(
+        Ok(Lane::new(
             decoders.collect(),
             planned.slots.len(),
             time,
-            nodes.collect(),
+            nodes?,
             planned.roots.iter().map(target).collect(),
             planned.error_roots.as_ref().map(|t| t.iter().map(target).collect()),
             taps,
             counters,
             (!is_rule).then(|| self.pace.clone()),
-        )
+        ))
+    }
+
+    /// An operator with what the store holds of it.
+    fn operator(&self, node: &PlannedNode) -> Result<(Box<dyn Operator>, Option<Saves>), RunError> {
+        let mut operator = (node.factory)();
+        let Some((unit, blobs)) = node.state.as_ref().and_then(|_| self.states.get(&node.name)) else { return Ok((operator, None)) };
+        for blob in blobs {
+            operator.load(blob).map_err(|e| RunError(format!("state of {}: {e}; start with --fresh", node.name)))?;
+        }
+        Ok((operator, Some(Saves::new(*unit, !blobs.is_empty()))))
     }
 }
 
@@ -214,32 +233,42 @@ impl Topology {
             },
             shards: shards.clone(),
             pace: pace.clone(),
+            states: node_states(plan, &old, &mut record, store)?,
         };
         let mut lanes = Vec::new();
         let mut parts = Vec::new();
         for number in 0..plan.sources.len() {
-            let (intake_signal, worker_signals) = (Signal::new(), signals(options.workers));
+            // What keeps state must see all events, in their order.
+            let workers = if plan.lanes[number].nodes.iter().any(|n| n.state.is_some()) { 1 } else { options.workers };
+            let (intake_signal, worker_signals) = (Signal::new(), signals(workers));
             let mut senders = Vec::new();
-            let instances = maker.lane(number, &worker_signals);
+            let instances = maker.lane(number, &worker_signals)?;
             for (lane, signal) in instances.into_iter().zip(worker_signals) {
                 let (sender, input) = edge(&intake_signal, &signal, maker.gauge("intake", &plan.lanes[number].name));
                 senders.push(sender);
-                lanes.push(LaneStage { name: plan.lanes[number].name.clone(), input, lane, signal, suspect: caution.suspect() });
+                lanes.push(LaneStage {
+                    name: plan.lanes[number].name.clone(),
+                    input,
+                    lane,
+                    signal,
+                    suspect: caution.suspect(),
+                    reports: reports.clone(),
+                });
             }
             parts.push((intake_signal, senders));
         }
         let mut rule_lanes: Vec<Vec<(Lane, Option<Lane>)>> = Vec::new();
         for (number, rule) in plan.rules.iter().enumerate() {
             let signals = maker.rule_signals[number].clone();
-            let alerts = maker.lane(plan.sources.len() + number, &signals);
-            let mut late = rule.late.map(|lane| maker.lane(lane, &signals)).unwrap_or_default().into_iter();
+            let alerts = maker.lane(plan.sources.len() + number, &signals)?;
+            let mut late = rule.late.map(|lane| maker.lane(lane, &signals)).transpose()?.unwrap_or_default().into_iter();
             rule_lanes.push(alerts.into_iter().map(|lane| (lane, late.next())).collect());
         }
         let Maker { ends, rule_signals, sink_signals, .. } = maker;
         let mut forget: Vec<Vec<u8>> = Vec::new();
         let rules =
             make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
-        let deliveries = make_deliveries(plan, sinks, ends.sinks, sink_signals, &reports, caution);
+        let deliveries = make_deliveries(plan, sinks, ends.sinks, sink_signals, &reports, caution, &orders);
         let wakes = parts.iter().map(|(signal, _)| Arc::clone(signal)).collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
@@ -293,6 +322,25 @@ pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, p
     }
 }
 
+/// By node: its number in the record, and the pieces of its state.
+type NodeStates = HashMap<String, (usize, Vec<Vec<u8>>)>;
+
+/// Gives every node that keeps state its place in the record, and reads what the store holds of it.
+fn node_states(plan: &Plan, old: &Record, record: &mut Record, store: &dyn Store) -> Result<NodeStates, RunError> {
+    let mut out = NodeStates::new();
+    for (name, fingerprint) in plan.stateful_nodes() {
+        let before = old.units.iter().find(|u| u.name == name && u.fingerprint == fingerprint);
+        let keys = before.map(|u| u.blobs.clone()).unwrap_or_default();
+        let mut blobs = Vec::new();
+        for key in &keys {
+            blobs.push(store.blob(key)?.ok_or_else(|| RunError(format!("state of {name}: a piece is missing; start with --fresh")))?);
+        }
+        out.insert(name.to_owned(), (record.units.len(), blobs));
+        record.units.push(UnitState { name: name.to_owned(), fingerprint: fingerprint.to_owned(), blobs: keys });
+    }
+    Ok(out)
+}
+
 type ConnectedSinks = (Vec<Box<dyn crate::component::Sink>>, Vec<(String, Vec<u8>)>);
 
 fn connect_sinks(plan: &Plan, old: &Record, runtime: &tokio::runtime::Runtime) -> Result<ConnectedSinks, RunError> {
@@ -325,7 +373,7 @@ fn make_rules(
     caution: &Caution,
 ) -> Result<Vec<(RuleStage, Arc<Signal>)>, RunError> {
     let mut out = Vec::new();
-    let mut kept: Vec<&str> = Vec::new();
+    let mut kept: Vec<String> = record.units.iter().filter(|u| !u.blobs.is_empty()).map(|u| u.name.clone()).collect();
     for (((rule, lanes), ends), signals) in plan.rules.iter().zip(lanes).zip(ends).zip(signals) {
         let shards = signals.len();
         let prefix = format!("{}/", rule.name);
@@ -351,7 +399,7 @@ fn make_rules(
                 correlator.load(&blobs, &keep).map_err(|e| RunError(format!("state of {name}: {e}; start with --fresh")))?;
                 if same {
                     unit.blobs.clone_from(&state.blobs);
-                    kept.push(&state.name);
+                    kept.push(state.name.clone());
                 }
             }
             let has_whole = !unit.blobs.is_empty();
@@ -360,7 +408,6 @@ fn make_rules(
             let origin = Arc::new(Origin { source: rule.name.clone(), partition: String::new(), identity: rule.name.clone().into_bytes() });
             out.push((
                 RuleStage::new(
-                    number,
                     ports,
                     correlator,
                     lane,
@@ -369,13 +416,13 @@ fn make_rules(
                     options.close,
                     reports.clone(),
                     caution.suspect(),
-                    has_whole,
+                    Saves::new(number, has_whole),
                 ),
                 signal,
             ));
         }
     }
-    forget.extend(old.units.iter().filter(|u| !kept.contains(&u.name.as_str())).flat_map(|u| u.blobs.iter().cloned()));
+    forget.extend(old.units.iter().filter(|u| !kept.contains(&u.name)).flat_map(|u| u.blobs.iter().cloned()));
     Ok(out)
 }
 
@@ -386,6 +433,7 @@ fn make_deliveries(
     signals: Vec<Arc<Signal>>,
     reports: &Reports,
     caution: &Caution,
+    orders: &Arc<Orders>,
 ) -> Vec<(Delivery, Arc<Signal>)> {
     let mut out = Vec::new();
     for (number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
@@ -402,6 +450,7 @@ fn make_deliveries(
                 reports.clone(),
                 (outcome("accepted"), outcome("retried")),
                 caution.suspect(),
+                Arc::clone(orders),
             ),
             signal,
         ));

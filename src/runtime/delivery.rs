@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::caution::Suspect;
 use super::epoch::{Report, Reports};
+use super::intake::Orders;
 use super::lane::Step;
 use super::message::{Barrier, Message};
 use super::ports::{Arrival, Ports};
@@ -71,6 +72,8 @@ pub struct Delivery {
     needs_facts: bool,
     /// What it is working on.
     pub suspect: Suspect,
+    orders: Arc<Orders>,
+    committed: u64,
 }
 
 impl Delivery {
@@ -85,6 +88,7 @@ impl Delivery {
         reports: Reports,
         outcomes: (Counter, Counter),
         suspect: Suspect,
+        orders: Arc<Orders>,
     ) -> Delivery {
         let needs_facts = inputs.iter().any(|i| i.writer.meta);
         Delivery {
@@ -105,6 +109,8 @@ impl Delivery {
             facts: Vec::new(),
             needs_facts,
             suspect,
+            committed: orders.durable.load(Ordering::Acquire),
+            orders,
         }
     }
 
@@ -113,6 +119,7 @@ impl Delivery {
         if self.is_over {
             return Ok(Step::Done);
         }
+        self.commit().await;
         if self.sealing.is_some() {
             return self.seal().await;
         }
@@ -209,9 +216,13 @@ impl Delivery {
     }
 
     /// Tells the sink that an epoch is durable.
-    pub async fn commit(&mut self, epoch: u64) {
-        // A commit that fails is made up for by the next epoch's.
-        let _ = self.sink.commit(epoch).await;
+    async fn commit(&mut self) {
+        let durable = self.orders.durable.load(Ordering::Acquire);
+        if durable > self.committed {
+            self.committed = durable;
+            // A commit that fails is made up for by the next epoch's.
+            let _ = self.sink.commit(durable).await;
+        }
     }
 
     fn recover(&mut self) {

@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use super::caution::Suspect;
 use super::edge::{EdgeReceiver, EdgeSender, Signal};
+use super::epoch::Reports;
 use super::message::Message;
+use super::saves::Saves;
 use crate::clock::NEVER;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Decoder, Subject, tag};
@@ -49,6 +51,8 @@ pub struct LaneNode {
     pub events_out: Counter,
     /// Rows that it could not treat.
     pub errors: Counter,
+    /// Its saves, if it keeps state.
+    pub saves: Option<Saves>,
 }
 
 /// Where rows leave the lane.
@@ -169,6 +173,16 @@ impl Lane {
         for tap in &mut self.taps {
             if let Tap::Rule { extractor, .. } = tap {
                 extractor.on_barrier();
+            }
+        }
+    }
+
+    /// Saves what its operators keep.
+    pub fn save(&mut self, epoch: u64, reports: &Reports) {
+        for node in &mut self.nodes {
+            if let Some(saves) = &mut node.saves {
+                let size_hint = node.operator.size_hint();
+                reports.send(saves.report(epoch, size_hint, |full| node.operator.save(full)));
             }
         }
     }
@@ -343,6 +357,8 @@ pub struct LaneStage {
     pub signal: Arc<Signal>,
     /// What it is working on.
     pub suspect: Suspect,
+    /// Where it reports its state.
+    pub reports: Reports,
 }
 
 impl LaneStage {
@@ -359,6 +375,8 @@ impl LaneStage {
                 Step::Worked
             }
             Some(Message::Barrier(barrier)) => {
+                self.suspect.clear();
+                self.lane.save(barrier.epoch, &self.reports);
                 self.lane.on_barrier();
                 self.lane.send_control(&Message::Barrier(barrier));
                 if barrier.is_last { Step::Done } else { Step::Worked }

@@ -14,4 +14,5 @@ pub mod message;
 pub mod ports;
 pub mod probe;
 pub mod rule;
+pub mod saves;
 pub mod topology;

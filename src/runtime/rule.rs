@@ -2,10 +2,11 @@
 use std::sync::Arc;
 
 use super::caution::Suspect;
-use super::epoch::{Report, Reports};
+use super::epoch::Reports;
 use super::lane::{Lane, Step};
 use super::message::Message;
 use super::ports::{Arrival, Ports};
+use super::saves::Saves;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
 use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
@@ -15,8 +16,6 @@ use crate::window::watermark::Activity;
 
 /// See the module.
 pub struct RuleStage {
-    /// Number of the unit, for reports.
-    pub unit: usize,
     /// Its inputs.
     pub ports: Ports,
     /// The rule.
@@ -35,16 +34,13 @@ pub struct RuleStage {
     pub suspect: Suspect,
     out: AlertRows,
     told: Timestamp,
-    /// Bytes of deltas since the last whole save.
-    delta_bytes: usize,
-    has_whole: bool,
+    saves: Saves,
 }
 
 impl RuleStage {
-    /// A shard; `has_whole`: the store holds a whole save that deltas may follow.
+    /// A shard.
     #[allow(clippy::too_many_arguments)] // the parts of a stage are what they are
     pub fn new(
-        unit: usize,
         ports: Ports,
         correlator: Box<dyn Correlator>,
         lane: Lane,
@@ -53,23 +49,9 @@ impl RuleStage {
         close: bool,
         reports: Reports,
         suspect: Suspect,
-        has_whole: bool,
+        saves: Saves,
     ) -> RuleStage {
-        RuleStage {
-            unit,
-            ports,
-            correlator,
-            lane,
-            late_lane,
-            origin,
-            close,
-            reports,
-            suspect,
-            out: AlertRows::default(),
-            told: NEVER,
-            delta_bytes: 0,
-            has_whole,
-        }
+        RuleStage { ports, correlator, lane, late_lane, origin, close, reports, suspect, out: AlertRows::default(), told: NEVER, saves }
     }
 
     /// Does one thing.
@@ -157,11 +139,9 @@ impl RuleStage {
     }
 
     fn save(&mut self, epoch: u64) {
-        let full = !self.has_whole || self.delta_bytes > 2 * self.correlator.size_hint();
-        let pieces = self.correlator.save(full).pieces;
-        let bytes: usize = pieces.iter().map(|p| p.bytes.len()).sum();
-        self.delta_bytes = if full { 0 } else { self.delta_bytes + bytes };
-        self.has_whole = true;
-        self.reports.send(Report::State { unit: self.unit, epoch, full, pieces: pieces.into_iter().map(|p| p.bytes).collect() });
+        let size_hint = self.correlator.size_hint();
+        self.reports.send(self.saves.report(epoch, size_hint, |full| self.correlator.save(full)));
+        let reports = self.reports.clone();
+        self.lanes().for_each(|lane| lane.save(epoch, &reports));
     }
 }

@@ -1,5 +1,6 @@
-//! Transforms: steps that decode, categorise, filter, set and join. Stateless, and a kind is a file.
+//! Transforms: steps that decode, categorise, filter, set, join and thin out. A kind is a file.
 pub mod decode;
+pub mod dedupe;
 pub mod enrich;
 pub mod filter;
 pub mod formats;
@@ -21,6 +22,7 @@ pub type BindTransform = fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<OperatorF
 /// All kinds of transforms.
 pub const KINDS: &[&Kind<BindTransform>] = &[
     &decode::KIND,
+    &dedupe::DEDUPE_KIND,
     &enrich::KIND,
     &filter::KIND,
     &map::KIND,
@@ -30,4 +32,5 @@ pub const KINDS: &[&Kind<BindTransform>] = &[
     &route::KIND,
     &sample::KIND,
     &set::KIND,
+    &dedupe::THROTTLE_KIND,
 ];
