@@ -93,3 +93,45 @@ fn a_diff_says_which_state_a_changed_pipeline_would_keep() {
     fs::write(folder.path().join("pipeline.yaml"), renamed).unwrap();
     assert!(diff().iter().any(|n| n["name"] == "r" && n["what"] == "keeps its state"));
 }
+
+#[test]
+fn a_replay_says_the_alerts_of_the_live_run() {
+    let live = folder(
+        "sources: {a: {type: stdin, format: json, time: {field: ts, format: epoch_s}}, b: {type: file, paths: [b.log], follow: false, format: json, time: {field: ts, format: epoch_s}, multiline: {continue: '^ '}}}
+correlations: {r: {type: threshold, inputs: [a, b], by: [user], within: 5m, count: 3, trigger: every}}
+sinks: {o: {type: stdout, inputs: [r], form: json}}
+",
+    );
+    let at = live.path();
+    let lines: String = (0..300).map(|n| format!("{{\"ts\":{},\"user\":\"u{}\"}}\n", 1_760_000_000 + n * 7, n % 11)).collect();
+    fs::write(at.join("history.ndjson"), &lines).unwrap();
+    fs::write(at.join("b.log"), "{\"ts\":1760000001,\n \"user\":\"u1\"}\n").unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tripline"))
+        .args(["run", "pipeline.yaml", "--admin", "off"])
+        .current_dir(at)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+    let live_out = child.wait_with_output().unwrap();
+    let ids = |out: &[u8]| -> std::collections::BTreeSet<String> {
+        text(out).lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["alert"]["id"].to_string()).collect()
+    };
+    assert!(ids(&live_out.stdout).len() > 20);
+    let state = fs::metadata(at.join(".tripline/store")).unwrap().modified().unwrap();
+    let replay =
+        tripline(at, &["replay", "pipeline.yaml", "--from", "a=history.ndjson", "--from", "b=b.log", "--admin", "off", "--shards", "3"]);
+    assert!(replay.status.success(), "{}", said(&replay));
+    assert_eq!(ids(&replay.stdout), ids(&live_out.stdout));
+    assert_eq!(fs::metadata(at.join(".tripline/store")).unwrap().modified().unwrap(), state, "a replay touched the state");
+    for (words, word) in [
+        (vec!["--from", "x=history.ndjson"], "did you mean"),
+        (vec!["--from", "a=nix"], "there is no file"),
+        (vec![], "says what is to be replayed"),
+    ] {
+        let out = tripline(at, &[vec!["replay", "pipeline.yaml"], words].concat());
+        assert_eq!(out.status.code(), Some(2));
+        assert!(said(&out).contains(word) || said(&out).contains("known here"), "{}", said(&out));
+    }
+}

@@ -51,6 +51,7 @@ fn open(plan: &Plan) -> Box<dyn Source> {
         clock: Clock::System,
         discarded: Discarded { empty: none(), cut_bytes: none(), broken: none(), bytes: none() },
         until_end: true,
+        instead: None,
         idle_timeout: 1_000_000_000,
     })
 }

@@ -1,4 +1,4 @@
-//! The commands: `run check explain graph test list`.
+//! The commands: `run replay check explain graph test list`.
 mod arguments;
 mod check;
 mod check_maps;
@@ -6,6 +6,7 @@ mod connect;
 mod diff;
 mod list;
 mod reload;
+mod replay;
 mod run;
 mod say;
 mod schema;
@@ -26,6 +27,8 @@ tripline turns logs into incidents while they flow
       --shards N          shards of each rule (default: one per core)
       --admin ADDR|off    address of metrics and health (default 127.0.0.1:9617)
       --watch             loads the pipeline again when a file of it changes (SIGHUP does so once)
+  tripline replay PATH… --from SOURCE=FILE…
+                          runs history through it once more; the alerts keep their ids
   tripline check PATH…    finds all faults of a pipeline        [--json] [--strict]
       --connect           tries every source and sink
       --maps NODE=FILE    shows rows of a map that no line of a sample matched
@@ -46,6 +49,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
     };
     let flags: &[&str] = match command.as_str() {
         "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin=", "--watch"],
+        "replay" => &["--from=", "--close", "--shards=", "--admin="],
         "check" => &["--json", "--strict", "--connect", "--maps="],
         "explain" => &["--json", "--diff="],
         "graph" => &["--format="],
@@ -60,7 +64,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         other => {
-            let known = ["run", "check", "explain", "graph", "test", "list"];
+            let known = ["run", "replay", "check", "explain", "graph", "test", "list"];
             eprintln!("tripline: there is no command `{other}`: {}\n\n{USAGE}", crate::diagnostic::suggest(other, known));
             return ExitCode::from(2);
         }
@@ -78,6 +82,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
     }
     ExitCode::from(match command.as_str() {
         "run" => run::run(&arguments),
+        "replay" => replay::replay(&arguments),
         "check" => check::check(&arguments),
         "explain" => check::explain(&arguments),
         "graph" => check::graph(&arguments),

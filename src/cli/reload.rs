@@ -26,9 +26,14 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
-    pub(super) fn new(paths: Vec<PathBuf>, watch: bool, registry: Registry, asked: Arc<AtomicUsize>) -> Reloads {
+    pub(super) fn new(paths: Vec<PathBuf>, watch: bool, registry: Registry) -> Reloads {
         let watch = watch.then(|| (content_hash(&paths, &environment), Stopwatch::start()));
-        Reloads { paths, registry, asked, answered: 0, watch }
+        Reloads { paths, registry, asked: Arc::default(), answered: 0, watch }
+    }
+
+    /// Counts the times that a reload was asked for.
+    pub(super) fn asked(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.asked)
     }
 
     /// The pipeline as it stands now, if it is to be loaded again and has no faults.

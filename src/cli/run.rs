@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::runtime::assemble::RunOptions;
 use crate::runtime::delivery::Health;
 use crate::runtime::topology::{Host, Outcome, run as run_plan};
-use crate::state::{FolderStore, StateError};
+use crate::state::{FolderStore, StateError, Store};
 
 /// Cores that this process may use.
 pub(super) fn cores() -> usize {
@@ -30,7 +30,7 @@ struct Process {
     stops: Arc<AtomicUsize>,
     shown: Shown,
     admin: Option<String>,
-    reloads: Reloads,
+    reloads: Option<Reloads>,
 }
 
 impl Host for Process {
@@ -45,7 +45,7 @@ impl Host for Process {
         self.stops.load(Ordering::Acquire)
     }
     fn reload(&mut self) -> Option<Plan> {
-        self.reloads.take()
+        self.reloads.as_mut().and_then(Reloads::take)
     }
     fn durable(&mut self, epoch: u64) {
         self.shown.epoch.store(epoch, Ordering::Relaxed);
@@ -53,14 +53,16 @@ impl Host for Process {
 }
 
 /// The first signal stops, the second ends at once; SIGHUP asks for a reload.
-fn watch_signals(stops: &Arc<AtomicUsize>, reloads: &Arc<AtomicUsize>) {
+fn watch_signals(stops: &Arc<AtomicUsize>, reloads: Option<Arc<AtomicUsize>>) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
-    let (stops, reloads) = (Arc::clone(stops), Arc::clone(reloads));
+    let stops = Arc::clone(stops);
     let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             if signal == SIGHUP {
-                reloads.fetch_add(1, Ordering::AcqRel);
+                if let Some(reloads) = &reloads {
+                    reloads.fetch_add(1, Ordering::AcqRel);
+                }
             } else if stops.fetch_add(1, Ordering::AcqRel) > 0 {
                 std::process::exit(128 + signal);
             }
@@ -86,15 +88,20 @@ fn installation(state: &Path) -> Result<Vec<u8>, StateError> {
     Ok(id)
 }
 
-pub(super) fn run(arguments: &Arguments) -> u8 {
-    let shards = match arguments.value("--shards").map(str::parse::<usize>) {
-        None => cores(),
-        Some(Ok(n)) if (1..=SHARDS_MAX).contains(&n) => n,
+/// The number of shards that is asked for.
+pub(super) fn shards(arguments: &Arguments) -> Option<usize> {
+    match arguments.value("--shards").map(str::parse::<usize>) {
+        None => Some(cores()),
+        Some(Ok(n)) if (1..=SHARDS_MAX).contains(&n) => Some(n),
         Some(_) => {
-            eprintln!("tripline run: `--shards` wants a number from 1 to {SHARDS_MAX}");
-            return 2;
+            eprintln!("tripline: `--shards` wants a number from 1 to {SHARDS_MAX}");
+            None
         }
-    };
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> u8 {
+    let Some(shards) = shards(arguments) else { return 2 };
     let (plan, faults) = plan_of(&arguments.paths, &Registry::default());
     print_faults(&faults);
     let Some(plan) = plan else { return 2 };
@@ -107,14 +114,6 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
             return 1;
         }
     };
-    let (stops, hups) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    watch_signals(&stops, &hups);
-    let registry = plan.registry.clone();
-    let reloads = Reloads::new(arguments.paths.clone(), arguments.has("--watch"), registry.clone(), hups);
-    let shown = Shown { registry: registry.clone(), ..Shown::default() };
-    let address = arguments.value("--admin").map(str::to_owned).or_else(|| plan.admin.clone()).unwrap_or_else(|| admin::DEFAULT.to_owned());
-    let admin = if address == "off" { None } else { admin::listen(&address, shown.clone()) };
-    let mut host = Process { stops, shown, admin, reloads };
     let options = RunOptions {
         shards,
         workers: cores(),
@@ -123,10 +122,23 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         installation,
         dead_letters: Some(state.join("dead_letter")),
     };
+    let reloads = Reloads::new(arguments.paths.clone(), arguments.has("--watch"), plan.registry.clone());
+    execute(plan, &options, Box::new(store), arguments, Some(reloads))
+}
+
+/// Runs a plan as a process does: with signals, an admin port, words on standard error and a summary.
+pub(super) fn execute(plan: Plan, options: &RunOptions, store: Box<dyn Store>, arguments: &Arguments, reloads: Option<Reloads>) -> u8 {
+    let stops = Arc::new(AtomicUsize::new(0));
+    watch_signals(&stops, reloads.as_ref().map(Reloads::asked));
+    let registry = plan.registry.clone();
+    let shown = Shown { registry: registry.clone(), ..Shown::default() };
+    let address = arguments.value("--admin").map(str::to_owned).or_else(|| plan.admin.clone()).unwrap_or_else(|| admin::DEFAULT.to_owned());
+    let admin = if address == "off" { None } else { admin::listen(&address, shown.clone()) };
+    let mut host = Process { stops, shown, admin, reloads };
     let watch = Stopwatch::start();
     let sinks: Vec<String> = plan.sinks.iter().map(|s| s.name.clone()).collect();
     let sources: Vec<String> = plan.sources.iter().map(|s| s.name.clone()).collect();
-    let outcome = run_plan(plan, &options, Box::new(store), &mut host);
+    let outcome = run_plan(plan, options, store, &mut host);
     let (code, epoch) = match &outcome {
         Ok(Outcome::Durable(epoch) | Outcome::ReaderGone(epoch)) => (0u8, *epoch),
         Err(e) => {

@@ -76,6 +76,8 @@ pub struct SourceContext {
     pub discarded: Discarded,
     /// `--until-end`.
     pub until_end: bool,
+    /// Of a source of files: those that are read instead of its own, once.
+    pub instead: Option<Vec<PathBuf>>,
     /// A partition that is silent for so long is idle.
     pub idle_timeout: i64,
 }

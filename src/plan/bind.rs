@@ -110,6 +110,8 @@ pub struct PlannedLane {
 pub struct PlannedSource {
     /// Name of the node.
     pub name: String,
+    /// Name of its kind.
+    pub kind: &'static str,
     /// Makes it.
     pub factory: SourceFactory,
     /// Silence after which a partition is idle.
@@ -369,7 +371,13 @@ impl<'a> Builder<'a, '_> {
             let planned = self.lane(start, lanes.len());
             let Some((factory, _)) = bound else { continue };
             lanes.push(planned);
-            sources.push(PlannedSource { name: name.to_owned(), factory, idle_timeout: section.idle_timeout, skew_max: section.skew_max });
+            sources.push(PlannedSource {
+                name: name.to_owned(),
+                kind: kind.name,
+                factory,
+                idle_timeout: section.idle_timeout,
+                skew_max: section.skew_max,
+            });
         }
         (sources, lanes)
     }

@@ -318,6 +318,7 @@ pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, p
             bytes: plan.registry.counter("tripline_bytes_in_total", &[("node", &source.name)]),
         },
         until_end: options.until_end,
+        instead: None,
         idle_timeout: source.idle_timeout,
     }
 }

@@ -1,6 +1,7 @@
 //! Sources: where events come from. A kind is a file.
 pub mod file;
 mod file_content;
+mod file_reader;
 mod file_tracked;
 pub mod generate;
 mod generate_lines;
