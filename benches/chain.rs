@@ -112,6 +112,45 @@ fn pipeline(folder: &Path, name: &str, logs: &[&str]) -> std::path::PathBuf {
     path
 }
 
+/// S1: `pipelines/dns_recon` as it stands, but with `rows` more patterns in its map and `n` lines in its log, half of them noise of the collector.
+fn dns_recon(folder: &Path, rows: u64, n: u64) -> (std::path::PathBuf, std::path::PathBuf) {
+    let ready = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/dns_recon");
+    let read = |name: &str| std::fs::read_to_string(ready.join(name)).expect("the ready pipeline");
+    let put = |name: &str, text: &[u8]| {
+        let path = folder.join("dns").join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a temporary folder");
+        std::fs::write(&path, text).expect("a temporary folder");
+        path
+    };
+    let mut map = read("maps/queries.map.csv");
+    (0..rows).for_each(|i| map.push_str(&format!("(^|\\.)bad{i}domain\\.com$,,/Malware/{},A name of a feed\n", i % 100)));
+    put("maps/queries.map.csv", map.as_bytes());
+    put("maps/types.map.csv", read("maps/types.map.csv").as_bytes());
+    put("tables/collectors.csv", read("tables/collectors.csv").as_bytes());
+    let mut r = common::Rng(9);
+    let mut log = Vec::new();
+    for i in 0..n {
+        let client = if i % 2 == 0 { "10.0.0.9".to_owned() } else { format!("10.{}.{}.{}", r.below(4), r.below(200), 1 + r.below(250)) };
+        // Names never seen before, one in fifty of a feed.
+        let name = if r.below(50) == 0 {
+            format!("w{i}.bad{}domain.com", r.below(rows))
+        } else {
+            format!("h{i:x}.host{}.example.org", r.below(1 << 40))
+        };
+        let _ = writeln!(
+            log,
+            "2026-11-02T{:02}:{:02}:{:02}.{:03}Z queries: info: client @0x7f3a {client}#5353 ({name}): query: {name} IN A +E(0)K (10.0.0.53)",
+            i / 36_000_000 % 24,
+            i / 600_000 % 60,
+            i / 10_000 % 60,
+            i / 10 % 1000
+        );
+    }
+    let log = put("logs/queries.log", &log);
+    let yaml = read("pipeline.yaml").replace("{type: stdout, inputs: [dns_scan", "{type: drop, inputs: [dns_scan");
+    (put("pipeline.yaml", yaml.as_bytes()), log)
+}
+
 fn main() {
     // A child of the bench of two cores.
     if let Some(at) = std::env::args().position(|a| a == "--once") {
@@ -170,6 +209,11 @@ fn main() {
     bench.report("file to alerts / naive chain", "container style", n, bytes, &m);
     let m = bench.interleave(|| chain(&one, 1, 1), || read_and_frame(&log));
     bench.report("file to alerts / read + framing", "read + framing", n, bytes, &m);
+
+    let (dns, dns_log) = dns_recon(folder.path(), 10_000, n);
+    let dns_bytes = std::fs::metadata(&dns_log).expect("made here").len();
+    let m = bench.interleave(|| chain(&dns, 1, 1), || read_and_frame(&dns_log));
+    bench.report("pipelines/dns_recon, 10000 patterns / read + framing", "read + framing", n, dns_bytes, &m);
 
     // Allocations: twice the events must not take more of them, but for what grows with state and with alerts.
     let longer = common::rfc5424(2 * n);

@@ -230,6 +230,15 @@ fn a_rule_that_is_switched_off_holds_nothing_up() {
 }
 
 #[test]
+fn a_reader_that_went_away_ends_a_command_quietly() {
+    let f = folder("");
+    let mut child = spawn(f.path(), &["list", "--schema"]);
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success() && out.stderr.is_empty(), "{}", text(&out.stderr));
+}
+
+#[test]
 fn lines_that_come_slowly_on_standard_input_come_through() {
     let f = folder("sources: {a: {type: stdin, format: json}}\nsinks: {o: {type: stdout, inputs: [a]}}\n");
     let mut child = Command::new(env!("CARGO_BIN_EXE_tripline"))

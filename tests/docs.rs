@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use tripline::clock::Clock;
 use tripline::diagnostic::Severity;
 use tripline::metrics::Registry;
@@ -39,6 +40,54 @@ fn every_example_is_a_good_pipeline() {
         }
     }
     assert!(seen >= 3);
+}
+
+/// The options of an object of the schema as rows of a table; those of sections stand below their own.
+fn options(object: &Value, before: &str, out: &mut String) {
+    for (name, option) in object["properties"].as_object().into_iter().flatten().filter(|(name, _)| before.is_empty() || *name != "type") {
+        let required = object["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name));
+        let words = option["enum"].as_array().map(|w| w.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
+        let help = option["description"].as_str().unwrap_or_default().replace('|', "\\|");
+        let words =
+            words.filter(|w| !help.starts_with(w.split(',').next().unwrap_or_default())).map_or(String::new(), |w| format!("{w}: "));
+        out.push_str(&format!("| `{before}{name}`{} | {words}{help} |\n", if required { " !" } else { "" }));
+        options(option, &format!("{before}{name}."), out);
+    }
+}
+
+#[test]
+fn the_reference_is_made_of_the_programs_own_descriptions() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schema: Value = serde_json::from_str(&fs::read_to_string(root.join("docs/pipeline.schema.json")).unwrap()).unwrap();
+    let mut page = "# Reference\n\nEvery key of a pipeline file, as `tripline check` knows it. `!` marks what must be given. Made by `tests/docs.rs` of what `tripline list --schema` says.\n".to_owned();
+    let table = "\n| key | |\n|---|---|\n";
+    let top = schema["properties"].as_object().unwrap();
+    page += &format!("\n## Top level\n{table}");
+    for (name, member) in top {
+        page += &format!("| `{name}` | {} |\n", member["description"].as_str().unwrap_or_default());
+        options(member, &format!("{name}."), &mut page);
+    }
+    for (family, member) in top.iter().filter(|(_, m)| m["additionalProperties"].is_object()) {
+        let node = &member["additionalProperties"];
+        page += &format!("\n## {family}\n");
+        match node["allOf"].as_array() {
+            None => {
+                page += table;
+                options(node, "", &mut page);
+            }
+            Some(kinds) => {
+                for kind in kinds {
+                    let name = kind["if"]["properties"]["type"]["const"].as_str().unwrap();
+                    page += &format!("\n### `{name}`: {}\n{table}", kind["then"]["description"].as_str().unwrap());
+                    options(&kind["then"], "", &mut page);
+                }
+            }
+        }
+    }
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reference.md");
+    fs::write(&made, &page).unwrap();
+    let kept = fs::read_to_string(root.join("docs/reference.md")).unwrap_or_default();
+    assert!(kept == page, "docs/reference.md is not what the program says: copy {} over it", made.display());
 }
 
 #[test]

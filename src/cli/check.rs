@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use super::arguments::Arguments;
 use super::check_maps;
 use super::connect::connect;
+use super::say::{line, put};
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Severity, suggest};
 use crate::metrics::Registry;
@@ -50,15 +51,15 @@ pub(super) fn check(arguments: &Arguments) -> u8 {
         }
     }
     if arguments.has("--json") {
-        faults.iter().for_each(|f| println!("{}", f.to_json()));
+        faults.iter().for_each(|f| line(format_args!("{}", f.to_json())));
     } else {
-        faults.iter().for_each(|f| print!("{}", f.render()));
+        faults.iter().for_each(|f| put(format_args!("{}", f.render())));
     }
     let errors = faults.iter().filter(|f| f.severity == Severity::Error).count();
     let warnings = faults.len() - errors;
     if !arguments.has("--json") {
-        samples.iter().for_each(|s| println!("{s}"));
-        println!("{errors} errors, {warnings} warnings");
+        samples.iter().for_each(|s| line(format_args!("{s}")));
+        line(format_args!("{errors} errors, {warnings} warnings"));
     }
     if errors > 0 || (arguments.has("--strict") && warnings > 0) {
         return 2;
@@ -84,7 +85,7 @@ pub(super) fn graph(arguments: &Arguments) -> u8 {
         print_faults(&faults);
         return 2;
     };
-    print!("{}", plan.picture.draw(drawing));
+    put(format_args!("{}", plan.picture.draw(drawing)));
     0
 }
 
@@ -99,9 +100,9 @@ pub(super) fn explain(arguments: &Arguments) -> u8 {
     }
     let cores = super::run::cores();
     if arguments.has("--json") {
-        println!("{}", plan::explain::explain(&plan, cores, cores));
+        line(format_args!("{}", plan::explain::explain(&plan, cores, cores)));
     } else {
-        print!("{}", plan::explain::explain_text(&plan, cores, cores));
+        put(format_args!("{}", plan::explain::explain_text(&plan, cores, cores)));
     }
     0
 }

@@ -1,6 +1,7 @@
 //! `check --connect`: whether what the pipeline reads from and writes to can be reached, one line for each.
 use serde_json::json;
 
+use super::say::line;
 use crate::plan::Plan;
 use crate::runtime::assemble::RunError;
 use crate::runtime::probe::probe;
@@ -15,9 +16,9 @@ pub(super) fn connect(plan: &Plan, as_json: bool) -> Result<bool, RunError> {
             Err(outage) => (false, outage.to_string()),
         };
         if as_json {
-            println!("{}", json!({"node": node, "ok": ok, "message": message}));
+            line(format_args!("{}", json!({"node": node, "ok": ok, "message": message})));
         } else {
-            println!("{} {node}: {message}", if ok { "ok    " } else { "failed" });
+            line(format_args!("{} {node}: {message}", if ok { "ok    " } else { "failed" }));
         }
     }
     Ok(all_well)

@@ -4,6 +4,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::check::print_error;
+use super::say::line;
 use crate::plan::Plan;
 use crate::runtime::checkpoint::Record;
 use crate::state::{FolderStore, StateError, Store as _};
@@ -16,13 +17,13 @@ pub(super) fn diff(plan: &Plan, state: &Path, as_json: bool) -> u8 {
     };
     let found = compare(plan, &record);
     if as_json {
-        println!("{}", json!({"epoch": record.epoch, "nodes": found}));
+        line(format_args!("{}", json!({"epoch": record.epoch, "nodes": found})));
         return 0;
     }
-    println!("against epoch {} of {}", record.epoch, state.display());
+    line(format_args!("against epoch {} of {}", record.epoch, state.display()));
     for node in &found {
         let text = |key: &str| node[key].as_str().unwrap_or_default();
-        println!("  {:8} {:24} {}", text("family"), text("name"), text("what"));
+        line(format_args!("  {:8} {:24} {}", text("family"), text("name"), text("what")));
     }
     0
 }

@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
+use super::say::line;
 use crate::config::{Field, Type};
 
 fn describe(kind: Type) -> String {
@@ -27,7 +28,7 @@ fn of_pairs(pairs: &[(&str, &str)]) -> Vec<Value> {
 
 pub(super) fn list(arguments: &Arguments) -> u8 {
     if arguments.has("--schema") {
-        println!("{:#}", super::schema::schema());
+        line(format_args!("{:#}", super::schema::schema()));
         return 0;
     }
     let families: [(&str, Vec<Value>); 7] = [
@@ -50,20 +51,20 @@ pub(super) fn list(arguments: &Arguments) -> u8 {
     let shown: Vec<&(&str, Vec<Value>)> = families.iter().filter(|(f, _)| wanted.is_empty() || wanted.iter().any(|w| w == f)).collect();
     if arguments.has("--json") {
         let object: serde_json::Map<String, Value> = shown.iter().map(|(f, items)| ((*f).to_owned(), json!(items))).collect();
-        println!("{}", Value::Object(object));
+        line(format_args!("{}", Value::Object(object)));
         return 0;
     }
     for (family, items) in shown {
-        println!("{family}");
+        line(format_args!("{family}"));
         for item in items {
-            println!("  {:34} {}", item["name"].as_str().unwrap_or_default(), item["summary"].as_str().unwrap_or_default());
+            line(format_args!("  {:34} {}", item["name"].as_str().unwrap_or_default(), item["summary"].as_str().unwrap_or_default()));
             for field in item["fields"].as_array().into_iter().flatten() {
                 let mark = if field["required"] == true { "!" } else { "" };
-                println!(
+                line(format_args!(
                     "      {:30} {}",
                     format!("{}{mark}", field["name"].as_str().unwrap_or_default()),
                     field["help"].as_str().unwrap_or_default()
-                );
+                ));
             }
         }
     }

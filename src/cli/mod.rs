@@ -15,6 +15,7 @@ mod test;
 use std::process::ExitCode;
 
 use arguments::Arguments;
+use say::{line, put};
 
 const USAGE: &str = "\
 tripline turns logs into incidents while they flow
@@ -56,11 +57,11 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "test" => &["--json", "--filter=", "--bless"],
         "list" => &["--json", "--schema"],
         "help" | "--help" | "-h" => {
-            print!("{USAGE}");
+            put(format_args!("{USAGE}"));
             return ExitCode::SUCCESS;
         }
         "--version" | "-V" => {
-            println!("tripline {}", env!("CARGO_PKG_VERSION"));
+            line(format_args!("tripline {}", env!("CARGO_PKG_VERSION")));
             return ExitCode::SUCCESS;
         }
         other => {

@@ -28,3 +28,15 @@ pub(super) fn say(level: &str, event: &str, message: &str, members: Value) {
         writeln!(err, "{}", Value::Object(line))
     };
 }
+
+/// Prints a line on standard output. A reader that went away, as `head` does, ends the command quietly.
+pub(super) fn line(text: impl std::fmt::Display) {
+    put(format_args!("{text}\n"));
+}
+
+/// Prints a text on standard output, as [`line`] does.
+pub(super) fn put(text: impl std::fmt::Display) {
+    if write!(std::io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}

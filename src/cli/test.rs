@@ -1,6 +1,7 @@
 //! `test`: runs the cases beside a pipeline and compares what its nodes gave.
 use super::arguments::Arguments;
 use super::check::{environment, print_faults};
+use super::say::line;
 use crate::cases::{self, CaseOutcome};
 use crate::metrics::Registry;
 
@@ -28,8 +29,8 @@ pub(super) fn test(arguments: &Arguments) -> u8 {
             if arguments.has("--bless") {
                 let rules: Vec<String> = plan.rules.iter().map(|r| r.name.clone()).collect();
                 match cases::bless(&case, &rules, &make) {
-                    Ok(()) => println!("blessed {}", case.name),
-                    Err(message) => println!("FAILED {}: {message}", case.name),
+                    Ok(()) => line(format_args!("blessed {}", case.name)),
+                    Err(message) => line(format_args!("FAILED {}: {message}", case.name)),
                 }
                 continue;
             }
@@ -43,22 +44,22 @@ pub(super) fn test(arguments: &Arguments) -> u8 {
         }
     }
     if !arguments.has("--json") {
-        println!("{passed} passed, {failed} failed");
+        line(format_args!("{passed} passed, {failed} failed"));
     }
     u8::from(failed > 0)
 }
 
 fn report(arguments: &Arguments, name: &str, outcome: &CaseOutcome) {
     if arguments.has("--json") {
-        println!(
+        line(format_args!(
             "{}",
             serde_json::json!({"case": name, "ok": outcome.is_ok(), "missing": outcome.missing, "unexpected": outcome.unexpected})
-        );
+        ));
     } else if outcome.is_ok() {
-        println!("ok {name}");
+        line(format_args!("ok {name}"));
     } else {
-        println!("FAILED {name}");
-        outcome.missing.iter().for_each(|m| println!("  missing    {m}"));
-        outcome.unexpected.iter().for_each(|u| println!("  unexpected {u}"));
+        line(format_args!("FAILED {name}"));
+        outcome.missing.iter().for_each(|m| line(format_args!("  missing    {m}")));
+        outcome.unexpected.iter().for_each(|u| line(format_args!("  unexpected {u}")));
     }
 }
