@@ -55,6 +55,8 @@ pub(super) fn behind_all(key: &[u8]) -> u128 {
 }
 
 impl Threshold {
+    /// Kept out of the way of the hits that do not fire.
+    #[inline(never)]
     pub(super) fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, decision: Decision, out: &mut AlertRows) {
         let spec = Arc::clone(&self.spec);
         let Decision { anchor, time, tie, count, first, last, newest, since } = decision;
@@ -146,6 +148,7 @@ impl Threshold {
 
     /// Says what is due before `time`: windows that end, and the revisions of suppressions. At one deadline windows come first: a suppression still holds
     /// at its last moment.
+    #[inline(never)]
     pub(super) fn pass_to(&mut self, time: Timestamp, out: &mut AlertRows) {
         loop {
             let window = self.window_deadline().filter(|d| *d < time);

@@ -31,6 +31,7 @@ impl Threshold {
         excepted
     }
 
+    #[inline(never)]
     pub(super) fn take_general<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
         let spec = Arc::clone(&self.spec);
         let bound = self.bound(&spec, &self.ports[hit.port], row);
