@@ -304,7 +304,7 @@ impl GeneralGroups {
             let (deadline, id) = *self.timers.first()?;
             let group = &self.groups[id as usize];
             // A session went on, or the group was evicted and its number is another's.
-            match group.has_timer.then_some(group.end - 1) {
+            match group.has_timer.then(|| group.end - 1) {
                 Some(end) if end <= deadline => return Some(deadline),
                 later => {
                     self.timers.pop_first();
@@ -461,7 +461,7 @@ impl GeneralGroups {
                 (group.armed, group.fired, group.evidence) = (armed, fired, evidence);
                 (group.start, group.end, group.last) = (start, end, last.to_vec());
                 group.has_timer = self.is_timed && len > 0;
-                self.timers.extend(group.has_timer.then_some((end - 1, id)));
+                self.timers.extend(group.has_timer.then(|| (end - 1, id)));
             }
             for _ in 0..len {
                 let entry = Entry { time: from.i64()?, amount: from.u128()? as i128 };
