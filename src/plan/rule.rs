@@ -104,7 +104,9 @@ impl Builder<'_, '_> {
                 .fault(Diagnostic::error(member.inputs_place(), "late_input", message).help("send them to a sink, or use `late: clamp`"));
             return None;
         }
-        let late = (spec.late == Late::Output).then(|| view.event_writer(&mut progress.lane, progress.original, false));
+        // Nobody waits for what nobody reads: such events are counted and no more.
+        let is_read = self.graph.consumers.contains_key(&format!("{name}.late"));
+        let late = (spec.late == Late::Output && is_read).then(|| view.event_writer(&mut progress.lane, progress.original, false));
         let mut own_view = view.clone();
         let time_rule = Default::default();
         let mut bind =
