@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use outside::{folder, said, text, tripline};
+use outside::{fed, folder, said, text, tripline};
 use serde_json::Value;
 
 fn spawn(folder: &Path, words: &[&str]) -> Child {
@@ -241,14 +241,7 @@ fn a_reader_that_went_away_ends_a_command_quietly() {
 #[test]
 fn lines_that_come_slowly_on_standard_input_come_through() {
     let f = folder("sources: {a: {type: stdin, format: json}}\nsinks: {o: {type: stdout, inputs: [a]}}\n");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tripline"))
-        .args(["run", "pipeline.yaml", "--admin", "off"])
-        .current_dir(f.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = fed(f.path());
     let mut input = child.stdin.take().unwrap();
     // Each pause is longer than the time between two barriers, at which a read is given up halfway.
     for half in ["{\"n\":1}\n{\"n\"", ":2}\n", "{\"n\":3}\n{\"n\":4}"] {

@@ -4,7 +4,7 @@ mod outside;
 
 use std::fs;
 
-use outside::{folder, said, text, tripline};
+use outside::{fed, folder, said, text, tripline};
 
 const PIPELINE: &str = "\
 sources: {a: {type: file, paths: [in.ndjson], format: json, follow: false, time: {field: ts}}}
@@ -106,13 +106,7 @@ sinks: {o: {type: stdout, inputs: [r], form: json}}
     let lines: String = (0..300).map(|n| format!("{{\"ts\":{},\"user\":\"u{}\"}}\n", 1_760_000_000 + n * 7, n % 11)).collect();
     fs::write(at.join("history.ndjson"), &lines).unwrap();
     fs::write(at.join("b.log"), "{\"ts\":1760000001,\n \"user\":\"u1\"}\n").unwrap();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tripline"))
-        .args(["run", "pipeline.yaml", "--admin", "off"])
-        .current_dir(at)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = fed(at);
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
     let live_out = child.wait_with_output().unwrap();
     let ids = |out: &[u8]| -> std::collections::BTreeSet<String> {

@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outside::folder;
+use outside::{fed, folder};
 use tripline::clock::Clock;
 use tripline::codec::format::json_out::{EventWriter, RowFacts};
 use tripline::component::source::{Discarded, Pace, SourceContext};
@@ -154,13 +153,7 @@ fn no_source_loses_what_a_dropped_fill_was_reading() {
 #[test]
 fn standard_input_gives_every_line_in_order_whatever_the_pieces() {
     let folder = folder("barrier: {interval: 1ms}\nsources: {a: {type: stdin}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tripline"))
-        .args(["run", "pipeline.yaml", "--admin", "off"])
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = fed(folder.path());
     let mut input = child.stdin.take().unwrap();
     let text: String = (0..ROWS).map(|n| format!("line {n}\n")).collect();
     for (i, piece) in text.as_bytes().chunks(997).enumerate() {
