@@ -51,14 +51,14 @@ pub(super) fn check(arguments: &Arguments) -> u8 {
         }
     }
     if arguments.has("--json") {
-        faults.iter().for_each(|f| line(format_args!("{}", f.to_json())));
+        faults.iter().for_each(|f| line(f.to_json()));
     } else {
-        faults.iter().for_each(|f| put(format_args!("{}", f.render())));
+        faults.iter().for_each(|f| put(f.render()));
     }
     let errors = faults.iter().filter(|f| f.severity == Severity::Error).count();
     let warnings = faults.len() - errors;
     if !arguments.has("--json") {
-        samples.iter().for_each(|s| line(format_args!("{s}")));
+        samples.iter().for_each(line);
         line(format_args!("{errors} errors, {warnings} warnings"));
     }
     if errors > 0 || (arguments.has("--strict") && warnings > 0) {
@@ -85,7 +85,7 @@ pub(super) fn graph(arguments: &Arguments) -> u8 {
         print_faults(&faults);
         return 2;
     };
-    put(format_args!("{}", plan.picture.draw(drawing)));
+    put(plan.picture.draw(drawing));
     0
 }
 
@@ -100,9 +100,9 @@ pub(super) fn explain(arguments: &Arguments) -> u8 {
     }
     let cores = super::run::cores();
     if arguments.has("--json") {
-        line(format_args!("{}", plan::explain::explain(&plan, cores, cores)));
+        line(plan::explain::explain(&plan, cores, cores));
     } else {
-        put(format_args!("{}", plan::explain::explain_text(&plan, cores, cores)));
+        put(plan::explain::explain_text(&plan, cores, cores));
     }
     0
 }

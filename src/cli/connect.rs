@@ -16,7 +16,7 @@ pub(super) fn connect(plan: &Plan, as_json: bool) -> Result<bool, RunError> {
             Err(outage) => (false, outage.to_string()),
         };
         if as_json {
-            line(format_args!("{}", json!({"node": node, "ok": ok, "message": message})));
+            line(json!({"node": node, "ok": ok, "message": message}));
         } else {
             line(format_args!("{} {node}: {message}", if ok { "ok    " } else { "failed" }));
         }

@@ -17,7 +17,7 @@ pub(super) fn diff(plan: &Plan, state: &Path, as_json: bool) -> u8 {
     };
     let found = compare(plan, &record);
     if as_json {
-        line(format_args!("{}", json!({"epoch": record.epoch, "nodes": found})));
+        line(json!({"epoch": record.epoch, "nodes": found}));
         return 0;
     }
     line(format_args!("against epoch {} of {}", record.epoch, state.display()));

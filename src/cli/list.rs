@@ -51,11 +51,11 @@ pub(super) fn list(arguments: &Arguments) -> u8 {
     let shown: Vec<&(&str, Vec<Value>)> = families.iter().filter(|(f, _)| wanted.is_empty() || wanted.iter().any(|w| w == f)).collect();
     if arguments.has("--json") {
         let object: serde_json::Map<String, Value> = shown.iter().map(|(f, items)| ((*f).to_owned(), json!(items))).collect();
-        line(format_args!("{}", Value::Object(object)));
+        line(Value::Object(object));
         return 0;
     }
     for (family, items) in shown {
-        line(format_args!("{family}"));
+        line(family);
         for item in items {
             line(format_args!("  {:34} {}", item["name"].as_str().unwrap_or_default(), item["summary"].as_str().unwrap_or_default()));
             for field in item["fields"].as_array().into_iter().flatten() {

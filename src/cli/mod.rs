@@ -57,7 +57,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "test" => &["--json", "--filter=", "--bless"],
         "list" => &["--json", "--schema"],
         "help" | "--help" | "-h" => {
-            put(format_args!("{USAGE}"));
+            put(USAGE);
             return ExitCode::SUCCESS;
         }
         "--version" | "-V" => {
