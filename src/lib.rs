@@ -24,7 +24,7 @@
 //! | 5 plan | [`plan`]: files graph tables lane rule bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
-//! | 2 crafts | [`expr`] [`mapfile`] [`list`] [`table`] [`window`] [`codec`] [`config`] |
+//! | 2 crafts | [`expr`] [`mapfile`] [`table`] [`window`] [`codec`] [`config`] |
 //! | 1 event | [`event`] |
 //! | 0 ground | [`limits`] [`clock`] [`metrics`] [`diagnostic`] [`state`] [`pattern`] [`simd`] |
 //!
@@ -59,7 +59,6 @@ pub mod diagnostic;
 pub mod event;
 pub mod expr;
 pub mod limits;
-pub mod list;
 pub mod mapfile;
 pub mod metrics;
 pub mod pattern;

@@ -9,7 +9,6 @@ use crate::config::load::read_text;
 use crate::config::{Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceText, suggest};
 use crate::limits::CONFIG_BYTES_MAX;
-use crate::list::import::read_list;
 use crate::table::{Form, Handle, Table, load};
 use crate::transform::map_reload::stamp;
 
@@ -42,11 +41,11 @@ pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &m
         let options = Options::new(&key.name, node, faults);
         options.check(&[fields]);
         let keys: Vec<String> = options.texts("key").into_iter().map(|(k, _)| k).collect();
-        let Some(content) = (if lists { Some(Content::List(keys)) } else { table_form(&options, keys).map(Content::Table) }) else {
-            continue;
-        };
+        // A list that is only read is a table whose rows are keys.
+        let form = if lists { Some(Form::Csv { keys, delimiter: ',' }) } else { table_form(&options, keys) };
+        let Some(form) = form else { continue };
         let Some((path, place)) = options.path("path") else { continue };
-        let file = TableFile { path, content };
+        let file = TableFile { path, form };
         if !file.path.exists() {
             let message = format!("there is no file {}", file.path.display());
             options.fault(Diagnostic::error(&place, "missing_file", message).help("paths start from the folder of the pipeline file"));
@@ -94,15 +93,9 @@ fn table_form(options: &Options<'_>, keys: Vec<String>) -> Option<Form> {
     Some(form)
 }
 
-enum Content {
-    Table(Form),
-    /// A list with its key.
-    List(Vec<String>),
-}
-
 struct TableFile {
     path: PathBuf,
-    content: Content,
+    form: Form,
 }
 
 impl TableFile {
@@ -112,10 +105,7 @@ impl TableFile {
             Ok(text) => {
                 let source = Arc::new(SourceText { path: shown, text });
                 let place = Place { source: Arc::clone(&source), line: 1, column: 1 };
-                match &self.content {
-                    Content::Table(form) => load(&source.text, form, &place, faults),
-                    Content::List(keys) => read_list(&source.text, keys, &place, faults),
-                }
+                load(&source.text, &self.form, &place, faults)
             }
             Err(message) => {
                 faults.push(Diagnostic::error(&Place::start_of(&shown), "unreadable", message).help("check the path"));

@@ -4,6 +4,7 @@ use super::rows::{RowFault, Table};
 use super::{json, networks::Networks};
 use crate::diagnostic::{Diagnostic, Place, suggest};
 use crate::event::address::Network;
+use crate::limits::TABLE_ROWS_MAX;
 
 /// What a text holds, and what its rows are found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub fn load(text: &str, form: &Form, place: &Place, faults: &mut Vec<Diagnostic>
                     faults.push(Diagnostic::error(&at(place, line), "json", message).help("an array of objects, or one object a line"))
                 })
                 .ok()?;
+            if !is_bounded(rows.len(), place, faults) {
+                return None;
+            }
             let keys = key_columns(keys, &columns, place, faults)?;
             let (table, doubles) = Table::new(columns, keys, rows.iter().map(|row| row.iter().map(String::as_str).collect()));
             report(&doubles, |_| place.clone(), faults);
@@ -88,11 +92,14 @@ fn records(text: &str, delimiter: char, place: &Place, faults: &mut Vec<Diagnost
         let fault = if record.cells.len() > columns.len() { Diagnostic::error } else { Diagnostic::warning };
         faults.push(fault(&at(place, record.line), "cell_count", message));
     }
-    if records.len() > crate::limits::TABLE_ROWS_MAX {
-        faults.push(Diagnostic::error(place, "too_many_rows", format!("more than {} rows", crate::limits::TABLE_ROWS_MAX)));
-        return None;
+    is_bounded(records.len(), place, faults).then_some((columns, records))
+}
+
+fn is_bounded(rows: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> bool {
+    if rows > TABLE_ROWS_MAX {
+        faults.push(Diagnostic::error(place, "too_many_rows", format!("more than {TABLE_ROWS_MAX} rows")));
     }
-    Some((columns, records))
+    rows <= TABLE_ROWS_MAX
 }
 
 /// The numbers of the columns that make a key.

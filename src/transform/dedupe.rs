@@ -12,17 +12,20 @@ use crate::limits::RECENT_KEYS_MAX;
 use crate::state::{Chunks, StateError, StateReader};
 use crate::window::recent::Recent;
 
+const CAPACITY: Field =
+    Field::optional("capacity", Type::Count, "keys that are remembered; the oldest is forgotten first; default 1000000");
+
 const DEDUPE: &[Field] = &[
     Field::required("by", Type::Texts, "fields whose values make events the same; an event that lacks one goes on"),
     Field::required("within", Type::Duration, "how long after the first the others are held back"),
-    Field::optional("capacity", Type::Count, "keys that are remembered; the oldest is forgotten first; default 1000000"),
+    CAPACITY,
 ];
 
 const THROTTLE: &[Field] = &[
     Field::required("by", Type::Texts, "fields whose values make a key; an event that lacks one goes on"),
     Field::required("count", Type::Count, "how many events of a key go on"),
     Field::required("within", Type::Duration, "within how long, from the first of them on"),
-    Field::optional("capacity", Type::Count, "keys that are remembered; the oldest is forgotten first; default 1000000"),
+    CAPACITY,
 ];
 
 /// See the module.
@@ -48,7 +51,8 @@ fn bind_limit(options: &Options<'_>, bind: &mut Bind<'_, '_>, fields: &'static [
     let names: Vec<String> = options.texts("by").into_iter().map(|(name, _)| name).collect();
     let by: Vec<Option<Slot>> = names.iter().map(|name| bind.read(name)).collect();
     let within = options.duration("within")?;
-    let most = if reason == "throttled" { options.count("count")? } else { 1 };
+    // Of what has no `count`, the first goes on.
+    let most = options.count("count").unwrap_or(1);
     for (key, value) in [("count", most), ("within", within.unsigned_abs()), ("capacity", options.count("capacity").unwrap_or(1))] {
         if value == 0 {
             let place = options.get(key).map_or(options.place(), |n| &n.place);
