@@ -6,6 +6,7 @@ use crate::event::builder::Positions;
 use crate::event::{Batch, Input, Origin};
 use crate::limits::KEY_GROUPS;
 use crate::state::{Chunks, StateError};
+use crate::window::arrivals::BatchTimes;
 use crate::window::watermark::Activity;
 
 /// Which shard owns a hash: its upper byte is the key group. Extractors send by it, and shards load their state by it.
@@ -45,6 +46,17 @@ pub struct HitBatch {
 }
 
 impl HitBatch {
+    /// What all rows say about time.
+    pub fn times(&self) -> BatchTimes {
+        BatchTimes { max: self.max, last: self.last, any_missing: self.any_missing }
+    }
+
+    /// The key of a hit.
+    #[inline(always)]
+    pub fn key(&self, hit: &HitRef) -> &[u8] {
+        &self.keys[hit.key.0 as usize..(hit.key.0 + hit.key.1) as usize]
+    }
+
     /// Makes it empty and keeps its memory.
     pub fn clear(&mut self) {
         self.hits.clear();

@@ -82,7 +82,7 @@ impl Threshold {
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
         let completeness = Completeness {
             exact: !clamped && self.forced == 0 && self.evicted == 0,
-            watermark_lag_ms: time.saturating_sub(self.partitions.released).max(0) / 1_000_000,
+            watermark_lag_ms: time.saturating_sub(self.arrivals.partitions.released).max(0) / 1_000_000,
             late: self.late,
             evicted: self.evicted,
             forced: self.forced,

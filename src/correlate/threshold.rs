@@ -20,13 +20,12 @@ use crate::config::{Field, Options, Type};
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
-use crate::limits::SKEW_MAX;
 use crate::state::{Chunks, StateError};
+use crate::window::arrivals::{Arrivals, Inlet, number_of};
 use crate::window::evidence::EvidenceRing;
 use crate::window::general::{GeneralGroups, Measure};
-use crate::window::reorder::Reorder;
 use crate::window::ring::{RING_MAX, RingGroups};
-use crate::window::watermark::{Activity, Judged, Partitions};
+use crate::window::watermark::{Activity, Judged};
 
 const FIELDS: &[Field] = &[
     Field::required("within", Type::Duration, "length of the window"),
@@ -84,9 +83,8 @@ impl Groups {
 pub struct Threshold {
     pub(super) spec: Arc<RuleSpec>,
     pub(super) ports: Vec<Port>,
-    pub(super) partitions: Partitions,
     pub(super) groups: Groups,
-    pub(super) waiting: Reorder,
+    pub(super) arrivals: Arrivals,
     pub(super) evidence: EvidenceRing,
     pub(super) suppressions: Option<Suppressions>,
     pub(super) origins: Vec<Origin>,
@@ -104,7 +102,6 @@ pub struct Threshold {
     pub(super) bump: Bump,
     /// The last alert: its memory makes the next one.
     pub(super) alert: Alert,
-    judged: Vec<(Judged, bool)>,
     /// Slots of waiting hits, by input.
     pub(super) payload_slots: Arc<Vec<Vec<Slot>>>,
 }
@@ -129,13 +126,9 @@ impl Threshold {
                 spec.trigger == Trigger::WindowEnd,
             )),
         };
-        let lateness = ports.iter().map(|p| p.policy.lateness).max().unwrap_or(0);
-        // Fine enough that a bucket stays small, coarse enough that a skew between partitions does not make thousands.
-        let width = if lateness > 0 { lateness / 1024 } else { SKEW_MAX / 4096 };
         Threshold {
-            partitions: Partitions::new(ports.len()),
+            arrivals: Arrivals::new(ports.iter().map(|p| Inlet { policy: p.policy, tells: p.is_rule }).collect()),
             groups,
-            waiting: Reorder::new(width.max(1_000_000)),
             evidence: EvidenceRing::new(spec.evidence_max),
             suppressions: spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length)),
             origins: Vec::new(),
@@ -149,29 +142,10 @@ impl Threshold {
             counters,
             bump: Bump::new(),
             alert: Alert::default(),
-            judged: Vec::new(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
             spec,
             ports,
         }
-    }
-
-    fn origin(&mut self, origin: &Origin) -> u32 {
-        if let Some(at) = self.origins.iter().rposition(|o| o == origin) {
-            return at as u32;
-        }
-        self.origins.push(origin.clone());
-        (self.origins.len() - 1) as u32
-    }
-
-    fn partition(&mut self, port: usize, origin: &Origin) -> usize {
-        let before = self.partitions.all.len();
-        let found = self.partitions.open(port, &origin.source, &origin.partition, self.ports[port].policy);
-        if self.partitions.all.len() > before && !self.waiting.is_empty() {
-            // A new name may stand between the others.
-            self.waiting.rerank(&self.partitions.ranks);
-        }
-        found
     }
 
     /// The time that a hit counts with; none where it does not count.
@@ -187,9 +161,9 @@ impl Threshold {
             }
             (time, clamped) = (limit, true);
         }
-        if time < self.partitions.released {
+        if time < self.arrivals.partitions.released {
             self.counters.idle_return.increment(1);
-            (time, clamped) = (self.partitions.released, true);
+            (time, clamped) = (self.arrivals.partitions.released, true);
         }
         Some((time, clamped))
     }
@@ -231,7 +205,7 @@ impl Threshold {
     fn release(&mut self, ready: impl Fn(Timestamp) -> bool, out: &mut AlertRows) {
         let slots = Arc::clone(&self.payload_slots);
         // Taken out for as long as its hits are: nothing that takes a hit puts one in.
-        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.arrivals.waiting);
         loop {
             self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)));
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
@@ -240,21 +214,20 @@ impl Threshold {
                 self.take(&hit, &row, out);
             }
         }
-        self.waiting = waiting;
+        self.arrivals.waiting = waiting;
     }
 
     /// Goes as far as the partitions allow.
     fn advance(&mut self, out: &mut AlertRows) {
-        let single = self.partitions.is_single();
-        let watermark = self.partitions.watermark();
-        if !self.waiting.is_empty() {
+        let (watermark, single) = self.arrivals.watermark();
+        if !self.arrivals.waiting.is_empty() {
             self.release(|t| t < watermark || (single && t == watermark), out);
-            while self.waiting.len() > self.spec.waiting_max {
+            while self.arrivals.waiting.len() > self.spec.waiting_max {
                 // The bound: the oldest go early, and say so.
-                let Some(first) = self.waiting.first_time() else { break };
-                let before = self.waiting.len();
+                let Some(first) = self.arrivals.waiting.first_time() else { break };
+                let before = self.arrivals.waiting.len();
                 self.release(|t| t <= first, out);
-                let forced = (before - self.waiting.len()) as u64;
+                let forced = (before - self.arrivals.waiting.len()) as u64;
                 self.forced += forced;
                 self.counters.forced.increment(forced);
             }
@@ -285,8 +258,8 @@ impl Threshold {
             self.clamped.retain(|_, t| *t > oldest);
         }
         self.counters.groups.set(self.groups_len() as f64);
-        if self.partitions.released != NEVER {
-            self.counters.watermark.set(self.partitions.released as f64 / 1e9);
+        if self.arrivals.partitions.released != NEVER {
+            self.counters.watermark.set(self.arrivals.partitions.released as f64 / 1e9);
         }
     }
 
@@ -302,37 +275,16 @@ impl Threshold {
             Groups::General(groups) => groups.len(),
         }
     }
-
-    /// Judges the rows of a batch one after another, where some may be pending or of unknown time.
-    fn judge_slowly(&mut self, partition: usize, batch: &Batch) {
-        self.judged.clear();
-        let clock = &mut self.partitions.all[partition].clock;
-        self.judged.extend(batch.times.iter().map(|time| {
-            let judged = clock.judge(*time, batch.input.received);
-            // A pending time lies ahead of what the partition has been believed to reach.
-            (judged, judged.time > clock.greatest)
-        }));
-    }
 }
 
 impl Correlator for Threshold {
     fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows) {
-        let at = self.partition(port, origin);
-        let is_rule = self.ports[port].is_rule;
-        let partition = &mut self.partitions.all[at];
-        if is_rule && partition.told.is_none() {
-            partition.told = Some(NEVER);
-        }
-        partition.activity = activity;
-        partition.identity.clone_from(&origin.identity);
-        if activity == Activity::Idle {
-            partition.idle_since = now.saturating_sub(self.ports[port].policy.lateness);
-        }
+        self.arrivals.on_partition(port, origin, activity, now);
         self.advance(out);
     }
 
     fn on_opened(&mut self, _port: usize, out: &mut AlertRows) {
-        self.partitions.unopened = self.partitions.unopened.saturating_sub(1);
+        self.arrivals.on_opened();
         self.advance(out);
     }
 
@@ -341,77 +293,53 @@ impl Correlator for Threshold {
         if batch.rows() == 0 {
             return;
         }
-        let origin = Arc::clone(&batch.input.origin);
-        let at = self.partition(port, &origin);
-        let origin = if hits.hits.is_empty() { 0 } else { self.origin(&origin) };
-        if self.partitions.all[at].activity != Activity::Live {
-            self.partitions.all[at].activity = Activity::Live;
-        }
-        let plain = self.ports[port].is_rule || self.partitions.all[at].clock.is_plain(hits.max, hits.any_missing);
-        if !plain {
-            self.judge_slowly(at, batch);
-        }
-        let rank = self.partitions.ranks[at];
+        let arrival = self.arrivals.begin(port, batch, hits.times());
+        let origin = if hits.hits.is_empty() { 0 } else { number_of(&mut self.origins, &batch.input.origin) };
+        let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let groups_before = self.groups_len();
-        let direct = self.partitions.is_single() && self.ports[port].policy.lateness == 0 && !self.ports[port].is_rule;
         for (i, hit) in hits.hits.iter().enumerate() {
             let ahead = |n: usize| hits.hits.get(i + n);
             self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)));
             let row = usize::from(hit.row);
-            let (judged, pending) = match plain {
-                // A rule says how far its time has come: what it gives is never late.
-                _ if self.ports[port].is_rule => (Judged { time: batch.times[row], behind: None, greatest: NEVER }, false),
-                true => (self.partitions.all[at].clock.judge_plain(batch.times[row], hit.before), false),
-                false => self.judged[row],
-            };
+            let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             let Some((time, clamped)) = self.counted(judged) else {
                 self.ports[port].give_late(batch, row, judged.time, &mut out.late);
                 continue;
             };
             let position = batch.input.position(row);
-            let tie = match self.ports[port].is_rule {
-                // The order of a rule's alerts came with them, as positions.
-                true => batch.ties.get(row).copied().unwrap_or(0),
-                false => u128::from(position) << 16 | row as u128,
-            };
+            let tie = self.arrivals.tie(&arrival, batch, row);
             let text = if self.spec.evidence_max > 0 { batch.input.line(row) } else { b"" };
-            let key = &hits.keys[hit.key.0 as usize..(hit.key.0 + hit.key.1) as usize];
-            let partition = at as u32;
+            let key = hits.key(hit);
             let hit =
                 Hit { port, time, hash: hit.hash, key, amount: hit.amount, clamped, partition, origin, position, tie: (rank, tie), text };
-            // Nothing before this hit can still come, unless its time is pending.
-            if direct && !pending && self.waiting.is_empty() {
+            if self.arrivals.is_next(&arrival, is_pending) {
                 self.take(&hit, &BatchRow { batch, row }, out);
             } else {
                 let slots = &self.ports[port].payload;
-                self.waiting
-                    .push(time, (partition, rank), tie, hit.hash, |bytes| payload::write(&hit, slots, &BatchRow { batch, row }, bytes));
+                let write = |bytes: &mut Vec<u8>| payload::write(&hit, slots, &BatchRow { batch, row }, bytes);
+                self.arrivals.waiting.push(time, (partition, rank), tie, hit.hash, write);
             }
         }
-        if plain {
-            self.partitions.all[at].clock.pass_plain(hits.max, hits.last);
-        }
+        self.arrivals.end(&arrival, hits.times());
         self.advance(out);
         self.sweep(self.groups_len().saturating_sub(groups_before));
     }
 
     fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {
-        for partition in self.partitions.all.iter_mut().filter(|p| p.port == port) {
-            partition.told = Some(time);
-        }
+        self.arrivals.on_watermark(port, time);
         self.advance(out);
     }
 
     fn on_end(&mut self, close: bool, out: &mut AlertRows) {
         self.bump.reset();
         self.release(|_| true, out);
-        let greatest = self.partitions.greatest();
+        let greatest = self.arrivals.partitions.greatest();
         self.pass_to(if close { Timestamp::MAX } else { greatest }, out);
-        self.partitions.released = self.partitions.released.max(greatest);
+        self.arrivals.partitions.released = self.arrivals.partitions.released.max(greatest);
     }
 
     fn watermark(&self) -> Timestamp {
-        self.partitions.released
+        self.arrivals.partitions.released
     }
 
     fn save(&mut self, full: bool) -> Chunks {
@@ -427,6 +355,6 @@ impl Correlator for Threshold {
     }
 
     fn size_hint(&self) -> usize {
-        self.groups_len() * 96 + self.waiting.len() * 256 + 4096
+        self.groups_len() * 96 + self.arrivals.waiting.len() * 256 + 4096
     }
 }

@@ -5,7 +5,6 @@ use super::suppress::Suppressions;
 use super::threshold::{Groups, Threshold};
 use crate::event::Origin;
 use crate::state::{Chunks, StateError, StateReader, StateWriter};
-use crate::window::watermark::{Partition, PartitionClock};
 
 const HEAD: u8 = 1;
 const GROUPS: u8 = 2;
@@ -24,7 +23,7 @@ impl Threshold {
             Groups::General(groups) => groups.save(full, &mut chunks),
         }
         chunks.begin(WAITING);
-        self.waiting.save(full, &mut chunks);
+        self.arrivals.waiting.save(full, &mut chunks);
         if self.spec.evidence_max > 0 {
             chunks.begin(EVIDENCE);
             self.evidence.save(full, &mut chunks);
@@ -39,17 +38,10 @@ impl Threshold {
     }
 
     fn save_head(&self, out: &mut StateWriter) {
-        out.i64(self.partitions.released);
+        self.arrivals.save_head(out);
         out.i64(self.passed.0);
         out.u32(self.passed.1);
         out.u128(self.passed.2);
-        out.u32(self.partitions.all.len() as u32);
-        for partition in &self.partitions.all {
-            out.u32(partition.port as u32);
-            out.bytes(partition.name.0.as_bytes());
-            out.bytes(partition.name.1.as_bytes());
-            partition.clock.save(out);
-        }
         out.u32(self.origins.len() as u32);
         for origin in &self.origins {
             out.bytes(origin.source.as_bytes());
@@ -65,28 +57,8 @@ impl Threshold {
     }
 
     fn load_head(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
-        self.partitions.released = from.i64()?;
+        self.arrivals.load_head(from)?;
         self.passed = (from.i64()?, from.u32()?, from.u128()?);
-        self.partitions.all.clear();
-        for _ in 0..from.u32()? {
-            let port = from.u32()? as usize;
-            let name = (from.text()?.to_owned(), from.text()?.to_owned());
-            let policy = self.ports.get(port).map(|p| p.policy).unwrap_or_default();
-            let clock = PartitionClock::load(policy, from)?;
-            // Until its source names it again, a partition of the last run holds nothing back.
-            let activity = crate::window::watermark::Activity::Ended;
-            let told = self.ports.get(port).is_some_and(|p| p.is_rule).then_some(crate::clock::NEVER);
-            self.partitions.all.push(Partition {
-                port,
-                name,
-                identity: Vec::new(),
-                clock,
-                activity,
-                told,
-                idle_since: crate::clock::NEVER,
-            });
-        }
-        self.partitions.rank();
         self.origins.clear();
         for _ in 0..from.u32()? {
             let (source, partition) = (from.text()?.to_owned(), from.text()?.to_owned());
@@ -118,7 +90,7 @@ impl Threshold {
                     Groups::Ring(ring) => ring.load(&mut from, keep)?,
                     Groups::General(groups) => groups.load(&mut from, keep)?,
                 },
-                WAITING => self.waiting.load(&mut from, &|_, hash| keep(hash))?,
+                WAITING => self.arrivals.waiting.load(&mut from, &|_, hash| keep(hash))?,
                 // Rings of several shards cannot be joined: after a change of their number, evidence starts anew.
                 EVIDENCE if is_first => self.evidence.load(&mut from)?,
                 EVIDENCE => {}
@@ -133,9 +105,7 @@ impl Threshold {
         if let (Some(own), Some(read)) = (&mut self.suppressions, suppressions) {
             own.absorb(read);
         }
-        // Older deltas name partitions by number, and still hold hits that were taken since.
-        self.waiting.rerank(&self.partitions.ranks);
-        self.waiting.forget(self.passed);
+        self.arrivals.mend(self.passed);
         self.firings.extend(before.0);
         self.passed = self.passed.max(before.1);
         Ok(())

@@ -1,0 +1,222 @@
+//! Events of a node's inputs on their way into one order: which time each counts with, and which of them have to wait.
+use std::sync::Arc;
+
+use super::reorder::Reorder;
+use super::watermark::{Activity, Judged, Partition, PartitionClock, Partitions, TimePolicy};
+use crate::clock::{NEVER, Timestamp};
+use crate::event::{Batch, Origin};
+use crate::limits::SKEW_MAX;
+use crate::state::{StateError, StateReader, StateWriter};
+
+/// What is known of an input before anything came from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inlet {
+    /// How its times are judged.
+    pub policy: TimePolicy,
+    /// It says itself how far its time has come, and what it gives is never late.
+    pub tells: bool,
+}
+
+/// A batch while its rows are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    inlet: Inlet,
+    /// Number of its partition.
+    pub partition: usize,
+    /// Rank of its partition's name.
+    pub rank: u32,
+    is_plain: bool,
+    /// What is in time need not wait behind anything.
+    is_direct: bool,
+}
+
+/// What all rows of a batch say about time.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchTimes {
+    /// The greatest.
+    pub max: Timestamp,
+    /// That of the last row.
+    pub last: Timestamp,
+    /// Whether some row's is not known.
+    pub any_missing: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    inlets: Vec<Inlet>,
+    /// The partitions of all inputs.
+    pub partitions: Partitions,
+    /// What waits.
+    pub waiting: Reorder,
+    judged: Vec<(Judged, bool)>,
+}
+
+impl Arrivals {
+    /// Before anything came.
+    pub fn new(inlets: Vec<Inlet>) -> Arrivals {
+        let lateness = inlets.iter().map(|i| i.policy.lateness).max().unwrap_or(0);
+        // Fine enough that a bucket stays small, coarse enough that a skew between partitions does not make thousands.
+        let width = if lateness > 0 { lateness / 1024 } else { SKEW_MAX / 4096 };
+        Arrivals { partitions: Partitions::new(inlets.len()), inlets, waiting: Reorder::new(width.max(1_000_000)), judged: Vec::new() }
+    }
+
+    fn open(&mut self, port: usize, origin: &Origin) -> usize {
+        let before = self.partitions.all.len();
+        let found = self.partitions.open(port, &origin.source, &origin.partition, self.inlets[port].policy);
+        if self.partitions.all.len() > before && !self.waiting.is_empty() {
+            // A new name may stand between the others.
+            self.waiting.rerank(&self.partitions.ranks);
+        }
+        found
+    }
+
+    /// An input says what one of its partitions does.
+    pub fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp) {
+        let at = self.open(port, origin);
+        let Inlet { policy, tells } = self.inlets[port];
+        let partition = &mut self.partitions.all[at];
+        if tells && partition.told.is_none() {
+            partition.told = Some(NEVER);
+        }
+        partition.activity = activity;
+        partition.identity.clone_from(&origin.identity);
+        if activity == Activity::Idle {
+            partition.idle_since = now.saturating_sub(policy.lateness);
+        }
+    }
+
+    /// An input has named all partitions that it has at the start.
+    pub fn on_opened(&mut self) {
+        self.partitions.unopened = self.partitions.unopened.saturating_sub(1);
+    }
+
+    /// An input that tells its time says how far it has come.
+    pub fn on_watermark(&mut self, port: usize, time: Timestamp) {
+        for partition in self.partitions.all.iter_mut().filter(|p| p.port == port) {
+            partition.told = Some(time);
+        }
+    }
+
+    /// A batch begins.
+    pub fn begin(&mut self, port: usize, batch: &Batch, times: BatchTimes) -> Arrival {
+        let at = self.open(port, &batch.input.origin);
+        let inlet = self.inlets[port];
+        let partition = &mut self.partitions.all[at];
+        if partition.activity != Activity::Live {
+            partition.activity = Activity::Live;
+        }
+        let is_plain = inlet.tells || partition.clock.is_plain(times.max, times.any_missing);
+        if !is_plain {
+            self.judge_slowly(at, batch);
+        }
+        Arrival {
+            inlet,
+            partition: at,
+            rank: self.partitions.ranks[at],
+            is_plain,
+            is_direct: self.partitions.is_single() && inlet.policy.lateness == 0 && !inlet.tells,
+        }
+    }
+
+    /// Judges the rows of a batch one after another, where some may be pending or of unknown time.
+    fn judge_slowly(&mut self, partition: usize, batch: &Batch) {
+        self.judged.clear();
+        let clock = &mut self.partitions.all[partition].clock;
+        self.judged.extend(batch.times.iter().map(|time| {
+            let judged = clock.judge(*time, batch.input.received);
+            // A pending time lies ahead of what the partition has been believed to reach.
+            (judged, judged.time > clock.greatest)
+        }));
+    }
+
+    /// Judges a row; `before` is the greatest time of the rows before it. Says too whether its time is pending.
+    #[inline(always)]
+    pub fn judge(&self, arrival: &Arrival, batch: &Batch, row: usize, before: Timestamp) -> (Judged, bool) {
+        match arrival.is_plain {
+            _ if arrival.inlet.tells => (Judged { time: batch.times[row], behind: None, greatest: NEVER }, false),
+            true => (self.partitions.all[arrival.partition].clock.judge_plain(batch.times[row], before), false),
+            false => self.judged[row],
+        }
+    }
+
+    /// The place of a row among those of equal time and rank.
+    #[inline(always)]
+    pub fn tie(&self, arrival: &Arrival, batch: &Batch, row: usize) -> u128 {
+        match arrival.inlet.tells {
+            // The order in which such an input speaks came with its rows.
+            true => batch.ties.get(row).copied().unwrap_or(0),
+            false => u128::from(batch.input.position(row)) << 16 | row as u128,
+        }
+    }
+
+    /// Whether a row may be taken at once: nothing before it can still come, unless its time is pending.
+    #[inline(always)]
+    pub fn is_next(&self, arrival: &Arrival, is_pending: bool) -> bool {
+        arrival.is_direct && !is_pending && self.waiting.is_empty()
+    }
+
+    /// A batch has been judged.
+    #[inline]
+    pub fn end(&mut self, arrival: &Arrival, times: BatchTimes) {
+        if arrival.is_plain {
+            self.partitions.all[arrival.partition].clock.pass_plain(times.max, times.last);
+        }
+    }
+
+    /// How far the node may go, and whether what lies just there may go too.
+    pub fn watermark(&mut self) -> (Timestamp, bool) {
+        (self.partitions.watermark(), self.partitions.is_single())
+    }
+
+    /// Writes what is known of the partitions.
+    pub fn save_head(&self, out: &mut StateWriter) {
+        out.i64(self.partitions.released);
+        out.u32(self.partitions.all.len() as u32);
+        for partition in &self.partitions.all {
+            out.u32(partition.port as u32);
+            out.bytes(partition.name.0.as_bytes());
+            out.bytes(partition.name.1.as_bytes());
+            partition.clock.save(out);
+        }
+    }
+
+    /// Reads what [`Arrivals::save_head`] wrote.
+    pub fn load_head(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.partitions.released = from.i64()?;
+        self.partitions.all.clear();
+        for _ in 0..from.u32()? {
+            let port = from.u32()? as usize;
+            let name = (from.text()?.to_owned(), from.text()?.to_owned());
+            let inlet = self.inlets.get(port);
+            let clock = PartitionClock::load(inlet.map(|i| i.policy).unwrap_or_default(), from)?;
+            self.partitions.all.push(Partition {
+                port,
+                name,
+                identity: Vec::new(),
+                clock,
+                // Until its source names it again, a partition of the last run holds nothing back.
+                activity: Activity::Ended,
+                told: inlet.is_some_and(|i| i.tells).then_some(NEVER),
+                idle_since: NEVER,
+            });
+        }
+        self.partitions.rank();
+        Ok(())
+    }
+
+    /// Older deltas name partitions by number, and still hold what was taken since: up to a place in the order.
+    pub fn mend(&mut self, passed: (Timestamp, u32, u128)) {
+        self.waiting.rerank(&self.partitions.ranks);
+        self.waiting.forget(passed);
+    }
+}
+
+/// An origin's number among those seen, which grow with it.
+pub fn number_of(origins: &mut Vec<Origin>, origin: &Arc<Origin>) -> u32 {
+    if let Some(at) = origins.iter().rposition(|o| *o == **origin) {
+        return at as u32;
+    }
+    origins.push(Origin::clone(origin));
+    (origins.len() - 1) as u32
+}
