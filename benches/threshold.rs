@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use common::{Bench, Rng};
 use tripline::component::correlator::AlertRows;
+use tripline::component::correlator::push_part;
 use tripline::component::{Correlator, HitBatch, HitRef};
 use tripline::config::Options;
 use tripline::correlate::alert::{AlertPrograms, Severity, constants};
-use tripline::correlate::payload::push_part;
 use tripline::correlate::port::{Counters, Port};
 use tripline::correlate::threshold::{KIND, Threshold};
 use tripline::diagnostic::{Diagnostics, SourceText};

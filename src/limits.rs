@@ -100,3 +100,9 @@ pub const CULPRITS_MAX: usize = 100;
 
 /// Keys that `dedupe` and `throttle` remember where nothing else is said: about 200 MB of short ones.
 pub const RECENT_KEYS_MAX: usize = 1_000_000;
+
+/// Keys that `merge` and `aggregate` hold open where nothing else is said.
+pub const GATHERED_KEYS_MAX: usize = 1_000_000;
+
+/// Bytes of the parts of one key: then it is closed.
+pub const GATHERED_BYTES_MAX: usize = 1 << 20;

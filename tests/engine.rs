@@ -1,6 +1,7 @@
 //! The engine against its definitions: `threshold` by brute force over arrival orders, partitions, shards and crashes; maps by the naive interpreter; JSON by
 //! simd-json; untouched events byte for byte; the ready pipelines' cases, plain and with crashes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)] // a failed test is what a panic is for
+mod inside;
 mod oracle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use inside::{lines, run_pipeline};
 use oracle::{Cell, Event, Measure, Outcome, Threshold, Trigger, Window, meets};
 use proptest::prelude::*;
 use tripline::clock::Clock;
@@ -23,37 +25,6 @@ use tripline::state::MemoryStore;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_760_000_000 * SECOND;
-
-/// Stops a run after so many durable epochs, as a crash does: nothing later survives.
-struct Crashing(usize);
-
-impl Host for Crashing {
-    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
-    fn word(&mut self, level: &str, _: &str, message: &str) {
-        assert_ne!(level, "error", "{message}");
-    }
-    fn stops(&self) -> usize {
-        usize::from(self.0 == 0)
-    }
-    fn durable(&mut self, _: u64) {
-        self.0 = self.0.saturating_sub(1);
-    }
-}
-
-fn run_pipeline(folder: &Path, shards: usize, workers: usize, stops: &[usize]) {
-    let store = MemoryStore::default();
-    for stop in stops.iter().copied().chain([usize::MAX]) {
-        let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
-        let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
-        let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16], dead_letters: None };
-        run(plan, &options, Box::new(store.clone()), &mut Crashing(stop)).unwrap();
-    }
-}
-
-fn lines(path: &Path) -> Vec<serde_json::Value> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-}
 
 /// Two files of one rule, arrival shuffled within the lateness.
 #[derive(Clone, Debug)]

@@ -42,7 +42,7 @@ fn compare(plan: &Plan, record: &Record) -> Vec<Value> {
     let mut say = |family: &str, name: &str, kept: bool, what: String| {
         out.push(json!({"family": family, "name": name, "kept": kept, "what": what}));
     };
-    let rules = plan.rules.iter().map(|r| ("rule", r.name.as_str(), r.fingerprint.as_str()));
+    let rules = plan.rules.iter().map(|r| (if r.is_alerting { "rule" } else { "node" }, r.name.as_str(), r.fingerprint.as_str()));
     let keepers: Vec<_> = rules.chain(plan.stateful_nodes().map(|(name, fingerprint)| ("node", name, fingerprint))).collect();
     for (family, name, fingerprint) in &keepers {
         match record.units.iter().find(|u| node_of(&u.name) == *name) {

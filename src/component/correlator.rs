@@ -15,6 +15,24 @@ pub fn shard_of(hash: u64, shards: usize) -> usize {
     (hash >> 56) as usize * shards / KEY_GROUPS
 }
 
+/// The parts of a key.
+pub fn key_parts(mut key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (head, rest) = key.split_first_chunk::<2>()?;
+        let (part, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*head)))?;
+        key = rest;
+        Some(part)
+    })
+}
+
+/// Appends a part to a key. A part longer than a key can hold is cut.
+#[inline]
+pub fn push_part(part: &[u8], out: &mut Vec<u8>) {
+    let part = &part[..part.len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&(part.len() as u16).to_le_bytes());
+    out.extend_from_slice(part);
+}
+
 /// One hit of a rule in a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct HitRef {
@@ -81,6 +99,8 @@ pub struct AlertRows {
     pub times: Vec<Timestamp>,
     /// Rank, position and row of what decided each: the order among equal times.
     pub ties: Vec<u128>,
+    /// Positions in their partition, where something says them; else they are counted.
+    pub positions: Vec<u64>,
     /// Late events that leave by the rule's output `late`.
     pub late: LateRows,
 }
@@ -122,7 +142,11 @@ pub trait Correlator: Send {
 
 /// An input whose lines are alerts.
 pub fn alert_input(rows: &AlertRows, origin: Arc<Origin>) -> Input {
-    Input::of_lines(rows.lines.iter().map(Vec::as_slice), origin, 0)
+    let mut input = Input::of_lines(rows.lines.iter().map(Vec::as_slice), origin, 0);
+    if !rows.positions.is_empty() {
+        (input.positions, input.told) = (Positions::Told, rows.positions.clone());
+    }
+    input
 }
 
 /// An input whose lines are late events: they keep their origin and their positions.

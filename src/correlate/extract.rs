@@ -2,13 +2,11 @@
 use bumpalo::Bump;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::amount;
-use super::payload::push_part;
 use crate::clock::NEVER;
-use crate::component::correlator::shard_of;
+use crate::component::correlator::{push_part, shard_of};
 use crate::component::{Extractor, HitBatch, HitRef};
 use crate::event::batch::TIME_MISSING;
-use crate::event::{Batch, Slot};
+use crate::event::{Batch, Slot, amount};
 use crate::expr::Program;
 use crate::expr::eval::BatchRow;
 use crate::window::general::Measure;

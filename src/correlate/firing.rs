@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use super::alert::{Alert, Completeness, id_of, write_event};
 use super::options::Trigger;
-use super::payload::{Hit, RuleRow, key_parts};
+use super::payload::{Hit, RuleRow};
 use super::port::{join, suppress_key};
 use super::suppress::Suppressions;
 use super::threshold::Threshold;
 use crate::clock::Timestamp;
-use crate::component::correlator::AlertRows;
+use crate::component::correlator::{AlertRows, key_parts};
 use crate::event::{id, text};
 use crate::expr::Row;
 use crate::limits::EVIDENCE_EVENTS_MAX;

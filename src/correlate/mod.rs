@@ -2,7 +2,6 @@
 //!
 //! Here stands `threshold`. A further kind is a file beside it and a line in [`KINDS`].
 pub mod alert;
-pub mod amount;
 pub mod extract;
 mod firing;
 pub mod options;

@@ -1,11 +1,10 @@
 //! What a rule's options say, before any input is known.
 use crate::config::{Data, Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::event::amount::parse_decimal;
 use crate::limits::{EVIDENCE_BYTES_MAX, GROUP_HITS_MAX, GROUPS_MAX, HITS_WAITING_MAX, LATE_MAX};
 use crate::window::general::{Measure, Measured, Window};
 use crate::window::ranked::WHOLE;
-
-use super::amount::parse_decimal;
 
 /// Options of `alert:`.
 pub const ALERT: &[Field] = &[

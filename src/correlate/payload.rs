@@ -147,21 +147,3 @@ impl<R: Row> Row for RuleRow<'_, R> {
         }
     }
 }
-
-/// The parts of a key: tenant first.
-pub fn key_parts(mut key: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (head, rest) = key.split_first_chunk::<2>()?;
-        let (part, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*head)))?;
-        key = rest;
-        Some(part)
-    })
-}
-
-/// Appends a part to a key. A part longer than a key can hold is cut.
-#[inline]
-pub fn push_part(part: &[u8], out: &mut Vec<u8>) {
-    let part = &part[..part.len().min(usize::from(u16::MAX))];
-    out.extend_from_slice(&(part.len() as u16).to_le_bytes());
-    out.extend_from_slice(part);
-}

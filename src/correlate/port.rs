@@ -2,11 +2,10 @@
 use std::sync::Arc;
 
 use super::alert::AlertPrograms;
-use super::amount::{self, ONE};
-use super::payload;
 use crate::clock::Timestamp;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
-use crate::component::correlator::LateRows;
+use crate::component::correlator::{LateRows, push_part};
+use crate::event::amount::{self, ONE};
 use crate::event::{Batch, Slot, Value};
 use crate::expr::{Program, Row};
 use crate::metrics::Registry;
@@ -112,13 +111,13 @@ pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
 
 pub(super) fn suppress_key<R: Row>(fields: &[Option<Slot>], tenant: &[u8], row: &R) -> Vec<u8> {
     let mut key = Vec::new();
-    payload::push_part(tenant, &mut key);
+    push_part(tenant, &mut key);
     for slot in fields {
         let mut text = Vec::new();
         if let Some(slot) = slot {
             row.value(*slot).write_text(&mut text);
         }
-        payload::push_part(&text, &mut key);
+        push_part(&text, &mut key);
     }
     key
 }

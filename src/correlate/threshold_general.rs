@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use super::firing::Decision;
 use super::options::{Bound, RuleSpec, Trigger};
-use super::payload::{self, Hit, RuleRow, key_parts};
+use super::payload::{self, Hit, RuleRow};
 use super::port::{Port, bound_of, count_text, join};
 use super::threshold::{Groups, Threshold};
 use crate::clock::{NEVER, Timestamp};
-use crate::component::correlator::AlertRows;
+use crate::component::correlator::{AlertRows, key_parts};
 use crate::expr::Row;
 use crate::window::general::{Entry, Measure, Measured};
 

@@ -5,8 +5,13 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::text;
 use crate::clock::Timestamp;
 
-/// 32 hex digits of XXH3-128 over origin, partition, position and raw bytes.
+/// 32 hex digits of [`event_hash`].
 pub fn event_id(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> [u8; 32] {
+    hex(&event_hash(origin, partition, position, raw).to_be_bytes())
+}
+
+/// XXH3-128 over origin, partition, position and raw bytes.
+pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> u128 {
     let mut hash = Xxh3Default::new();
     for part in [origin, partition] {
         hash.update(&(part.len() as u64).to_le_bytes());
@@ -14,7 +19,7 @@ pub fn event_id(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> [
     }
     hash.update(&position.to_le_bytes());
     hash.update(raw);
-    hex(&hash.digest128().to_be_bytes())
+    hash.digest128()
 }
 
 /// The first 32 hex digits of SHA-256 over the netstrings of the parts.

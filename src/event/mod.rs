@@ -3,6 +3,7 @@
 //! A source fills an [`Input`]; a decoder writes [`Span`]s into the columns of a [`Batch`]; what operators derive goes into the batch's
 //! arena. Names exist only while the plan is bound: at run time a field is a [`Slot`].
 pub mod address;
+pub mod amount;
 pub mod batch;
 pub mod builder;
 pub mod id;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::graph::{Family, Graph, TOP, graph};
 use super::picture::Picture;
-use super::{lane, rule, tables};
+use super::unit::UnitInProgress;
+use super::{lane, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
 use crate::codec::format::json_out::EventWriter;
@@ -26,6 +27,7 @@ use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
 use crate::table::Handle;
+use crate::transform::BindTransform;
 use crate::transform::formats::Format;
 use crate::window::watermark::TimePolicy;
 
@@ -120,7 +122,7 @@ pub struct PlannedSource {
     pub skew_max: i64,
 }
 
-/// A rule.
+/// A rule, or a transform that gathers events: it has shards, and what it says begins a lane.
 pub struct PlannedRule {
     /// Name of the node.
     pub name: String,
@@ -128,6 +130,8 @@ pub struct PlannedRule {
     pub factory: CorrelatorFactory,
     /// For each input, the lane that it comes from.
     pub inputs: Vec<usize>,
+    /// What it says are alerts.
+    pub is_alerting: bool,
     /// Whether it may be sharded.
     pub is_sharded: bool,
     /// The lane of its late events, if they leave by an output that somebody reads.
@@ -210,7 +214,7 @@ pub(super) struct Builder<'a, 'c> {
     pub(super) faults: &'a RefCell<Diagnostics>,
     pub(super) context: Context<'c>,
     pub(super) tenant: Option<String>,
-    pub(super) rules: Vec<rule::RuleInProgress>,
+    pub(super) units: Vec<UnitInProgress>,
     pub(super) sinks: Vec<PlannedSink>,
     pub(super) sink_places: Vec<(String, usize)>,
     /// Nodes that some lane reached.
@@ -250,7 +254,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         faults: &faults,
         context,
         tenant: top.text("tenant"),
-        rules: Vec::new(),
+        units: Vec::new(),
         sinks: Vec::new(),
         sink_places: Vec::new(),
         bound: Vec::new(),
@@ -258,17 +262,18 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         paths: Vec::new(),
     };
     builder.read_rules();
+    builder.read_gatherers();
     builder.read_sinks();
     let (sources, mut lanes) = builder.read_sources();
-    for rule in 0..builder.rules.len() {
-        lanes.push(builder.rule_lane(rule, lanes.len()));
+    for unit in 0..builder.units.len() {
+        lanes.push(builder.rule_lane(unit, lanes.len()));
     }
-    for rule in 0..builder.rules.len() {
-        lanes.extend(builder.late_lane(rule, lanes.len()));
+    for unit in 0..builder.units.len() {
+        lanes.extend(builder.late_lane(unit, lanes.len()));
     }
     builder.bind_unreached();
-    let Builder { rules, sinks, .. } = builder;
-    let rules = rules.into_iter().map(|r| r.finish(registry)).collect();
+    let Builder { units, sinks, .. } = builder;
+    let rules = units.into_iter().map(|u| u.finish(registry)).collect();
     let picture = Picture::of(&graph);
     let interval = top.section("barrier").and_then(|b| b.duration("interval")).unwrap_or(BARRIER_INTERVAL_MS as i64 * 1_000_000);
     let contents = list_map
@@ -338,7 +343,20 @@ impl<'a> Builder<'a, '_> {
             let Some(kind) = kind_of(&options, crate::correlate::KINDS) else { continue };
             if let Some(spec) = (kind.bind)(&options) {
                 let spec: RuleSpec = spec;
-                self.rules.push(rule::RuleInProgress::new(spec, node, self.tenant.as_deref().unwrap_or_default()));
+                self.units.push(UnitInProgress::of_rule(spec, node, self.tenant.as_deref().unwrap_or_default()));
+            }
+        }
+    }
+
+    /// Transforms that gather events stand behind lanes, as rules do.
+    fn read_gatherers(&mut self) {
+        for (name, node) in self.members(Family::Transform) {
+            let options = Options::new(name, node, self.faults);
+            let kind = options.text("type").and_then(|kind| crate::transform::KINDS.iter().find(|k| k.name == kind));
+            if let Some(Kind { bind: BindTransform::Gather(bind), .. }) = kind
+                && let Some(spec) = bind(&options)
+            {
+                self.units.push(UnitInProgress::of_gatherer(spec, self.tenant.as_deref().unwrap_or_default()));
             }
         }
     }

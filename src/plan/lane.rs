@@ -10,6 +10,7 @@ use crate::component::{Bind, OutputNames};
 use crate::config::Options;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{LANE_NODES_MAX, SLOTS_MAX, TAGS_MAX};
+use crate::transform::BindTransform;
 use crate::transform::formats::Format;
 use crate::window::watermark::TimePolicy;
 
@@ -85,7 +86,7 @@ impl Builder<'_, '_> {
 
     /// Binds everything behind a rule: its alerts are JSON events.
     pub(super) fn rule_lane(&mut self, rule: usize, number: usize) -> PlannedLane {
-        let name = self.rules[rule].spec.node.clone();
+        let name = self.units[rule].node.clone();
         let start = Start::of_rule(&name);
         let progress = LaneInProgress { of_rule: Some(rule), ..LaneInProgress::new(&start, number, true) };
         self.bind_lane(start, progress)
@@ -93,9 +94,9 @@ impl Builder<'_, '_> {
 
     /// Binds everything behind a rule's output of late events, if somebody reads it: they are JSON events.
     pub(super) fn late_lane(&mut self, rule: usize, number: usize) -> Option<PlannedLane> {
-        let name = format!("{}.late", self.rules[rule].spec.node);
+        let name = format!("{}.late", self.units[rule].node);
         self.graph.consumers.get(&name)?;
-        self.rules[rule].late = Some(number);
+        self.units[rule].late = Some(number);
         let start = Start::of_rule(&name);
         let progress = LaneInProgress { is_late: true, of_rule: Some(rule), ..LaneInProgress::new(&start, number, true) };
         Some(self.bind_lane(start, progress))
@@ -166,6 +167,10 @@ impl Builder<'_, '_> {
         let member = self.graph.members[name];
         let options = Options::new(name, member.node, self.faults);
         let kind = kind_of(&options, crate::transform::KINDS)?;
+        let bind_step = match kind.bind {
+            BindTransform::Step(bind_step) => bind_step,
+            BindTransform::Gather(_) => return self.gather_tap(name, &view, progress),
+        };
         if progress.nodes.len() >= LANE_NODES_MAX {
             options.fault(
                 Diagnostic::error(&member.key.place, "too_large", "the paths to this node multiply beyond reason")
@@ -182,7 +187,7 @@ impl Builder<'_, '_> {
                 time_rule: progress.rule.clone(),
                 state: None,
             };
-            let factory = (kind.bind)(&options, &mut bind);
+            let factory = bind_step(&options, &mut bind);
             (factory, bind.state)
         };
         let number = progress.nodes.len();
@@ -211,7 +216,7 @@ impl Builder<'_, '_> {
     /// What keeps state stands at one place, where it sees all.
     fn claim_state(&mut self, name: &str, progress: &LaneInProgress) {
         if let Some(rule) = progress.of_rule {
-            self.rules[rule].has_one_shard = true;
+            self.units[rule].has_one_shard = true;
         }
         if self.stateful.iter().any(|n| n == name) {
             let message = format!("`{name}` keeps state and is reached by more than one path: each would have a state of its own");

@@ -9,6 +9,7 @@ mod lane;
 pub mod picture;
 mod rule;
 pub mod tables;
+mod unit;
 
 pub use bind::{
     Errors, Plan, PlannedInput, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan,

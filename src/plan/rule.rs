@@ -1,65 +1,23 @@
 //! Binding a rule: what it reads of each of its inputs.
 use std::sync::Arc;
 
-use super::bind::{Builder, PlannedRule, PlannedTap, TargetPlan};
+use super::bind::{Builder, TargetPlan};
 use super::lane::LaneInProgress;
+use super::unit::Inlet;
 use crate::component::Bind;
 use crate::component::bind::compile_at;
-use crate::component::correlator::Correlator;
 use crate::component::view::View;
 use crate::config::{Node, Options};
 use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, constants};
 use crate::correlate::extract::{RuleExtractor, Scratch};
 use crate::correlate::options::{Bound, Late, RuleSpec};
 use crate::correlate::payload::reserved;
-use crate::correlate::port::{Counters, Port};
-use crate::correlate::threshold::Threshold;
+use crate::correlate::port::Port;
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::{Environment, Template};
-use crate::metrics::Registry;
 use crate::table::{Handle, Table};
 use crate::window::general::Measure;
-
-/// A rule whose inputs are being found.
-pub(super) struct RuleInProgress {
-    pub(super) spec: Arc<RuleSpec>,
-    ports: Vec<Port>,
-    inputs: Vec<usize>,
-    /// See [`PlannedRule::late`].
-    pub(super) late: Option<usize>,
-    /// Something behind it keeps state, and must see all that it says.
-    pub(super) has_one_shard: bool,
-    fingerprint: String,
-}
-
-impl RuleInProgress {
-    pub(super) fn new(spec: RuleSpec, node: &Node, tenant: &str) -> RuleInProgress {
-        let inputs: Vec<String> = node.get("inputs").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect();
-        let condition = node.get("where").and_then(Node::text).unwrap_or_default();
-        let fingerprint = spec.fingerprint(&inputs, &condition, tenant);
-        RuleInProgress { spec: Arc::new(spec), ports: Vec::new(), inputs: Vec::new(), late: None, has_one_shard: false, fingerprint }
-    }
-
-    pub(super) fn finish(self, registry: &Registry) -> PlannedRule {
-        let RuleInProgress { spec, ports, inputs, late, has_one_shard, fingerprint } = self;
-        let shardable = spec.shard_fields();
-        let counters = Counters::new(registry, &spec.node);
-        let of_rule = Arc::clone(&spec);
-        let factory = move |inputs: &[usize]| -> Box<dyn Correlator> {
-            let ports = inputs.iter().map(|i| ports[*i].clone()).collect();
-            Box::new(Threshold::new(Arc::clone(&of_rule), ports, counters.clone()))
-        };
-        PlannedRule {
-            name: spec.node.clone(),
-            factory: Box::new(factory),
-            inputs,
-            is_sharded: !has_one_shard && shardable.iter().any(|s| *s),
-            late,
-            fingerprint,
-        }
-    }
-}
 
 /// Names in a rule's expressions: its reserved words, then fields.
 struct RuleNames<'b, 'x, 'c> {
@@ -87,8 +45,7 @@ impl Environment for RuleNames<'_, '_, '_> {
 impl Builder<'_, '_> {
     /// Binds one input of a rule.
     pub(super) fn rule_tap(&mut self, name: &str, view: &View, progress: &mut LaneInProgress) -> Option<TargetPlan> {
-        let rule = self.rules.iter().position(|r| r.spec.node == name)?;
-        let spec = Arc::clone(&self.rules[rule].spec);
+        let (unit, spec) = self.units.iter().enumerate().find_map(|(n, u)| Some((n, u.rule(name)?)))?;
         let member = self.graph.members[name];
         let options = Options::new(name, member.node, self.faults);
         if !progress.is_rule && !progress.is_timed {
@@ -164,13 +121,9 @@ impl Builder<'_, '_> {
         if progress.number == usize::MAX {
             return None;
         }
-        let entry = &mut self.rules[rule];
-        entry.ports.push(port);
-        entry.inputs.push(progress.number);
-        let tap = PlannedTap::Rule(rule, entry.inputs.len() - 1, Box::new(move || Box::new(extractor.clone())));
-        progress.taps.push(tap);
+        let tap = self.units[unit].tap(unit, Inlet::Rule(port), progress, Box::new(move || Box::new(extractor.clone())));
         // No row goes to a rule that is switched off, but barriers pass it.
-        spec.enabled.then_some(TargetPlan::Tap(progress.taps.len() - 1))
+        spec.enabled.then_some(tap)
     }
 }
 

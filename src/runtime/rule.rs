@@ -11,7 +11,7 @@ use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
 use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
 use crate::event::Origin;
-use crate::limits::BATCH_ROWS_MAX;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::window::watermark::Activity;
 
 /// See the module.
@@ -112,13 +112,19 @@ impl RuleStage {
 
     /// Puts alerts into the lane, and says how far time has come.
     fn give(&mut self) {
-        let AlertRows { lines, times, ties, late } = &mut self.out;
+        let AlertRows { lines, times, ties, positions, late } = &mut self.out;
         while !lines.is_empty() {
-            let count = lines.len().min(BATCH_ROWS_MAX);
+            let mut bytes = 0;
+            let fits = |line: &&Vec<u8>| {
+                bytes += line.len();
+                bytes <= BATCH_BYTES_MAX
+            };
+            let count = lines.iter().take(BATCH_ROWS_MAX).take_while(fits).count().max(1);
             let part = AlertRows {
                 lines: lines.drain(..count).collect(),
                 times: times.drain(..count).collect(),
                 ties: ties.drain(..count).collect(),
+                positions: positions.drain(..count.min(positions.len())).collect(),
                 ..AlertRows::default()
             };
             let input = alert_input(&part, Arc::clone(&self.origin));

@@ -88,6 +88,11 @@ impl<'a> StateReader<'a> {
         Ok(*head)
     }
 
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// One byte.
     pub fn u8(&mut self) -> Result<u8, StateError> {
         Ok(u8::from_le_bytes(self.take()?))

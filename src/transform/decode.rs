@@ -15,8 +15,13 @@ const FIELDS: &[Field] = &[
 ];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "decode", summary: "turns a field's text into fields", fields: FIELDS, outputs: OutputNames::MainAndErrors, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "decode",
+    summary: "turns a field's text into fields",
+    fields: FIELDS,
+    outputs: OutputNames::MainAndErrors,
+    bind: BindTransform::Step(bind),
+};
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

@@ -34,7 +34,7 @@ pub static DEDUPE_KIND: Kind<BindTransform> = Kind {
     summary: "lets the first of equal events pass",
     fields: DEDUPE,
     outputs: OutputNames::Main,
-    bind: |options, bind| bind_limit(options, bind, DEDUPE, "duplicate"),
+    bind: BindTransform::Step(|options, bind| bind_limit(options, bind, DEDUPE, "duplicate")),
 };
 
 /// See the module.
@@ -43,7 +43,7 @@ pub static THROTTLE_KIND: Kind<BindTransform> = Kind {
     summary: "lets so many events of a key pass within a time",
     fields: THROTTLE,
     outputs: OutputNames::Main,
-    bind: |options, bind| bind_limit(options, bind, THROTTLE, "throttled"),
+    bind: BindTransform::Step(|options, bind| bind_limit(options, bind, THROTTLE, "throttled")),
 };
 
 fn bind_limit(options: &Options<'_>, bind: &mut Bind<'_, '_>, fields: &'static [Field], reason: &'static str) -> Option<OperatorFactory> {

@@ -16,8 +16,13 @@ const FIELDS: &[Field] = &[
 ];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "enrich", summary: "joins events with a table", fields: FIELDS, outputs: OutputNames::Main, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "enrich",
+    summary: "joins events with a table",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind),
+};
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

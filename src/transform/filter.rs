@@ -12,8 +12,13 @@ use crate::expr::eval::{BatchRow, Op};
 const FIELDS: &[Field] = &[Field::required("where", Type::Expression, "which events go on")];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "filter", summary: "lets events pass where a condition is true", fields: FIELDS, outputs: OutputNames::Main, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "filter",
+    summary: "lets events pass where a condition is true",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind),
+};
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

@@ -26,8 +26,13 @@ const FIELDS: &[Field] = &[
 ];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "map", summary: "categorises by ArcSight map files", fields: FIELDS, outputs: OutputNames::Main, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "map",
+    summary: "categorises by ArcSight map files",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind),
+};
 
 /// A setter's cell that is computed.
 #[derive(Clone)]

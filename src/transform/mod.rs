@@ -1,9 +1,10 @@
-//! Transforms: steps that decode, categorise, filter, set, join and thin out. A kind is a file.
+//! Transforms: steps that decode, categorise, filter, set, join and thin out, and what makes one event of several. A kind is a file.
 pub mod decode;
 pub mod dedupe;
 pub mod enrich;
 pub mod filter;
 pub mod formats;
+pub mod gather;
 pub mod map;
 pub mod map_reload;
 pub mod redact;
@@ -16,16 +17,23 @@ pub use crate::component::operator::OperatorFactory;
 use crate::component::{Bind, Kind};
 use crate::config::Options;
 
-/// Reads the options of a transform at its place in a lane.
-pub type BindTransform = fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<OperatorFactory>;
+/// Reads the options of a transform.
+pub enum BindTransform {
+    /// A step, at its place in a lane.
+    Step(fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<OperatorFactory>),
+    /// What takes events out of their lanes and begins one of its own: see [`gather`].
+    Gather(fn(&Options<'_>) -> Option<gather::GatherSpec>),
+}
 
 /// All kinds of transforms.
 pub const KINDS: &[&Kind<BindTransform>] = &[
+    &gather::AGGREGATE_KIND,
     &decode::KIND,
     &dedupe::DEDUPE_KIND,
     &enrich::KIND,
     &filter::KIND,
     &map::KIND,
+    &gather::MERGE_KIND,
     &redact::KIND,
     &remove::KIND,
     &remove::RENAME_KIND,

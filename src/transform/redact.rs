@@ -15,8 +15,13 @@ const FIELDS: &[Field] = &[
 ];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "redact", summary: "blackens parts of fields", fields: FIELDS, outputs: OutputNames::Main, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "redact",
+    summary: "blackens parts of fields",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind),
+};
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

@@ -10,12 +10,22 @@ const REMOVE: &[Field] = &[Field::required("fields", Type::Texts, "fields to rem
 const RENAME: &[Field] = &[Field::required("fields", Type::Map, "old name: new name")];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "remove", summary: "takes fields out of events", fields: REMOVE, outputs: OutputNames::Main, bind: bind_remove };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "remove",
+    summary: "takes fields out of events",
+    fields: REMOVE,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind_remove),
+};
 
 /// See the module.
-pub static RENAME_KIND: Kind<BindTransform> =
-    Kind { name: "rename", summary: "gives fields other names", fields: RENAME, outputs: OutputNames::Main, bind: bind_rename };
+pub static RENAME_KIND: Kind<BindTransform> = Kind {
+    name: "rename",
+    summary: "gives fields other names",
+    fields: RENAME,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind_rename),
+};
 
 fn bind_remove(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[REMOVE, INPUTS]);

@@ -24,7 +24,7 @@ pub static KIND: Kind<BindTransform> = Kind {
     summary: "sends events to outputs by conditions",
     fields: FIELDS,
     outputs: OutputNames::Keys("routes", UNMATCHED),
-    bind,
+    bind: BindTransform::Step(bind),
 };
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {

@@ -11,8 +11,13 @@ use crate::event::{Batch, id};
 const FIELDS: &[Field] = &[Field::required("one_in", Type::Count, "how many events one stands for")];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "sample", summary: "lets one event of so many pass", fields: FIELDS, outputs: OutputNames::Main, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "sample",
+    summary: "lets one event of so many pass",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind),
+};
 
 fn bind(options: &Options<'_>, _: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

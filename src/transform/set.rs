@@ -13,8 +13,13 @@ use crate::expr::eval::BatchRow;
 const FIELDS: &[Field] = &[Field::required("fields", Type::Map, "field: expression")];
 
 /// See the module.
-pub static KIND: Kind<BindTransform> =
-    Kind { name: "set", summary: "gives fields the values of expressions", fields: FIELDS, outputs: OutputNames::Main, bind };
+pub static KIND: Kind<BindTransform> = Kind {
+    name: "set",
+    summary: "gives fields the values of expressions",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind: BindTransform::Step(bind),
+};
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);

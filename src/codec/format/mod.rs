@@ -5,6 +5,7 @@ pub mod csv;
 pub mod dissect;
 pub mod grok;
 pub mod json;
+pub mod json_members;
 pub mod json_out;
 pub mod json_trie;
 pub mod kv;

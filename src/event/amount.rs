@@ -1,7 +1,7 @@
 //! What a hit adds to its window's measure, in whole numbers: weights, hashes of values, or units of 10⁻⁹.
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::event::Value;
+use super::Value;
 
 /// One in units of 10⁻⁹.
 pub const ONE: i128 = 1_000_000_000;
@@ -64,7 +64,7 @@ pub fn weight(value: Value<'_>) -> i128 {
     match value {
         Value::Absent | Value::Text(_) => 1,
         other => match other.number() {
-            Some(crate::event::value::Num::Int(n)) if n > 0 => i128::from(n),
+            Some(super::value::Num::Int(n)) if n > 0 => i128::from(n),
             _ => 1,
         },
     }

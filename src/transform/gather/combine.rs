@@ -1,0 +1,262 @@
+//! Several events as JSON objects become one: what stands in a field where they differ.
+use std::ops::Range;
+
+use crate::clock::Timestamp;
+use crate::codec::format::json_members::{elements, members};
+use crate::event::{text, time};
+
+/// What stands in a field where the events differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// The different values as one text.
+    Join,
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// Each in a field of its own, numbered.
+    Numbered,
+}
+
+/// A field and one of its values, as places in the events.
+#[derive(Clone, Debug)]
+struct Found {
+    event: u32,
+    key: Range<u32>,
+    value: Range<u32>,
+    /// The next value of the same field.
+    next: Option<u32>,
+}
+
+/// Makes events from events; keeps its memory.
+#[derive(Debug, Default)]
+pub struct Combiner {
+    /// Values of all fields; the first of each field are in `firsts`.
+    found: Vec<Found>,
+    firsts: Vec<u32>,
+}
+
+/// The raw texts of events stand line by line.
+const ORIGINAL: &[u8] = b"\"event.original\"";
+
+impl Combiner {
+    /// Appends the members of the events but those of `hidden` keys, and no braces.
+    pub fn combine(&mut self, events: &[&[u8]], fields: Fields, delimiter: &[u8], hidden: &[Box<[u8]>], out: &mut Vec<u8>) {
+        self.collect(events, fields);
+        let mut comma = false;
+        for first in &self.firsts {
+            let field = &self.found[*first as usize];
+            let key = &events[field.event as usize][range(&field.key)];
+            if hidden.iter().any(|h| **h == *key) {
+                continue;
+            }
+            let values = Values { found: &self.found, events, at: Some(*first) };
+            if std::mem::replace(&mut comma, true) {
+                out.push(b',');
+            }
+            match (fields, field.next) {
+                (Fields::Numbered, Some(_)) => {
+                    for (number, value) in values.enumerate() {
+                        if number > 0 {
+                            out.push(b',');
+                        }
+                        out.extend_from_slice(&key[..key.len() - 1]);
+                        out.extend_from_slice(format!(".{}\":", number + 1).as_bytes());
+                        out.extend_from_slice(value);
+                    }
+                }
+                (_, next) => {
+                    out.extend_from_slice(key);
+                    out.push(b':');
+                    match next {
+                        None => values.take(1).for_each(|v| out.extend_from_slice(v)),
+                        Some(_) => join(values, if key == ORIGINAL { b"\\n" } else { delimiter }, out),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lists the fields in the order in which they first appear, each with its different values.
+    fn collect(&mut self, events: &[&[u8]], fields: Fields) {
+        self.found.clear();
+        self.firsts.clear();
+        for (event, json) in events.iter().enumerate() {
+            let base = json.as_ptr() as usize;
+            let place = |part: &[u8]| {
+                let at = (part.as_ptr() as usize - base) as u32;
+                at..at + part.len() as u32
+            };
+            // Events of one source have their fields in one order: the next is most often where it is expected.
+            let mut expected = 0;
+            // Null is absent.
+            for (key, value) in members(json).filter(|(_, value)| *value != b"null") {
+                let found = Found { event: event as u32, key: place(key), value: place(value), next: None };
+                let is_key = |first: &u32| {
+                    let field = &self.found[*first as usize];
+                    &events[field.event as usize][range(&field.key)] == key
+                };
+                let at = match self.firsts.get(expected).filter(|f| is_key(f)) {
+                    Some(_) => Some(expected),
+                    None => self.firsts.iter().position(is_key),
+                };
+                let Some(at) = at else {
+                    self.firsts.push(self.found.len() as u32);
+                    self.found.push(found);
+                    expected = self.firsts.len();
+                    continue;
+                };
+                expected = at + 1;
+                self.add(self.firsts[at] as usize, found, value, events, fields);
+            }
+        }
+    }
+
+    /// Adds a further value of a field.
+    fn add(&mut self, first: usize, found: Found, value: &[u8], events: &[&[u8]], fields: Fields) {
+        match fields {
+            Fields::First => {}
+            Fields::Last => {
+                self.found[first].event = found.event;
+                self.found[first].key = found.key;
+                self.found[first].value = found.value;
+            }
+            Fields::Join | Fields::Numbered => {
+                let mut at = first;
+                loop {
+                    let known = &self.found[at];
+                    if &events[known.event as usize][range(&known.value)] == value {
+                        return;
+                    }
+                    match known.next {
+                        Some(next) => at = next as usize,
+                        None => break,
+                    }
+                }
+                self.found[at].next = Some(self.found.len() as u32);
+                self.found.push(found);
+            }
+        }
+    }
+}
+
+/// The different values of a field, as they stand.
+struct Values<'c> {
+    found: &'c [Found],
+    events: &'c [&'c [u8]],
+    at: Option<u32>,
+}
+
+impl<'c> Iterator for Values<'c> {
+    type Item = &'c [u8];
+    fn next(&mut self) -> Option<&'c [u8]> {
+        let found = self.found.get(self.at? as usize)?;
+        self.at = found.next;
+        Some(&self.events[found.event as usize][range(&found.value)])
+    }
+}
+
+fn range(range: &Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
+
+/// Different values as one: the elements of arrays in one array, all else as a text. `delimiter` is escaped already.
+fn join(values: Values<'_>, delimiter: &[u8], out: &mut Vec<u8>) {
+    let values: Vec<&[u8]> = values.collect();
+    if values.iter().all(|v| v.first() == Some(&b'[')) {
+        let mut all: Vec<&[u8]> = Vec::new();
+        for element in values.iter().flat_map(|v| elements(v)) {
+            if !all.contains(&element) {
+                all.push(element);
+            }
+        }
+        out.push(b'[');
+        out.extend_from_slice(&all.join(&b','));
+        return out.push(b']');
+    }
+    out.push(b'"');
+    for (number, value) in values.into_iter().enumerate() {
+        if number > 0 {
+            out.extend_from_slice(delimiter);
+        }
+        match value {
+            [b'"', inside @ .., b'"'] => out.extend_from_slice(inside),
+            other => text::escape(other, out),
+        }
+    }
+    out.push(b'"');
+}
+
+/// Takes the members out of an event's members that another event does not have with the same value.
+pub fn keep_common(kept: &mut Vec<u8>, other: &[u8], fixed: impl Fn(&[u8]) -> bool) {
+    let mut out = Vec::new();
+    let mut theirs = members(other);
+    let mut changed = false;
+    for (key, value) in members(kept) {
+        // The other's fields come in the same order, but for some that one of them lacks.
+        let found = theirs.by_ref().find(|(k, _)| *k == key).or_else(|| {
+            theirs = members(other);
+            theirs.by_ref().find(|(k, _)| *k == key)
+        });
+        if found.is_some_and(|(_, v)| v == value) || fixed(key) {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            out.extend_from_slice(key);
+            out.push(b':');
+            out.extend_from_slice(value);
+        } else {
+            changed = true;
+        }
+    }
+    if changed {
+        if out.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
+        *kept = out;
+    }
+}
+
+/// Appends a member with a time.
+pub fn write_time(key: &str, at: Timestamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!(",\"{key}\":\"").as_bytes());
+    time::write_rfc3339(at, out);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn combined(events: &[&str], fields: Fields) -> String {
+        let events: Vec<&[u8]> = events.iter().map(|e| e.as_bytes()).collect();
+        let mut out = Vec::new();
+        Combiner::default().combine(&events, fields, b"; ", &[b"\"hide\"".to_vec().into()], &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn values_that_differ_go_by_the_option() {
+        let events = [r#"{"host":"a","ip":"10.0.0.1","n":1,"hide":1}"#, r#"{"host":"a","mac":"00:11","n":2}"#, r#"{"n":1,"ip":null}"#];
+        assert_eq!(combined(&events, Fields::First), r#""host":"a","ip":"10.0.0.1","n":1,"mac":"00:11""#);
+        assert_eq!(combined(&events, Fields::Last), r#""host":"a","ip":"10.0.0.1","n":1,"mac":"00:11""#);
+        assert_eq!(combined(&events, Fields::Join), r#""host":"a","ip":"10.0.0.1","n":"1; 2","mac":"00:11""#);
+        assert_eq!(combined(&events, Fields::Numbered), r#""host":"a","ip":"10.0.0.1","n.1":1,"n.2":2,"mac":"00:11""#);
+    }
+
+    #[test]
+    fn raw_texts_stand_line_by_line_and_arrays_in_one() {
+        let events = [r#"{"event.original":"a \"b\"","tags":["x"]}"#, r#"{"event.original":"c","tags":["x","y"]}"#];
+        assert_eq!(combined(&events, Fields::Join), r#""event.original":"a \"b\"\nc","tags":["x","y"]"#);
+    }
+
+    #[test]
+    fn what_is_common_stays() {
+        let mut kept = br#"{"a":1,"b":2,"c":3}"#.to_vec();
+        keep_common(&mut kept, br#"{"c":3,"b":9,"a":1,"z":0}"#, |key| key == b"\"s\"");
+        assert_eq!(kept, br#"{"a":1,"c":3}"#);
+        keep_common(&mut kept, b"{}", |key| key == b"\"c\"");
+        assert_eq!(kept, br#"{"c":3}"#);
+        keep_common(&mut kept, b"{}", |_| false);
+        assert_eq!(kept, b"{}");
+    }
+}

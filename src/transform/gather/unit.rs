@@ -1,0 +1,473 @@
+//! A shard of a gatherer: takes parts in the order of event time, and closes what is complete or due.
+//!
+//! Pieces of its state: `1` the head (always whole), `2` open groups, `3` parts that wait.
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::GatherPort;
+use super::combine::{Combiner, keep_common, write_time};
+use super::extract::{ALONE, END, START, role_and_weight};
+use super::open::{Group, OpenGroups};
+use super::options::GatherSpec;
+use crate::clock::{NEVER, Timestamp};
+use crate::codec::format::json_members::{elements, members};
+use crate::codec::format::json_out::RowFacts;
+use crate::component::correlator::AlertRows;
+use crate::component::{Correlator, HitBatch};
+use crate::event::{Batch, Origin, amount, id, text};
+use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
+use crate::metrics::Registry;
+use crate::state::{Chunks, StateError, StateReader, StateWriter};
+use crate::window::arrivals::{Arrivals, Inlet};
+use crate::window::watermark::Activity;
+
+const HEAD: u8 = 1;
+const GROUPS: u8 = 2;
+const WAITING: u8 = 3;
+
+/// How many parts ahead memory is asked for: the index first, then what it leads to.
+const FAR: usize = 32;
+const NEAR: usize = 16;
+
+/// Counters of one gatherer, shared by its shards.
+#[derive(Clone)]
+pub struct GatherCounters {
+    partial: metrics::Counter,
+    evicted: metrics::Counter,
+    forced: metrics::Counter,
+    late: metrics::Counter,
+    groups: metrics::Gauge,
+}
+
+impl GatherCounters {
+    /// The counters of a node.
+    pub fn new(registry: &Registry, node: &str) -> GatherCounters {
+        let evicted = |reason: &str| registry.counter("tripline_evicted_total", &[("rule", node), ("reason", reason)]);
+        GatherCounters {
+            partial: registry.counter("tripline_discarded_total", &[("node", node), ("reason", "partial")]),
+            evicted: evicted("groups"),
+            forced: evicted("forced"),
+            late: registry.counter("tripline_late_total", &[("node", node), ("reason", "late")]),
+            groups: registry.gauge("tripline_groups", &[("rule", node)]),
+        }
+    }
+}
+
+/// An event in its turn.
+struct Part<'p> {
+    time: Timestamp,
+    tie: (u32, u128),
+    hash: u64,
+    key: &'p [u8],
+    role: u8,
+    weight: u64,
+    id: u128,
+    sums: &'p [Option<i128>],
+    event: Event<'p>,
+}
+
+/// The event of a part: a row, or what was kept of one.
+enum Event<'p> {
+    Row(&'p GatherPort, &'p Batch, usize),
+    Kept(&'p [u8]),
+}
+
+impl Event<'_> {
+    /// Appends it as a JSON object.
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Event::Row(port, batch, row) => {
+                port.writer.write(batch, *row, RowFacts::default(), out);
+                out.pop();
+            }
+            Event::Kept(json) => out.extend_from_slice(json),
+        }
+    }
+}
+
+/// See the module.
+pub struct Gatherer {
+    spec: Arc<GatherSpec>,
+    ports: Vec<GatherPort>,
+    arrivals: Arrivals,
+    open: OpenGroups,
+    /// The last part that was taken.
+    passed: (Timestamp, u32, u128),
+    counters: GatherCounters,
+    combiner: Combiner,
+    /// Keys that are written apart from the others.
+    hidden: Vec<Box<[u8]>>,
+    /// Keys of the fields whose values make events equal.
+    same: Vec<Box<[u8]>>,
+    sums: Vec<Option<i128>>,
+    scratch: Vec<u8>,
+}
+
+fn quoted(name: &str) -> Box<[u8]> {
+    let mut out = Vec::new();
+    text::quote(name.as_bytes(), &mut out);
+    out.into()
+}
+
+impl Gatherer {
+    /// A shard without state.
+    pub fn new(spec: Arc<GatherSpec>, ports: Vec<GatherPort>, counters: GatherCounters) -> Gatherer {
+        let own: &[&str] = if spec.is_aggregate { &["startTime", "endTime", "baseEventCount"] } else { &["startTime", "endTime", "tags"] };
+        let hidden = own.iter().copied().chain(spec.sum.iter().map(String::as_str)).map(quoted).collect();
+        Gatherer {
+            arrivals: Arrivals::new(ports.iter().map(|p| p.inlet).collect::<Vec<Inlet>>()),
+            open: OpenGroups::default(),
+            passed: (NEVER, 0, 0),
+            counters,
+            combiner: Combiner::default(),
+            hidden,
+            same: spec.key.iter().map(|(field, _)| quoted(field)).collect(),
+            sums: Vec::new(),
+            scratch: Vec::new(),
+            spec,
+            ports,
+        }
+    }
+
+    /// Open groups.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Takes a part in its turn.
+    fn take(&mut self, part: &Part<'_>, out: &mut AlertRows) {
+        self.close_due(part.time, out);
+        self.passed = (part.time, part.tie.0, part.tie.1);
+        if part.role & ALONE != 0 {
+            let mut line = Vec::new();
+            part.event.write(&mut line);
+            return say(line, part.time, tie_of(part.tie), (part.id, part.id), out);
+        }
+        let mut found = self.open.find(part.hash, part.key);
+        if let Some(open) = found.filter(|_| part.role & START != 0) {
+            self.close(open, !self.spec.has_end, out);
+            found = None;
+        }
+        let number = match found {
+            Some(number) => number,
+            None => {
+                self.make_room(out);
+                self.open.open(part.hash, part.key, part.time)
+            }
+        };
+        let is_whole = self.add(number, part);
+        if part.role & END != 0 || is_whole {
+            self.close(number, self.open.group(number).started && (self.spec.is_aggregate || part.role & END != 0), out);
+        }
+    }
+
+    /// Adds a part to its group. True where the group can take no more.
+    fn add(&mut self, number: u32, part: &Part<'_>) -> bool {
+        let spec = &self.spec;
+        let group = self.open.get(number);
+        if group.parts == 0 {
+            group.ids.0 = part.id;
+            group.started = part.role & START != 0 || !spec.has_start;
+            group.sums.resize(spec.sum.len(), None);
+        }
+        group.ids.1 = part.id;
+        group.last = part.time;
+        group.tie = tie_of(part.tie);
+        group.parts += 1;
+        group.weight = group.weight.saturating_add(part.weight);
+        for (sum, value) in group.sums.iter_mut().zip(part.sums) {
+            *sum = match (*sum, value) {
+                (Some(sum), Some(value)) => Some(sum.saturating_add(*value)),
+                (sum, value) => sum.or(*value),
+            };
+        }
+        if !spec.is_aggregate || group.parts == 1 {
+            group.keep(|bytes| part.event.write(bytes));
+        } else if spec.keeps_common {
+            self.scratch.clear();
+            part.event.write(&mut self.scratch);
+            let mut kept = group.kept().next().unwrap_or_default().to_vec();
+            let before = kept.len();
+            keep_common(&mut kept, &self.scratch, |key| self.same.iter().chain(&self.hidden).any(|s| **s == *key));
+            if kept.len() != before {
+                group.forget_parts();
+                group.keep(|bytes| bytes.extend_from_slice(&kept));
+            }
+        }
+        group.weight >= spec.count_max || group.size() >= GATHERED_BYTES_MAX
+    }
+
+    /// Closes the oldest group where there are too many.
+    fn make_room(&mut self, out: &mut AlertRows) {
+        while self.open.len() >= self.spec.capacity {
+            let Some((_, oldest)) = self.open.oldest() else { return };
+            self.counters.evicted.increment(1);
+            self.close(oldest, self.spec.is_aggregate, out);
+        }
+    }
+
+    /// Closes the groups whose time is over before `time`. The deadline is half-open.
+    fn close_due(&mut self, time: Timestamp, out: &mut AlertRows) {
+        while let Some((first, number)) = self.open.oldest()
+            && first.saturating_add(self.spec.within - 1) < time
+        {
+            let is_whole = self.spec.is_aggregate || (self.open.group(number).started && !self.spec.has_end);
+            self.close(number, is_whole, out);
+        }
+    }
+
+    fn close(&mut self, number: u32, is_whole: bool, out: &mut AlertRows) {
+        let group = self.open.group(number);
+        if !is_whole && self.spec.drops_partial {
+            self.counters.partial.increment(1);
+            return self.open.close(number);
+        }
+        let mut line = vec![b'{'];
+        let kept: Vec<&[u8]> = group.kept().collect();
+        self.combiner.combine(&kept, self.spec.fields, &self.spec.delimiter, &self.hidden, &mut line);
+        if self.spec.is_aggregate {
+            write_sums(&self.spec, group, &mut line);
+        } else {
+            write_tags(&kept, is_whole, &mut line);
+        }
+        write_time("startTime", group.first, &mut line);
+        write_time("endTime", group.last, &mut line);
+        line.push(b'}');
+        if line.get(1) == Some(&b',') {
+            line.remove(1);
+        }
+        say(line, group.last, group.tie, group.ids, out);
+        self.open.close(number);
+    }
+
+    /// Takes the waiting parts that `ready` lets go.
+    fn release(&mut self, ready: impl Fn(Timestamp) -> bool, out: &mut AlertRows) {
+        // Taken out for as long as its parts are: nothing that takes a part puts one in.
+        let mut waiting = std::mem::take(&mut self.arrivals.waiting);
+        let mut sums = std::mem::take(&mut self.sums);
+        loop {
+            self.open.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR));
+            let Some((hit, payload)) = waiting.pop(&ready) else { break };
+            let (time, tie, hash) = (hit.time, (hit.rank, hit.tie), hit.hash);
+            if let Ok(part) = read_part(payload, (time, tie, hash), &mut sums) {
+                self.take(&part, out);
+            }
+        }
+        self.arrivals.waiting = waiting;
+        self.sums = sums;
+    }
+
+    /// Goes as far as the partitions allow.
+    fn advance(&mut self, out: &mut AlertRows) {
+        let (watermark, single) = self.arrivals.watermark();
+        if !self.arrivals.waiting.is_empty() {
+            self.release(|t| t < watermark || (single && t == watermark), out);
+            while self.arrivals.waiting.len() > HITS_WAITING_MAX {
+                // The bound: the oldest go early.
+                let Some(first) = self.arrivals.waiting.first_time() else { break };
+                let before = self.arrivals.waiting.len();
+                self.release(|t| t <= first, out);
+                self.counters.forced.increment((before - self.arrivals.waiting.len()) as u64);
+            }
+        }
+        self.close_due(watermark, out);
+        self.counters.groups.set(self.open.len() as f64);
+    }
+}
+
+impl Correlator for Gatherer {
+    fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows) {
+        self.arrivals.on_partition(port, origin, activity, now);
+        self.advance(out);
+    }
+
+    fn on_opened(&mut self, _port: usize, out: &mut AlertRows) {
+        self.arrivals.on_opened();
+        self.advance(out);
+    }
+
+    fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
+        if batch.rows() == 0 {
+            return;
+        }
+        let arrival = self.arrivals.begin(port, batch, hits.times());
+        let (partition, rank) = (arrival.partition as u32, arrival.rank);
+        let of_port = self.ports[port].clone();
+        let origin = &batch.input.origin;
+        let mut sums = std::mem::take(&mut self.sums);
+        for (i, hit) in hits.hits.iter().enumerate() {
+            let ahead = |n: usize| hits.hits.get(i + n).map(|h| h.hash);
+            self.open.prefetch(ahead(FAR), ahead(NEAR));
+            let row = usize::from(hit.row);
+            let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
+            self.counters.late.increment(u64::from(judged.behind.is_some()));
+            // Nothing is lost for being late: it counts with the least time that it may have.
+            let time = judged.behind.unwrap_or(judged.time).max(self.arrivals.partitions.released);
+            let (role, weight) = role_and_weight(hit.amount);
+            sums.clear();
+            sums.extend(of_port.sums.iter().map(|slot| slot.and_then(|slot| amount::decimal(batch.value(slot, row)))));
+            let part = Part {
+                time,
+                tie: (rank, self.arrivals.tie(&arrival, batch, row)),
+                hash: hit.hash,
+                key: hits.key(hit),
+                role,
+                weight,
+                id: id::event_hash(&origin.identity, origin.partition.as_bytes(), batch.input.position(row), batch.input.line(row)),
+                sums: &sums,
+                event: Event::Row(&of_port, batch, row),
+            };
+            if self.arrivals.is_next(&arrival, is_pending) {
+                self.take(&part, out);
+            } else {
+                self.arrivals.waiting.push(time, (partition, rank), part.tie.1, hit.hash, |bytes| write_part(&part, bytes));
+            }
+        }
+        self.sums = sums;
+        self.arrivals.end(&arrival, hits.times());
+        self.advance(out);
+    }
+
+    fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {
+        self.arrivals.on_watermark(port, time);
+        self.advance(out);
+    }
+
+    fn on_end(&mut self, close: bool, out: &mut AlertRows) {
+        self.release(|_| true, out);
+        let greatest = self.arrivals.partitions.greatest();
+        self.close_due(if close { Timestamp::MAX } else { greatest }, out);
+        self.arrivals.partitions.released = self.arrivals.partitions.released.max(greatest);
+    }
+
+    /// What is open will be as old as its last part, so time stands still at the first part of the oldest.
+    fn watermark(&self) -> Timestamp {
+        let released = self.arrivals.partitions.released;
+        self.open.oldest().map_or(released, |(first, _)| first.min(released))
+    }
+
+    fn save(&mut self, full: bool) -> Chunks {
+        let mut chunks = Chunks::default();
+        chunks.begin(HEAD);
+        let head = chunks.record();
+        self.arrivals.save_head(head);
+        head.i64(self.passed.0);
+        head.u32(self.passed.1);
+        head.u128(self.passed.2);
+        chunks.begin(GROUPS);
+        self.open.save(full, &mut chunks);
+        chunks.begin(WAITING);
+        self.arrivals.waiting.save(full, &mut chunks);
+        chunks.pieces.retain(|p| p.bytes.len() > 1);
+        chunks
+    }
+
+    fn load(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError> {
+        let before = self.passed;
+        for blob in blobs {
+            let mut from = StateReader::new(blob);
+            match from.u8()? {
+                HEAD => {
+                    self.arrivals.load_head(&mut from)?;
+                    self.passed = (from.i64()?, from.u32()?, from.u128()?);
+                }
+                GROUPS => self.open.load(&mut from, keep)?,
+                WAITING => self.arrivals.waiting.load(&mut from, &|_, hash| keep(hash))?,
+                _ => return Err(StateError("a piece of state of an unknown kind".into())),
+            }
+        }
+        self.arrivals.mend(self.passed);
+        self.open.settle();
+        self.passed = self.passed.max(before);
+        Ok(())
+    }
+
+    fn size_hint(&self) -> usize {
+        self.open.len() * 512 + self.arrivals.waiting.len() * 512 + 4096
+    }
+}
+
+/// The order among parts of equal time.
+fn tie_of(tie: (u32, u128)) -> u128 {
+    u128::from(tie.0) << 96 | tie.1
+}
+
+/// Puts an event out. Its identity is made of those of its first and its last part.
+fn say(line: Vec<u8>, time: Timestamp, tie: u128, ids: (u128, u128), out: &mut AlertRows) {
+    let mut parts = [0; 32];
+    parts[..16].copy_from_slice(&ids.0.to_be_bytes());
+    parts[16..].copy_from_slice(&ids.1.to_be_bytes());
+    out.lines.push(line);
+    out.times.push(time);
+    out.ties.push(tie);
+    out.positions.push(xxh3_64(&parts));
+}
+
+fn write_sums(spec: &GatherSpec, group: &Group, out: &mut Vec<u8>) {
+    for (name, sum) in spec.sum.iter().zip(&group.sums) {
+        if let Some(sum) = sum {
+            out.push(b',');
+            text::quote(name.as_bytes(), out);
+            out.push(b':');
+            amount::write_decimal(*sum, out);
+        }
+    }
+    out.extend_from_slice(b",\"baseEventCount\":");
+    text::write_number(i64::try_from(group.weight).unwrap_or(i64::MAX), out);
+}
+
+/// The tags of all parts, and a further one on what is not whole.
+fn write_tags(parts: &[&[u8]], is_whole: bool, out: &mut Vec<u8>) {
+    let mut all: Vec<&[u8]> = Vec::new();
+    for tags in parts.iter().flat_map(|p| members(p)).filter(|(key, _)| *key == b"\"tags\"").map(|(_, value)| value) {
+        let own: Vec<&[u8]> = if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] };
+        own.into_iter().for_each(|tag| {
+            if !all.contains(&tag) {
+                all.push(tag)
+            }
+        });
+    }
+    if !is_whole {
+        all.push(b"\"merge_partial\"");
+    }
+    if !all.is_empty() {
+        out.extend_from_slice(b",\"tags\":[");
+        out.extend_from_slice(&all.join(&b','));
+        out.push(b']');
+    }
+}
+
+/// Writes what a waiting part keeps.
+fn write_part(part: &Part<'_>, out: &mut Vec<u8>) {
+    let mut w = StateWriter { bytes: std::mem::take(out) };
+    w.bytes(part.key);
+    w.u8(part.role);
+    w.u64(part.weight);
+    w.u128(part.id);
+    w.u32(part.sums.len() as u32);
+    for sum in part.sums {
+        w.u8(u8::from(sum.is_some()));
+        w.u128(sum.unwrap_or(0) as u128);
+    }
+    part.event.write(&mut w.bytes);
+    *out = w.bytes;
+}
+
+/// Reads what [`write_part`] wrote. `place`: time, tie and hash.
+fn read_part<'p>(bytes: &'p [u8], place: (Timestamp, (u32, u128), u64), sums: &'p mut Vec<Option<i128>>) -> Result<Part<'p>, StateError> {
+    let mut r = StateReader::new(bytes);
+    let (time, tie, hash) = place;
+    let (key, role, weight, id) = (r.bytes()?, r.u8()?, r.u64()?, r.u128()?);
+    sums.clear();
+    for _ in 0..r.u32()? {
+        let (is_some, sum) = (r.u8()? != 0, r.u128()? as i128);
+        sums.push(is_some.then_some(sum));
+    }
+    Ok(Part { time, tie, hash, key, role, weight, id, sums, event: Event::Kept(r.rest()) })
+}
