@@ -12,16 +12,11 @@ use std::sync::Arc;
 use inside::{lines, run_pipeline};
 use oracle::{Cell, Event, Measure, Outcome, Threshold, Trigger, Window, meets};
 use proptest::prelude::*;
-use tripline::clock::Clock;
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
 use tripline::event::{Batch, Input, Kind, Slot, text};
 use tripline::metrics::Registry;
 use tripline::plan::load_plan;
-use tripline::runtime::assemble::RunOptions;
-use tripline::runtime::delivery::Health;
-use tripline::runtime::topology::{Host, run};
-use tripline::state::MemoryStore;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_760_000_000 * SECOND;

@@ -92,6 +92,41 @@ fn key_value_pairs_with_quotes() {
 }
 
 #[test]
+fn container_logs_with_parts() {
+    let lines = [
+        "2026-01-02T03:04:05.5Z stdout F {\"level\":\"info\"}",
+        "2026-01-02T03:04:06Z stderr P one, ",
+        "2026-01-02T03:04:06.1Z stderr P two, ",
+        "2026-01-02T03:04:07Z stderr F three",
+        "2026-01-02T03:04:08Z stdout P lost",
+        "not of a container",
+    ];
+    let mut got = decode("cri", &lines);
+    assert_eq!(time(&mut got[0]), "2026-01-02T03:04:05.5Z");
+    assert_eq!(
+        got[0],
+        json!({"timestamp": "2026-01-02T03:04:05.5Z", "stream": "stdout", "logtag": "F", "message": "{\"level\":\"info\"}"})
+    );
+    time(&mut got[1]);
+    assert_eq!(got[1], json!({"timestamp": "2026-01-02T03:04:06Z", "stream": "stderr", "logtag": "F", "message": "one, two, three"}));
+    assert_eq!((&got[2]["message"], &got[2]["logtag"]), (&json!("lost"), &json!("P")));
+    assert_eq!(got[3]["tags"], json!(["decode_failed"]));
+    let chained = decode("[cri, json]", &lines[..1]);
+    assert_eq!((&chained[0]["level"], &chained[0]["stream"]), (&json!("info"), &json!("stdout")));
+
+    let lines = [
+        r#"{"log":"caf\u00e9 \"a\" ","stream":"stdout","attrs":{"tag":"web"},"time":"2026-01-02T03:04:05Z"}"#,
+        r#"{"log":"b\n","stream":"stdout","time":"2026-01-02T03:04:06Z"}"#,
+        r#"{"log":"\n","stream":"stderr","time":"2026-01-02T03:04:06Z"}"#,
+    ];
+    let mut got = decode("docker", &lines);
+    assert_eq!(time(&mut got[0]), "2026-01-02T03:04:05Z");
+    let want = json!({"timestamp": "2026-01-02T03:04:05Z", "stream": "stdout", "message": "café \"a\" b", "attrs": {"tag": "web"}});
+    assert_eq!(got[0], want);
+    assert_eq!((got.len(), &got[1]["message"]), (2, &json!("")));
+}
+
+#[test]
 fn csv_cells() {
     let format = "{type: csv, columns: [time, '', user, note]}";
     let mut got = decode(format, &[r#"1,skipped,"joe, ""jr""","#, "1,2", r#"1,2,"open,3"#, r#"1,2,"x"y,3"#, "1,2,3,4,5"]);

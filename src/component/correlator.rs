@@ -1,9 +1,10 @@
 //! A rule in two halves: an extractor in each lane finds the hits, a correlator per shard takes them in order and fires.
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::event::builder::Positions;
-use crate::event::{Batch, Input, Origin};
+use crate::event::{Batch, Input, Lines, Origin};
 use crate::limits::KEY_GROUPS;
 use crate::state::{Chunks, StateError};
 use crate::window::arrivals::BatchTimes;
@@ -90,11 +91,11 @@ pub trait Extractor: Send {
     fn on_barrier(&mut self) {}
 }
 
-/// What a rule says: alerts as JSON lines, ready to be events, and how far its own time has come.
+/// What a shard says: events as JSON lines.
 #[derive(Debug, Default)]
 pub struct AlertRows {
-    /// The alerts.
-    pub lines: Vec<Vec<u8>>,
+    /// The events.
+    pub lines: Lines,
     /// Their times.
     pub times: Vec<Timestamp>,
     /// Rank, position and row of what decided each: the order among equal times.
@@ -105,13 +106,23 @@ pub struct AlertRows {
     pub late: LateRows,
 }
 
+impl AlertRows {
+    /// Makes it empty and keeps its memory.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.times.clear();
+        self.ties.clear();
+        self.positions.clear();
+    }
+}
+
 /// Events of one batch that came too late to be hits, as JSON lines.
 #[derive(Debug, Default)]
 pub struct LateRows {
     /// Where they came from.
     pub origin: Arc<Origin>,
     /// The events.
-    pub lines: Vec<Vec<u8>>,
+    pub lines: Lines,
     /// Their times.
     pub times: Vec<Timestamp>,
     /// Their positions in their partition.
@@ -140,18 +151,18 @@ pub trait Correlator: Send {
     fn size_hint(&self) -> usize;
 }
 
-/// An input whose lines are alerts.
-pub fn alert_input(rows: &AlertRows, origin: Arc<Origin>) -> Input {
-    let mut input = Input::of_lines(rows.lines.iter().map(Vec::as_slice), origin, 0);
-    if !rows.positions.is_empty() {
-        (input.positions, input.told) = (Positions::Told, rows.positions.clone());
+/// An input of some of the lines that a shard said.
+pub fn alert_input(rows: &AlertRows, lines: Range<usize>, origin: Arc<Origin>) -> Input {
+    let mut input = Input::of_lines(rows.lines.iter(lines.clone()), origin, 0);
+    if let Some(positions) = rows.positions.get(lines) {
+        (input.positions, input.told) = (Positions::Told, positions.to_vec());
     }
     input
 }
 
 /// An input whose lines are late events: they keep their origin and their positions.
 pub fn late_input(rows: &LateRows) -> Input {
-    let mut input = Input::of_lines(rows.lines.iter().map(Vec::as_slice), Arc::clone(&rows.origin), 0);
+    let mut input = Input::of_lines(rows.lines.iter(0..rows.lines.len()), Arc::clone(&rows.origin), 0);
     (input.positions, input.told) = (Positions::Told, rows.positions.clone());
     input
 }

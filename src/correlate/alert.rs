@@ -117,25 +117,24 @@ impl Alert {
     }
 
     /// The document, one line without its end.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256 + self.head.len() + self.middle.len() + self.tail.len());
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(256 + self.head.len() + self.middle.len() + self.tail.len());
         out.extend_from_slice(ALERT_ID);
         out.extend_from_slice(self.id.as_bytes());
-        member("\",\"revision\":", i64::from(self.revision), &mut out);
+        member("\",\"revision\":", i64::from(self.revision), out);
         out.extend_from_slice(b"},");
         out.extend_from_slice(&self.head);
         for (key, at) in [("\"time\":\"", self.time), ("\",\"first_seen\":\"", self.first_seen), ("\",\"last_seen\":\"", self.last_seen)] {
             out.extend_from_slice(key.as_bytes());
-            time::write_rfc3339(at, &mut out);
+            time::write_rfc3339(at, out);
         }
         out.extend_from_slice(b"\",\"count\":");
         out.extend_from_slice(self.count.as_bytes());
-        member(",\"suppressed\":", self.suppressed as i64, &mut out);
+        member(",\"suppressed\":", self.suppressed as i64, out);
         out.push(b',');
         out.extend_from_slice(&self.middle);
         out.extend_from_slice(&self.tail);
         out.push(b'}');
-        out
     }
 
     /// Writes what depends on the deciding event.

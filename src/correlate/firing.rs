@@ -112,7 +112,7 @@ impl Threshold {
         if self.spec.shadow {
             return;
         }
-        out.lines.push(alert.to_json());
+        out.lines.push(|line| alert.write(line));
         out.times.push(alert.time);
         out.ties.push(tie);
     }

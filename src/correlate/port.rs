@@ -39,11 +39,11 @@ impl Port {
     /// Writes an event that came too late to be a hit, if the rule has an output for it.
     pub(super) fn give_late(&self, batch: &Batch, row: usize, time: Timestamp, out: &mut LateRows) {
         let Some(writer) = &self.late else { return };
-        let mut line = Vec::new();
-        writer.write(batch, row, RowFacts { time, late: true }, &mut line);
-        line.pop();
         out.origin = Arc::clone(&batch.input.origin);
-        out.lines.push(line);
+        out.lines.push(|line| {
+            writer.write(batch, row, RowFacts { time, late: true }, line);
+            line.pop();
+        });
         out.times.push(time);
         out.positions.push(batch.input.position(row));
     }

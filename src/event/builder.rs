@@ -1,4 +1,5 @@
 //! The buffer that a source fills and seals: raw bytes, where each line lies, and where they came from.
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -93,6 +94,53 @@ impl Input {
         let mut builder = BatchBuilder::default();
         lines.into_iter().for_each(|line| builder.push_line(line));
         builder.seal(origin, base, Positions::Rows, 0)
+    }
+}
+
+/// Lines that the program itself makes, one behind the other.
+#[derive(Debug, Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    /// Adds a line that `write` writes.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The lines from one to before another.
+    pub fn iter(&self, lines: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        lines.map(|at| &self.bytes[at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]])
+    }
+
+    /// How many lines from one on go into one batch.
+    pub fn batch(&self, from: usize) -> usize {
+        let mut bytes = 0;
+        let fits = |line: &&[u8]| {
+            bytes += line.len();
+            bytes <= BATCH_BYTES_MAX
+        };
+        self.iter(from..self.len().min(from + BATCH_ROWS_MAX)).take_while(fits).count().max(1)
+    }
+
+    /// Makes it empty and keeps its memory, unless that was much.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(4 * BATCH_BYTES_MAX);
+        self.ends.clear();
     }
 }
 

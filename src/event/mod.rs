@@ -13,6 +13,6 @@ pub mod time;
 pub mod value;
 
 pub use batch::{Batch, Column, Extra, Family, Slot, Tags};
-pub use builder::{BatchBuilder, Input, Line, Origin};
+pub use builder::{BatchBuilder, Input, Line, Lines, Origin};
 pub use span::{Kind, Span};
 pub use value::Value;

@@ -11,7 +11,6 @@ use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
 use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
 use crate::event::Origin;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::window::watermark::Activity;
 
 /// See the module.
@@ -112,31 +111,22 @@ impl RuleStage {
 
     /// Puts alerts into the lane, and says how far time has come.
     fn give(&mut self) {
-        let AlertRows { lines, times, ties, positions, late } = &mut self.out;
-        while !lines.is_empty() {
-            let mut bytes = 0;
-            let fits = |line: &&Vec<u8>| {
-                bytes += line.len();
-                bytes <= BATCH_BYTES_MAX
-            };
-            let count = lines.iter().take(BATCH_ROWS_MAX).take_while(fits).count().max(1);
-            let part = AlertRows {
-                lines: lines.drain(..count).collect(),
-                times: times.drain(..count).collect(),
-                ties: ties.drain(..count).collect(),
-                positions: positions.drain(..count.min(positions.len())).collect(),
-                ..AlertRows::default()
-            };
-            let input = alert_input(&part, Arc::clone(&self.origin));
-            self.lane.run(Arc::new(input), Some((&part.times, &part.ties)));
+        let out = &self.out;
+        let mut from = 0;
+        while from < out.lines.len() {
+            let rows = from..from + out.lines.batch(from);
+            let input = alert_input(out, rows.clone(), Arc::clone(&self.origin));
+            self.lane.run(Arc::new(input), Some((&out.times[rows.clone()], &out.ties[rows.clone()])));
+            from = rows.end;
         }
         if let Some(lane) = &mut self.late_lane
-            && !late.lines.is_empty()
+            && !out.late.lines.is_empty()
         {
             // Of one batch at most, so it fits into one.
-            lane.run(Arc::new(late_input(late)), Some((&late.times, &[])));
-            *late = LateRows::default();
+            lane.run(Arc::new(late_input(&out.late)), Some((&out.late.times, &[])));
+            self.out.late = LateRows::default();
         }
+        self.out.clear();
         let watermark = self.correlator.watermark();
         if watermark > self.told {
             self.told = watermark;

@@ -60,13 +60,17 @@ pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> b
     scalar::json_marks(bytes, out, escapes)
 }
 
-/// Asks for the cache line of an element that will be needed soon. An index beyond the slice asks for nothing.
+/// Asks for the cache lines of an element that will be needed soon. An index beyond the slice asks for nothing.
 #[inline(always)]
 pub fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(element) = slice.get(index) {
-        // SAFETY: a prefetch reads nothing that the program can see; the address is that of a live element.
-        unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(element).cast()) };
+        for line in (0..size_of::<T>()).step_by(64) {
+            // SAFETY: a prefetch reads nothing that the program can see; the address lies in a live element.
+            unsafe {
+                core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(element).cast::<i8>().add(line))
+            };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slice, index);

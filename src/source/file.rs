@@ -2,6 +2,7 @@
 use super::file_content::Compression;
 use super::file_reader::{FileSource, Files};
 use super::{BindSource, COMMON, SourceFactory};
+use crate::codec::format::container::Container;
 use crate::codec::framing::multiline::Multiline;
 use crate::component::bind::pattern_at;
 use crate::component::{Kind, OutputNames};
@@ -44,9 +45,18 @@ fn globs(options: &Options<'_>, key: &str) -> Vec<String> {
     out
 }
 
-/// What `multiline` says, and after how much silence an event is over.
+/// What `multiline` says, and after how much silence an event is over. Lines of containers say it themselves.
 fn multiline(options: &Options<'_>) -> Option<(Multiline, i64)> {
-    let section = options.section("multiline")?;
+    let Some(section) = options.section("multiline") else {
+        let format = options.get("format")?;
+        let format = format.items().first().and_then(|first| first.text().or_else(|| first.get("type")?.text()));
+        let container = match format.as_deref() {
+            Some("cri") => Container::Cri,
+            Some("docker") => Container::Docker,
+            _ => return None,
+        };
+        return Some((Multiline::Parts(container), crate::limits::SECOND));
+    };
     let pattern = |key: &str| section.placed(key).map(|(text, place)| pattern_at(&text, &place, &section));
     let timeout = section.duration("timeout").unwrap_or(crate::limits::SECOND);
     match (pattern("start"), pattern("continue")) {

@@ -1,5 +1,6 @@
 //! `format:` as it is written: a name, a map with options, or a list that unpacks `message` step by step.
 use crate::codec::format::cef::{self, CefDecoder, Dialect};
+use crate::codec::format::container::{self, Container, ContainerDecoder};
 use crate::codec::format::csv::{self, CsvDecoder, CsvOptions};
 use crate::codec::format::dissect::{DissectDecoder, DissectPattern};
 use crate::codec::format::grok;
@@ -22,6 +23,8 @@ pub const LIST: &[(&str, &str)] = &[
     ("cef", "ArcSight's common event format; short keys become full names"),
     ("leef", "QRadar's log event extended format, 1.0 and 2.0"),
     ("csv", "the cells of a line become `columns`"),
+    ("cri", "lines of Kubernetes containers; long ones are joined from their parts"),
+    ("docker", "JSON lines of Docker's json-file driver; long ones are joined from their parts"),
     ("kv", "key=value pairs, quoted values included"),
     ("regex", "named groups of `pattern` become fields"),
     ("grok", "patterns made of named ones, as in %{IP:source.ip}"),
@@ -64,6 +67,8 @@ pub enum Format {
     Cef(Dialect),
     /// `csv`
     Csv(CsvOptions),
+    /// `cri` or `docker`
+    Container(Container),
     /// `kv`
     Kv(KvOptions),
     /// `regex` or `grok`
@@ -158,6 +163,8 @@ impl Format {
             "cef" => Some(Format::Cef(Dialect::Cef)),
             "leef" => Some(Format::Cef(Dialect::Leef)),
             "kv" => Some(Format::Kv(KvOptions::default())),
+            "cri" => Some(Format::Container(Container::Cri)),
+            "docker" => Some(Format::Container(Container::Docker)),
             _ => None,
         }
     }
@@ -179,6 +186,8 @@ impl Format {
             Format::Cef(Dialect::Cef) => (cef::CEF_SHAPE, Vec::new()),
             Format::Cef(Dialect::Leef) => (cef::LEEF_SHAPE, Vec::new()),
             Format::Csv(options) => csv::shape(options),
+            Format::Container(Container::Cri) => (container::CRI_SHAPE, Vec::new()),
+            Format::Container(Container::Docker) => (container::DOCKER_SHAPE, Vec::new()),
             Format::Kv(_) => (kv::SHAPE, Vec::new()),
             Format::Regex(patterns) => (Shape::Named, regex::names(patterns)),
             Format::Dissect(pattern) => pattern.shape(),
@@ -187,7 +196,7 @@ impl Format {
 
     /// Whether it tells the time of its events.
     pub fn has_time(&self) -> bool {
-        matches!(self, Format::Syslog | Format::Cef(_))
+        matches!(self, Format::Syslog | Format::Cef(_) | Format::Container(_))
     }
 
     /// A decoder for one worker.
@@ -198,6 +207,7 @@ impl Format {
             Format::Syslog => Box::new(SyslogDecoder::new(wanted, rule.clone())),
             Format::Cef(dialect) => Box::new(CefDecoder::new(*dialect, wanted, rule.clone())),
             Format::Csv(options) => Box::new(CsvDecoder::new(options, wanted)),
+            Format::Container(container) => Box::new(ContainerDecoder::new(*container, wanted)),
             Format::Kv(options) => Box::new(KvDecoder::new(*options, wanted)),
             Format::Regex(patterns) => Box::new(RegexDecoder::new(patterns.clone(), wanted)),
             Format::Dissect(pattern) => Box::new(DissectDecoder::new(pattern.clone(), wanted)),

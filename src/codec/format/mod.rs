@@ -1,6 +1,7 @@
 //! Formats: bytes of an event into fields. A decoder materialises the fields that the plan asked for and no others.
 pub mod cef;
 pub mod cef_dictionary;
+pub mod container;
 pub mod csv;
 pub mod dissect;
 pub mod grok;

@@ -1,5 +1,6 @@
 //! Events of several lines: a pattern says which lines begin an event, or which go on with the one before. Nothing is copied: an event's span reaches from
 //! its first line to its last, line ends included.
+use crate::codec::format::container::Container;
 use crate::event::BatchBuilder;
 use crate::limits::{BATCH_ROWS_MAX, LINE_BYTES_MAX};
 use crate::pattern::Pattern;
@@ -11,13 +12,28 @@ pub enum Multiline {
     Start(Pattern),
     /// A line that matches goes on with the event before.
     Continue(Pattern),
+    /// Lines of a container's log, which say themselves whether the next one of their stream goes on.
+    Parts(Container),
 }
 
 impl Multiline {
-    fn goes_on(&self, line: &[u8]) -> bool {
+    /// Whether a line goes on with the event whose last line is `before`.
+    fn goes_on(&self, before: &[u8], line: &[u8]) -> bool {
         match self {
             Multiline::Start(pattern) => !pattern.matches(line),
             Multiline::Continue(pattern) => pattern.matches(line),
+            Multiline::Parts(container) => container
+                .parts(before)
+                .filter(|before| before.is_partial)
+                .is_some_and(|before| container.parts(line).is_some_and(|line| line.stream == before.stream)),
+        }
+    }
+
+    /// Whether a further line may go on with an event whose last line is this one.
+    fn is_open(&self, line: &[u8]) -> bool {
+        match self {
+            Multiline::Start(_) | Multiline::Continue(_) => true,
+            Multiline::Parts(container) => container.parts(line).is_some_and(|parts| parts.is_partial),
         }
     }
 
@@ -27,6 +43,7 @@ impl Multiline {
         let is_full = builder.lines.len() == BATCH_ROWS_MAX;
         let mut events = 0;
         let mut cut = 0;
+        let mut last_line = 0..0;
         for row in 0..builder.lines.len() {
             let line = builder.lines[row];
             let (at, end) = (line.at as usize, (line.at + line.len) as usize);
@@ -35,7 +52,10 @@ impl Multiline {
             }
             let is_cut = builder.truncated.get(cut).is_some_and(|c| usize::from(*c) == events);
             let before = events.checked_sub(1).map(|last| builder.lines[last].at as usize);
-            match before.filter(|first| end - first <= LINE_BYTES_MAX && !is_cut && self.goes_on(&builder.bytes[at..end])) {
+            let bytes = &builder.bytes;
+            let goes_on =
+                |first: &usize| end - first <= LINE_BYTES_MAX && !is_cut && self.goes_on(&bytes[last_line.clone()], &bytes[at..end]);
+            match before.filter(goes_on) {
                 Some(first) => builder.lines[events - 1].len = (end - first) as u32,
                 None => {
                     builder.lines[events] = line;
@@ -43,9 +63,10 @@ impl Multiline {
                     cut += usize::from(is_cut);
                 }
             }
+            last_line = at..end;
         }
         builder.lines.truncate(events);
-        if is_over || (is_full && events == 1) {
+        if is_over || (is_full && events == 1) || !self.is_open(&builder.bytes[last_line]) {
             return None;
         }
         let last = builder.lines.pop()?;
@@ -103,6 +124,23 @@ mod tests {
             prop_assert_eq!(events(&continued, text.as_bytes(), piece), expected.clone());
             let started = Multiline::Start(Pattern::new("^[a-z]").unwrap());
             prop_assert_eq!(events(&started, text.as_bytes(), piece), expected);
+        }
+    }
+
+    #[test]
+    fn parts_of_one_stream_are_joined() {
+        let text = "t stdout P a\nt stdout P b\nt stdout F c\nt stdout F d\nt stderr P e\nt stdout F f\nt stderr F g\nnone\nt stdout P h\n";
+        let want = [
+            "t stdout P a\nt stdout P b\nt stdout F c",
+            "t stdout F d",
+            "t stderr P e",
+            "t stdout F f",
+            "t stderr F g",
+            "none",
+            "t stdout P h",
+        ];
+        for piece in [1, 7, 1000] {
+            assert_eq!(events(&Multiline::Parts(Container::Cri), text.as_bytes(), piece), want);
         }
     }
 

@@ -187,19 +187,21 @@ fn join(values: Values<'_>, delimiter: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Takes the members out of an event's members that another event does not have with the same value.
-pub fn keep_common(kept: &mut Vec<u8>, other: &[u8], fixed: impl Fn(&[u8]) -> bool) {
-    let mut out = Vec::new();
+/// An event with those of its members that another event has with the same value, or that are `fixed`; none where that is all of them.
+pub fn common(event: &[u8], other: &[u8], fixed: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let mut out = vec![b'{'];
     let mut theirs = members(other);
     let mut changed = false;
-    for (key, value) in members(kept) {
+    for (key, value) in members(event) {
         // The other's fields come in the same order, but for some that one of them lacks.
         let found = theirs.by_ref().find(|(k, _)| *k == key).or_else(|| {
             theirs = members(other);
             theirs.by_ref().find(|(k, _)| *k == key)
         });
         if found.is_some_and(|(_, v)| v == value) || fixed(key) {
-            out.push(if out.is_empty() { b'{' } else { b',' });
+            if out.len() > 1 {
+                out.push(b',');
+            }
             out.extend_from_slice(key);
             out.push(b':');
             out.extend_from_slice(value);
@@ -207,18 +209,14 @@ pub fn keep_common(kept: &mut Vec<u8>, other: &[u8], fixed: impl Fn(&[u8]) -> bo
             changed = true;
         }
     }
-    if changed {
-        if out.is_empty() {
-            out.push(b'{');
-        }
-        out.push(b'}');
-        *kept = out;
-    }
+    out.push(b'}');
+    changed.then_some(out)
 }
 
 /// Appends a member with a time.
 pub fn write_time(key: &str, at: Timestamp, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!(",\"{key}\":\"").as_bytes());
+    text::quote(key.as_bytes(), out);
+    out.extend_from_slice(b":\"");
     time::write_rfc3339(at, out);
     out.push(b'"');
 }
@@ -251,12 +249,10 @@ mod tests {
 
     #[test]
     fn what_is_common_stays() {
-        let mut kept = br#"{"a":1,"b":2,"c":3}"#.to_vec();
-        keep_common(&mut kept, br#"{"c":3,"b":9,"a":1,"z":0}"#, |key| key == b"\"s\"");
-        assert_eq!(kept, br#"{"a":1,"c":3}"#);
-        keep_common(&mut kept, b"{}", |key| key == b"\"c\"");
-        assert_eq!(kept, br#"{"c":3}"#);
-        keep_common(&mut kept, b"{}", |_| false);
-        assert_eq!(kept, b"{}");
+        let common = |event: &str, other: &str, fixed: &str| common(event.as_bytes(), other.as_bytes(), |key| key == fixed.as_bytes());
+        assert_eq!(common(r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3,"b":9,"a":1,"z":0}"#, ""), Some(br#"{"a":1,"c":3}"#.to_vec()));
+        assert_eq!(common(r#"{"a":1,"c":3}"#, "{}", "\"c\""), Some(br#"{"c":3}"#.to_vec()));
+        assert_eq!(common(r#"{"a":1}"#, "{}", ""), Some(b"{}".to_vec()));
+        assert_eq!(common(r#"{"a":1}"#, r#"{"z":2,"a":1}"#, ""), None);
     }
 }

@@ -2,12 +2,14 @@
 use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
-use crate::simd;
-use crate::state::{Chunks, StateError, StateReader};
+use crate::state::{Chunks, StateError, StateReader, StateWriter};
+use crate::window::blocks::{Blocks, Chain};
+use crate::window::chunked::Chunked;
 use crate::window::key_index::KeyIndex;
 
 /// What came of one key so far.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub struct Group {
     /// Hash of the key.
     pub hash: u64,
@@ -25,71 +27,54 @@ pub struct Group {
     pub parts: u32,
     /// Its beginning was seen.
     pub started: bool,
-    /// Sums in units of 10⁻⁹, of what had a value.
-    pub sums: Vec<Option<i128>>,
-    /// The key, then each kept part behind its length.
-    bytes: Vec<u8>,
+    is_dirty: bool,
     key_len: u32,
+    /// The key, then each kept part behind its length.
+    kept: Chain,
     /// Counts up when the place is used again.
     generation: u32,
-    is_dirty: bool,
 }
 
 impl Group {
-    /// The key.
-    pub fn key(&self) -> &[u8] {
-        &self.bytes[..self.key_len as usize]
-    }
-
-    /// The kept parts.
-    pub fn kept(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.bytes[self.key_len as usize..];
-        std::iter::from_fn(move || {
-            let (len, after) = rest.split_first_chunk::<4>()?;
-            let (part, after) = after.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-            rest = after;
-            Some(part)
-        })
-    }
-
-    /// Keeps a part that `write` writes.
-    pub fn keep(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
-        write(&mut self.bytes);
-        let len = (self.bytes.len() - at - 4) as u32;
-        self.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
-    }
-
-    /// Lets go of the kept parts.
-    pub fn forget_parts(&mut self) {
-        self.bytes.truncate(self.key_len as usize);
-    }
-
-    /// Bytes that it holds.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
     fn is_open(&self) -> bool {
         self.parts > 0
     }
+}
+
+/// The kept parts among the bytes of a group behind its key.
+pub fn parts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, after) = bytes.split_first_chunk::<4>()?;
+        let (part, after) = after.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        bytes = after;
+        Some(part)
+    })
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct OpenGroups {
     index: KeyIndex,
-    groups: Vec<Group>,
+    groups: Chunked<Group>,
+    blocks: Blocks,
+    /// Sums of a group in units of 10⁻⁹, of what had a value: as many for each as there are sums.
+    sums: Vec<Option<i128>>,
+    sums_each: usize,
     free: Vec<u32>,
     /// Begun groups, oldest first: time, number, generation. A closed one's entry is skipped.
     order: VecDeque<(Timestamp, u32, u32)>,
     dirty: Vec<u32>,
-    /// Closed since the last save.
-    closed: Vec<(u64, Box<[u8]>)>,
+    /// Hashes and keys that were closed since the last save.
+    closed: StateWriter,
+    scratch: Vec<u8>,
 }
 
 impl OpenGroups {
+    /// No groups; each will have so many sums.
+    pub fn new(sums_each: usize) -> OpenGroups {
+        OpenGroups { sums_each, ..OpenGroups::default() }
+    }
+
     /// Open groups.
     pub fn len(&self) -> usize {
         self.index.len()
@@ -100,14 +85,17 @@ impl OpenGroups {
         self.index.is_empty()
     }
 
-    /// Asks for the memory of groups that are soon looked for.
+    /// Asks for the memory of groups that are soon looked for: the index first, then the group, then what it keeps.
     #[inline]
-    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) {
+    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>, next: Option<u64>) {
         if let Some(hash) = far {
             self.index.prefetch(hash);
         }
         if let Some(group) = near.and_then(|hash| self.index.guess(hash)) {
-            simd::prefetch(&self.groups, group as usize);
+            self.groups.prefetch(group);
+        }
+        if let Some(group) = next.and_then(|hash| self.index.guess(hash)) {
+            self.blocks.prefetch(&self.groups[group].kept);
         }
     }
 
@@ -115,35 +103,72 @@ impl OpenGroups {
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
         self.index.find(hash, |g| {
-            let group = &self.groups[g as usize];
-            group.hash == hash && group.key() == key
+            let group = &self.groups[g];
+            group.hash == hash && group.key_len as usize == key.len() && self.blocks.starts_with(&group.kept, key)
         })
     }
 
     /// A group, to change it.
     #[inline]
     pub fn get(&mut self, number: u32) -> &mut Group {
-        let group = &mut self.groups[number as usize];
+        let group = &mut self.groups[number];
         if !std::mem::replace(&mut group.is_dirty, true) {
             self.dirty.push(number);
         }
         group
     }
 
+    /// Its sums.
+    pub fn sums(&mut self, number: u32) -> &mut [Option<i128>] {
+        let from = number as usize * self.sums_each;
+        &mut self.sums[from..from + self.sums_each]
+    }
+
+    /// Keeps a part in a group.
+    pub fn keep(&mut self, number: u32, part: &[u8]) {
+        let kept = &mut self.groups[number].kept;
+        self.blocks.append(kept, &(part.len() as u32).to_le_bytes());
+        self.blocks.append(kept, part);
+    }
+
+    /// Keeps a part in place of all that a group keeps.
+    pub fn keep_only(&mut self, number: u32, part: &[u8]) {
+        let mut key = std::mem::take(&mut self.scratch);
+        key.clear();
+        let group = &mut self.groups[number];
+        self.blocks.read(&group.kept, &mut key);
+        self.blocks.free(&mut group.kept);
+        self.blocks.append(&mut group.kept, &key[..group.key_len as usize]);
+        self.scratch = key;
+        self.keep(number, part);
+    }
+
+    /// Appends what a group keeps, for [`parts`].
+    pub fn read(&self, number: u32, out: &mut Vec<u8>) {
+        let group = &self.groups[number];
+        let from = out.len();
+        self.blocks.read(&group.kept, out);
+        out.drain(from..from + group.key_len as usize);
+    }
+
+    /// Bytes that a group keeps.
+    pub fn size(&self, number: u32) -> usize {
+        self.groups[number].kept.len()
+    }
+
     /// Begins a group of a key that has none.
     pub fn open(&mut self, hash: u64, key: &[u8], first: Timestamp) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.groups.push(Group::default());
-            (self.groups.len() - 1) as u32
+            self.sums.resize((self.groups.len() + 1) * self.sums_each, None);
+            self.groups.push(Group::default())
         });
-        let group = &mut self.groups[number as usize];
+        self.sums(number).fill(None);
+        let group = &mut self.groups[number];
         (group.hash, group.first, group.last) = (hash, first, first);
         (group.parts, group.weight, group.started) = (0, 0, false);
-        group.sums.clear();
-        group.bytes.clear();
-        group.bytes.extend_from_slice(key);
         group.key_len = key.len() as u32;
         group.generation = group.generation.wrapping_add(1);
+        self.blocks.append(&mut group.kept, key);
         self.index.insert(hash, number);
         self.order.push_back((first, number, group.generation));
         number
@@ -151,15 +176,21 @@ impl OpenGroups {
 
     /// A group, to read it.
     pub fn group(&self, number: u32) -> &Group {
-        &self.groups[number as usize]
+        &self.groups[number]
     }
 
     /// Ends a group.
     pub fn close(&mut self, number: u32) {
-        self.closed.push((self.group(number).hash, self.group(number).key().into()));
+        let mut key = std::mem::take(&mut self.scratch);
+        key.clear();
+        let group = &self.groups[number];
+        self.blocks.read(&group.kept, &mut key);
+        self.closed.u64(group.hash);
+        self.closed.bytes(&key[..group.key_len as usize]);
+        self.scratch = key;
         self.remove(number);
         while let Some((_, number, generation)) = self.order.front() {
-            let group = &self.groups[*number as usize];
+            let group = &self.groups[*number];
             if group.generation == *generation && group.is_open() {
                 break;
             }
@@ -177,17 +208,17 @@ impl OpenGroups {
     pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let closed = std::mem::take(&mut self.closed);
         let dirty = std::mem::take(&mut self.dirty);
-        if !full {
-            for (hash, key) in closed {
-                let out = chunks.record();
-                out.u64(hash);
-                out.u32(0);
-                out.bytes(&key);
-            }
+        let mut closed = StateReader::new(&closed.bytes);
+        while !full && let (Ok(hash), Ok(key)) = (closed.u64(), closed.bytes()) {
+            let out = chunks.record();
+            out.u64(hash);
+            out.u32(0);
+            out.bytes(key);
         }
         let all = if full { (0..self.groups.len() as u32).collect() } else { Vec::new() };
+        let mut kept = Vec::new();
         for number in all.iter().chain(dirty.iter().filter(|_| !full)) {
-            let group = &self.groups[*number as usize];
+            let group = &self.groups[*number];
             if !group.is_open() {
                 continue;
             }
@@ -201,15 +232,17 @@ impl OpenGroups {
             out.u128(group.ids.1);
             out.u64(group.weight);
             out.u8(u8::from(group.started));
-            out.u32(group.sums.len() as u32);
-            for sum in &group.sums {
+            for sum in &self.sums[*number as usize * self.sums_each..][..self.sums_each] {
                 out.u8(u8::from(sum.is_some()));
                 out.u128(sum.unwrap_or(0) as u128);
             }
-            out.u32(group.key_len);
-            out.bytes(&group.bytes);
+            kept.clear();
+            self.blocks.read(&group.kept, &mut kept);
+            let (key, parts) = kept.split_at(group.key_len as usize);
+            out.bytes(key);
+            out.bytes(parts);
         }
-        dirty.into_iter().for_each(|number| self.groups[number as usize].is_dirty = false);
+        dirty.into_iter().for_each(|number| self.groups[number].is_dirty = false);
     }
 
     /// Reads what [`OpenGroups::save`] wrote, oldest first.
@@ -225,13 +258,12 @@ impl OpenGroups {
             let mut read = Group { hash, parts, first: from.i64()?, last: from.i64()?, tie: from.u128()?, ..Group::default() };
             read.ids = (from.u128()?, from.u128()?);
             (read.weight, read.started) = (from.u64()?, from.u8()? != 0);
-            for _ in 0..from.u32()? {
+            let mut sums = Vec::new();
+            for _ in 0..self.sums_each {
                 let (is_some, sum) = (from.u8()? != 0, from.u128()? as i128);
-                read.sums.push(is_some.then_some(sum));
+                sums.push(is_some.then_some(sum));
             }
-            let key_len = from.u32()?;
-            let bytes = from.bytes()?;
-            let key = bytes.get(..key_len as usize).ok_or_else(|| StateError("a key is longer than its group".into()))?;
+            let (key, kept) = (from.bytes()?, from.bytes()?);
             if !keep(hash) {
                 continue;
             }
@@ -239,8 +271,10 @@ impl OpenGroups {
                 self.remove(known);
             }
             let number = self.open(hash, key, read.first);
-            let group = &mut self.groups[number as usize];
-            *group = Group { bytes: bytes.to_vec(), key_len, generation: group.generation, ..read };
+            self.sums(number).copy_from_slice(&sums);
+            let group = &mut self.groups[number];
+            self.blocks.append(&mut group.kept, kept);
+            *group = Group { kept: group.kept, key_len: group.key_len, generation: group.generation, ..read };
         }
         Ok(())
     }
@@ -249,17 +283,17 @@ impl OpenGroups {
     pub fn settle(&mut self) {
         let groups = &self.groups;
         self.order.retain(|(_, number, generation)| {
-            let group = &groups[*number as usize];
+            let group = &groups[*number];
             group.generation == *generation && group.is_open()
         });
-        self.order.make_contiguous().sort_by_key(|(first, number, _)| (*first, groups[*number as usize].ids.0));
-        self.closed.clear();
+        self.order.make_contiguous().sort_by_key(|(first, number, _)| (*first, groups[*number].ids.0));
     }
 
     fn remove(&mut self, number: u32) {
-        let group = &mut self.groups[number as usize];
+        let group = &mut self.groups[number];
         group.parts = 0;
         self.index.remove(group.hash, number);
+        self.blocks.free(&mut group.kept);
         self.free.push(number);
     }
 }

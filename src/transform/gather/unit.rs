@@ -6,9 +6,9 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::GatherPort;
-use super::combine::{Combiner, keep_common, write_time};
+use super::combine::{Combiner, common, write_time};
 use super::extract::{ALONE, END, START, role_and_weight};
-use super::open::{Group, OpenGroups};
+use super::open::{Group, OpenGroups, parts};
 use super::options::GatherSpec;
 use crate::clock::{NEVER, Timestamp};
 use crate::codec::format::json_members::{elements, members};
@@ -28,7 +28,8 @@ const WAITING: u8 = 3;
 
 /// How many parts ahead memory is asked for: the index first, then what it leads to.
 const FAR: usize = 32;
-const NEAR: usize = 16;
+const NEAR: usize = 20;
+const NEXT: usize = 8;
 
 /// Counters of one gatherer, shared by its shards.
 #[derive(Clone)]
@@ -101,7 +102,8 @@ pub struct Gatherer {
     /// Keys of the fields whose values make events equal.
     same: Vec<Box<[u8]>>,
     sums: Vec<Option<i128>>,
-    scratch: Vec<u8>,
+    line: Vec<u8>,
+    kept: Vec<u8>,
 }
 
 fn quoted(name: &str) -> Box<[u8]> {
@@ -117,14 +119,15 @@ impl Gatherer {
         let hidden = own.iter().copied().chain(spec.sum.iter().map(String::as_str)).map(quoted).collect();
         Gatherer {
             arrivals: Arrivals::new(ports.iter().map(|p| p.inlet).collect::<Vec<Inlet>>()),
-            open: OpenGroups::default(),
+            open: OpenGroups::new(spec.sum.len()),
             passed: (NEVER, 0, 0),
             counters,
             combiner: Combiner::default(),
             hidden,
             same: spec.key.iter().map(|(field, _)| quoted(field)).collect(),
             sums: Vec::new(),
-            scratch: Vec::new(),
+            line: Vec::new(),
+            kept: Vec::new(),
             spec,
             ports,
         }
@@ -145,9 +148,7 @@ impl Gatherer {
         self.close_due(part.time, out);
         self.passed = (part.time, part.tie.0, part.tie.1);
         if part.role & ALONE != 0 {
-            let mut line = Vec::new();
-            part.event.write(&mut line);
-            return say(line, part.time, tie_of(part.tie), (part.id, part.id), out);
+            return say(part.time, tie_of(part.tie), (part.id, part.id), out, |line| part.event.write(line));
         }
         let mut found = self.open.find(part.hash, part.key);
         if let Some(open) = found.filter(|_| part.role & START != 0) {
@@ -171,36 +172,43 @@ impl Gatherer {
     fn add(&mut self, number: u32, part: &Part<'_>) -> bool {
         let spec = &self.spec;
         let group = self.open.get(number);
-        if group.parts == 0 {
+        let is_first = group.parts == 0;
+        if is_first {
             group.ids.0 = part.id;
             group.started = part.role & START != 0 || !spec.has_start;
-            group.sums.resize(spec.sum.len(), None);
         }
         group.ids.1 = part.id;
         group.last = part.time;
         group.tie = tie_of(part.tie);
         group.parts += 1;
         group.weight = group.weight.saturating_add(part.weight);
-        for (sum, value) in group.sums.iter_mut().zip(part.sums) {
+        let is_heavy = group.weight >= spec.count_max;
+        for (sum, value) in self.open.sums(number).iter_mut().zip(part.sums) {
             *sum = match (*sum, value) {
                 (Some(sum), Some(value)) => Some(sum.saturating_add(*value)),
                 (sum, value) => sum.or(*value),
             };
         }
-        if !spec.is_aggregate || group.parts == 1 {
-            group.keep(|bytes| part.event.write(bytes));
+        if !spec.is_aggregate || is_first {
+            self.line.clear();
+            part.event.write(&mut self.line);
+            self.open.keep(number, &self.line);
         } else if spec.keeps_common {
-            self.scratch.clear();
-            part.event.write(&mut self.scratch);
-            let mut kept = group.kept().next().unwrap_or_default().to_vec();
-            let before = kept.len();
-            keep_common(&mut kept, &self.scratch, |key| self.same.iter().chain(&self.hidden).any(|s| **s == *key));
-            if kept.len() != before {
-                group.forget_parts();
-                group.keep(|bytes| bytes.extend_from_slice(&kept));
-            }
+            self.keep_common(number, part);
         }
-        group.weight >= spec.count_max || group.size() >= GATHERED_BYTES_MAX
+        is_heavy || self.open.size(number) >= GATHERED_BYTES_MAX
+    }
+
+    /// Takes out of what a group keeps what a further event does not have.
+    fn keep_common(&mut self, number: u32, part: &Part<'_>) {
+        self.kept.clear();
+        self.open.read(number, &mut self.kept);
+        self.line.clear();
+        part.event.write(&mut self.line);
+        let kept = parts(&self.kept).next().unwrap_or_default();
+        if let Some(common) = common(kept, &self.line, |key| self.same.iter().chain(&self.hidden).any(|s| **s == *key)) {
+            self.open.keep_only(number, &common);
+        }
     }
 
     /// Closes the oldest group where there are too many.
@@ -223,26 +231,32 @@ impl Gatherer {
     }
 
     fn close(&mut self, number: u32, is_whole: bool, out: &mut AlertRows) {
-        let group = self.open.group(number);
         if !is_whole && self.spec.drops_partial {
             self.counters.partial.increment(1);
             return self.open.close(number);
         }
-        let mut line = vec![b'{'];
-        let kept: Vec<&[u8]> = group.kept().collect();
-        self.combiner.combine(&kept, self.spec.fields, &self.spec.delimiter, &self.hidden, &mut line);
-        if self.spec.is_aggregate {
-            write_sums(&self.spec, group, &mut line);
-        } else {
-            write_tags(&kept, is_whole, &mut line);
-        }
-        write_time("startTime", group.first, &mut line);
-        write_time("endTime", group.last, &mut line);
-        line.push(b'}');
-        if line.get(1) == Some(&b',') {
-            line.remove(1);
-        }
-        say(line, group.last, group.tie, group.ids, out);
+        self.kept.clear();
+        self.open.read(number, &mut self.kept);
+        let events: Vec<&[u8]> = parts(&self.kept).collect();
+        let (spec, combiner, hidden) = (&self.spec, &mut self.combiner, &self.hidden);
+        let group = self.open.group(number).clone();
+        let sums = self.open.sums(number);
+        say(group.last, group.tie, group.ids, out, |line| {
+            line.push(b'{');
+            combiner.combine(&events, spec.fields, &spec.delimiter, hidden, line);
+            if line.last() != Some(&b'{') {
+                line.push(b',');
+            }
+            if spec.is_aggregate {
+                write_sums(spec, &group, sums, line);
+            } else {
+                write_tags(&events, is_whole, line);
+            }
+            write_time("startTime", group.first, line);
+            line.push(b',');
+            write_time("endTime", group.last, line);
+            line.push(b'}');
+        });
         self.open.close(number);
     }
 
@@ -252,7 +266,7 @@ impl Gatherer {
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
         let mut sums = std::mem::take(&mut self.sums);
         loop {
-            self.open.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR));
+            self.open.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR), waiting.upcoming(NEXT));
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             let (time, tie, hash) = (hit.time, (hit.rank, hit.tie), hit.hash);
             if let Ok(part) = read_part(payload, (time, tie, hash), &mut sums) {
@@ -303,10 +317,12 @@ impl Correlator for Gatherer {
         let mut sums = std::mem::take(&mut self.sums);
         for (i, hit) in hits.hits.iter().enumerate() {
             let ahead = |n: usize| hits.hits.get(i + n).map(|h| h.hash);
-            self.open.prefetch(ahead(FAR), ahead(NEAR));
+            self.open.prefetch(ahead(FAR), ahead(NEAR), ahead(NEXT));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
-            self.counters.late.increment(u64::from(judged.behind.is_some()));
+            if judged.behind.is_some() {
+                self.counters.late.increment(1);
+            }
             // Nothing is lost for being late: it counts with the least time that it may have.
             let time = judged.behind.unwrap_or(judged.time).max(self.arrivals.partitions.released);
             let (role, weight) = role_and_weight(hit.amount);
@@ -399,47 +415,49 @@ fn tie_of(tie: (u32, u128)) -> u128 {
 }
 
 /// Puts an event out. Its identity is made of those of its first and its last part.
-fn say(line: Vec<u8>, time: Timestamp, tie: u128, ids: (u128, u128), out: &mut AlertRows) {
+fn say(time: Timestamp, tie: u128, ids: (u128, u128), out: &mut AlertRows, write: impl FnOnce(&mut Vec<u8>)) {
     let mut parts = [0; 32];
     parts[..16].copy_from_slice(&ids.0.to_be_bytes());
     parts[16..].copy_from_slice(&ids.1.to_be_bytes());
-    out.lines.push(line);
+    out.lines.push(write);
     out.times.push(time);
     out.ties.push(tie);
     out.positions.push(xxh3_64(&parts));
 }
 
-fn write_sums(spec: &GatherSpec, group: &Group, out: &mut Vec<u8>) {
-    for (name, sum) in spec.sum.iter().zip(&group.sums) {
+/// Writes the sums and the count, each with its comma.
+fn write_sums(spec: &GatherSpec, group: &Group, sums: &[Option<i128>], out: &mut Vec<u8>) {
+    for (name, sum) in spec.sum.iter().zip(sums) {
         if let Some(sum) = sum {
-            out.push(b',');
             text::quote(name.as_bytes(), out);
             out.push(b':');
             amount::write_decimal(*sum, out);
+            out.push(b',');
         }
     }
-    out.extend_from_slice(b",\"baseEventCount\":");
+    out.extend_from_slice(b"\"baseEventCount\":");
     text::write_number(i64::try_from(group.weight).unwrap_or(i64::MAX), out);
+    out.push(b',');
 }
 
-/// The tags of all parts, and a further one on what is not whole.
+/// Writes the tags of all parts, and a further one on what is not whole, with a comma.
 fn write_tags(parts: &[&[u8]], is_whole: bool, out: &mut Vec<u8>) {
     let mut all: Vec<&[u8]> = Vec::new();
-    for tags in parts.iter().flat_map(|p| members(p)).filter(|(key, _)| *key == b"\"tags\"").map(|(_, value)| value) {
+    for tags in parts.iter().filter_map(|p| members(p).find(|(key, _)| *key == b"\"tags\"")).map(|(_, value)| value) {
         let own: Vec<&[u8]> = if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] };
-        own.into_iter().for_each(|tag| {
+        for tag in own {
             if !all.contains(&tag) {
-                all.push(tag)
+                all.push(tag);
             }
-        });
+        }
     }
     if !is_whole {
         all.push(b"\"merge_partial\"");
     }
     if !all.is_empty() {
-        out.extend_from_slice(b",\"tags\":[");
+        out.extend_from_slice(b"\"tags\":[");
         out.extend_from_slice(&all.join(&b','));
-        out.push(b']');
+        out.extend_from_slice(b"],");
     }
 }
 
