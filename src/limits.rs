@@ -106,3 +106,6 @@ pub const GATHERED_KEYS_MAX: usize = 1_000_000;
 
 /// Bytes of the parts of one key: then it is closed.
 pub const GATHERED_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one node's dead letter: at the bound what leads there holds, so that nothing is lost and no disk fills up.
+pub const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tripline::clock::Clock;
-use tripline::codec::format::json_out::{EventWriter, RowFacts};
+use tripline::component::sink::{Outcome, Sent};
 use tripline::component::source::{Fill, Position, Source, SourceContext};
 use tripline::component::{Body, BoxFuture, Outage, Sink};
 use tripline::event::builder::Positions;
-use tripline::event::{Batch, BatchBuilder, Origin};
+use tripline::event::{BatchBuilder, Origin};
 use tripline::metrics::Registry;
 use tripline::plan::{Plan, load_plan};
 use tripline::runtime::assemble::{RunOptions, Topology};
@@ -87,35 +87,35 @@ type Outside = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
 struct SimSink {
     name: String,
     outside: Outside,
-    rng: Rng,
+    rng: Mutex<Rng>,
 }
 
 impl Sink for SimSink {
-    fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+    fn connect(&self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
         let sealed = last.and_then(|l| StateReader::new(l).u64().ok()).unwrap_or(0) as usize;
         self.outside.lock().unwrap().entry(self.name.clone()).or_default().truncate(sealed);
         Box::pin(async { Ok(()) })
     }
-    fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
-        writer.write(batch, row, facts, &mut body.bytes);
-        body.ends.push(body.bytes.len());
-    }
-    fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>> {
+    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let mut outside = self.outside.lock().unwrap();
             let rows = outside.entry(self.name.clone()).or_default();
-            while body.sent < body.rows() {
-                if self.rng.below(12) == 0 {
-                    return Err(Outage::new("the simulated sink is away"));
-                }
-                let from = if body.sent == 0 { 0 } else { body.ends[body.sent - 1] };
-                rows.push(body.bytes[from..body.ends[body.sent]].trim_ascii_end().to_vec());
-                body.sent += 1;
+            let outcomes: Vec<Outcome> = (0..body.rows())
+                .map(|row| {
+                    if self.rng.lock().unwrap().below(12) == 0 {
+                        return Outcome::Retry;
+                    }
+                    rows.push(body.bytes[body.range(row..row + 1)].trim_ascii_end().to_vec());
+                    Outcome::Accepted
+                })
+                .collect();
+            if outcomes.iter().all(|o| *o == Outcome::Retry) && !outcomes.is_empty() {
+                return Err(Outage::new("the simulated sink is away"));
             }
-            Ok(())
+            Ok(Sent::Rows(outcomes, None))
         })
     }
-    fn seal(&mut self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         let mut out = StateWriter::default();
         out.u64(self.outside.lock().unwrap().get(&self.name).map_or(0, Vec::len) as u64);
         Box::pin(async move { Ok(out.bytes) })
@@ -135,7 +135,8 @@ fn plan(folder: &Path, outside: &Outside, rng: &Rng) -> Plan {
     }
     for sink in &mut plan.sinks {
         let (name, outside, rng) = (sink.name.clone(), Arc::clone(outside), rng.clone());
-        sink.factory = Box::new(move || Box::new(SimSink { name: name.clone(), outside: Arc::clone(&outside), rng: rng.clone() }));
+        sink.factory =
+            Box::new(move || Box::new(SimSink { name: name.clone(), outside: Arc::clone(&outside), rng: Mutex::new(rng.clone()) }));
     }
     plan
 }

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::codec::format::json_out::{EventWriter, RowFacts};
+use crate::component::sink::Sent;
 use crate::component::source::{Fill, Position, Source, SourceContext};
 use crate::component::{Body, BoxFuture, Outage, Sink};
 use crate::event::builder::Positions;
-use crate::event::{Batch, BatchBuilder, Origin};
+use crate::event::{BatchBuilder, Origin};
 use crate::plan::Plan;
 use crate::runtime::delivery::Health;
 use crate::runtime::topology::Host;
@@ -67,24 +67,19 @@ struct CaseSink {
 }
 
 impl Sink for CaseSink {
-    fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+    fn connect(&self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
         // As a file is cut to its sealed length.
         let length = last.and_then(|l| StateReader::new(l).u64().ok()).unwrap_or(0) as usize;
         self.captured.lock().unwrap_or_else(PoisonError::into_inner).entry(self.name.clone()).or_default().truncate(length);
         Box::pin(async { Ok(()) })
     }
-    fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
-        writer.write(batch, row, facts, &mut body.bytes);
-        body.ends.push(body.bytes.len());
-    }
-    fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>> {
+    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = body.bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec);
         captured.entry(self.name.clone()).or_default().extend(lines);
-        body.sent = body.rows();
-        Box::pin(async { Ok(()) })
+        Box::pin(async { Ok(Sent::All) })
     }
-    fn seal(&mut self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         let mut out = StateWriter::default();
         out.u64(self.captured.lock().unwrap_or_else(PoisonError::into_inner).get(&self.name).map_or(0, Vec::len) as u64);
         Box::pin(async move { Ok(out.bytes) })

@@ -1,8 +1,14 @@
 //! A sink: encodes rows into bodies and sends bodies. Retry, in-flight limits and settling are the runtime's.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use super::BoxFuture;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
-use crate::event::Batch;
+use crate::diagnostic::Place;
+use crate::event::{Batch, Slot};
+use crate::expr::Template;
+use crate::limits::{BODY_BYTES_MAX, RETRY_MAX_MS, RETRY_MIN_MS};
 
 /// A peer that cannot be used now. The runtime backs off and tries again; nothing is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +39,17 @@ pub struct Body {
     pub bytes: Vec<u8>,
     /// End of each row in `bytes`.
     pub ends: Vec<usize>,
-    /// Rows that a try has delivered already: they are not sent again.
-    pub sent: usize,
+    /// Of sinks whose peer may refuse a row: what each is.
+    pub marks: Vec<Mark>,
+}
+
+/// What a row of a body is, for the dead letter.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Where the event begins in the body's bytes.
+    pub event_at: usize,
+    /// The identity of the event.
+    pub id: [u8; 32],
 }
 
 impl Body {
@@ -43,36 +58,176 @@ impl Body {
         self.ends.len()
     }
 
+    /// The bytes of some rows.
+    pub fn range(&self, rows: Range<usize>) -> Range<usize> {
+        let end = |row: usize| if row == 0 { 0 } else { self.ends[row - 1] };
+        end(rows.start)..end(rows.end)
+    }
+
+    /// The event of a row, where the sink marked it.
+    pub fn event(&self, row: usize) -> Option<(&[u8], [u8; 32])> {
+        let mark = self.marks.get(row)?;
+        Some((self.bytes[mark.event_at..self.ends[row]].trim_ascii_end(), mark.id))
+    }
+
+    /// A body of some of the rows.
+    pub fn only(&self, keep: impl Fn(usize) -> bool) -> Body {
+        let mut out = Body::default();
+        for row in (0..self.rows()).filter(|row| keep(*row)) {
+            let bytes = self.range(row..row + 1);
+            if let Some(mark) = self.marks.get(row) {
+                out.marks.push(Mark { event_at: mark.event_at - bytes.start + out.bytes.len(), ..*mark });
+            }
+            out.bytes.extend_from_slice(&self.bytes[bytes]);
+            out.ends.push(out.bytes.len());
+        }
+        out
+    }
+
     /// Makes it empty and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        self.sent = 0;
+        self.marks.clear();
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there.
+    Accepted,
+    /// It was there already.
+    Duplicate,
+    /// It will never be taken: it goes to the dead letter.
+    Rejected {
+        /// The peer's code, if it has one.
+        status: Option<u16>,
+        /// Its words.
+        reason: String,
+    },
+    /// Not now.
+    Retry,
+}
+
+/// What became of a body that reached its peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// All rows are there.
+    All,
+    /// Each row by itself, and why some were put off.
+    Rows(Vec<Outcome>, Option<Outage>),
+    /// The peer takes no body of this size.
+    TooLarge(String),
+}
+
+/// How rows are packed into bodies, and bodies sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// A body is sent when it holds so many bytes.
+    pub bytes: usize,
+    /// Or so many rows.
+    pub rows: usize,
+    /// Or when its first row is so old. Zero: as soon as nothing more waits.
+    pub age: Duration,
+    /// Most bodies under way at once.
+    pub in_flight: usize,
+    /// First and longest wait between two tries.
+    pub retry: (Duration, Duration),
+}
+
+impl Default for Packing {
+    fn default() -> Packing {
+        Packing {
+            bytes: BODY_BYTES_MAX,
+            rows: usize::MAX,
+            age: Duration::ZERO,
+            in_flight: 1,
+            retry: (Duration::from_millis(RETRY_MIN_MS), Duration::from_millis(RETRY_MAX_MS)),
+        }
+    }
+}
+
+/// What a sink knows of one of its inputs.
+#[derive(Clone, Debug, Default)]
+pub struct SinkInput {
+    /// How its events are written.
+    pub writer: EventWriter,
+    /// The sink's templates, compiled for this input, in the sink's order.
+    pub templates: Vec<Template>,
+    /// Slots of the fields that the sink reads, in the sink's order.
+    pub reads: Vec<Option<Slot>>,
+    /// Its events are alerts.
+    pub is_alert: bool,
+}
+
+/// A row that is to be encoded.
+#[derive(Clone, Copy)]
+pub struct OutRow<'r> {
+    /// Where it comes from.
+    pub input: &'r SinkInput,
+    /// Its batch.
+    pub batch: &'r Batch,
+    /// Its number.
+    pub row: usize,
+    /// Its time, where the sink asked for it.
+    pub facts: RowFacts,
+}
+
+impl OutRow<'_> {
+    /// Appends the event as JSON and a line feed.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.input.writer.write(self.batch, self.row, self.facts, out);
     }
 }
 
 /// Makes the sink once everything is known.
 pub type SinkFactory = Box<dyn Fn() -> Box<dyn Sink>>;
 
-/// Writes to outside.
-pub trait Sink: Send {
-    /// Opens the destination, given what was sealed last.
-    fn connect(&mut self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>>;
+/// What the options of a sink came to.
+pub struct BoundSink {
+    /// Makes it.
+    pub factory: SinkFactory,
+    /// Texts with fields in braces, which are compiled for each input.
+    pub templates: Vec<(String, Place)>,
+    /// Fields that it reads of each input.
+    pub reads: Vec<String>,
+}
+
+impl BoundSink {
+    /// A sink that reads nothing but whole events.
+    pub fn new(factory: impl Fn() -> Box<dyn Sink> + 'static) -> BoundSink {
+        BoundSink { factory: Box::new(factory), templates: Vec::new(), reads: Vec::new() }
+    }
+}
+
+/// Writes to outside. Several bodies may be under way at once where its packing says so.
+pub trait Sink: Send + Sync {
+    /// Opens the destination, given what was sealed last. A peer that may come later is no outage here.
+    fn connect(&self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>>;
     /// Looks whether the destination can be used, and says what is there; changes nothing. For `check --connect`.
-    fn probe(&mut self) -> BoxFuture<'_, Result<String, Outage>> {
+    fn probe(&self) -> BoxFuture<'_, Result<String, Outage>> {
         Box::pin(async { Ok("has no peer".to_owned()) })
     }
+    /// How bodies are packed and sent.
+    fn packing(&self) -> Packing {
+        Packing::default()
+    }
+    /// Whether [`OutRow::facts`] are needed.
+    fn needs_facts(&self) -> bool {
+        false
+    }
     /// Appends a row to a body.
-    fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
-        writer.write(batch, row, facts, &mut body.bytes);
+    fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
+        row.write(&mut body.bytes);
         body.ends.push(body.bytes.len());
     }
-    /// Sends a body. After an outage it is called again with the same body; `body.sent` says what arrived.
-    fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>>;
-    /// Makes what was sent durable and says how to come back to here.
-    fn seal(&mut self) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
+    /// Sends a body, and says what became of each row. After an outage nothing is known of any.
+    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>>;
+    /// Makes what was sent durable and says how to come back to here. No body is under way.
+    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
     /// An epoch is durable.
-    fn commit(&mut self, _epoch: u64) -> BoxFuture<'_, Result<(), Outage>> {
+    fn commit(&self, _epoch: u64) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async { Ok(()) })
     }
     /// Whether rows that nobody reads may be dropped without encoding.

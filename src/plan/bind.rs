@@ -10,22 +10,22 @@ use super::unit::UnitInProgress;
 use super::{lane, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
-use crate::codec::format::json_out::EventWriter;
 use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
 use crate::component::bind::{Context, Tables};
 use crate::component::correlator::{Correlator, Extractor};
 use crate::component::operator::OperatorFactory;
-use crate::component::sink::SinkFactory;
+use crate::component::sink::{BoundSink, SinkFactory, SinkInput};
 use crate::component::source::SourceFactory;
 use crate::component::view::{DecoderPlan, SlotInfo};
 use crate::component::{Kind, OutputNames, Reload};
 use crate::config::{Node, Options};
 use crate::correlate::options::RuleSpec;
-use crate::diagnostic::{Diagnostic, Diagnostics, nearest, suggest};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, nearest, suggest};
 use crate::event::Slot;
 use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
+use crate::sink::PackingOptions;
 use crate::table::Handle;
 use crate::transform::BindTransform;
 use crate::transform::formats::Format;
@@ -146,15 +146,21 @@ pub struct PlannedSink {
     pub name: String,
     /// Makes it.
     pub factory: SinkFactory,
+    /// How its bodies are packed and sent, as far as the file says it.
+    pub packing: PackingOptions,
     /// Its inputs.
     pub inputs: Vec<PlannedInput>,
+    /// Texts with fields in braces, compiled for each input.
+    pub(super) templates: Vec<(String, Place)>,
+    /// Fields that it reads of each input.
+    pub(super) reads: Vec<String>,
 }
 
 /// An input of a sink.
 #[derive(Clone, Debug)]
 pub struct PlannedInput {
-    /// How its events are written.
-    pub writer: EventWriter,
+    /// What the sink knows of it.
+    pub of_sink: SinkInput,
     /// How its times are judged.
     pub policy: TimePolicy,
     /// All its events are late.
@@ -365,9 +371,10 @@ impl<'a> Builder<'a, '_> {
         for (name, node) in self.members(Family::Sink) {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::sink::KINDS) else { continue };
-            if let Some(factory) = (kind.bind)(&options) {
+            let packing = PackingOptions::read(&options);
+            if let Some(BoundSink { factory, templates, reads }) = (kind.bind)(&options) {
                 self.sink_places.push((name.to_owned(), self.sinks.len()));
-                self.sinks.push(PlannedSink { name: name.to_owned(), factory, inputs: Vec::new() });
+                self.sinks.push(PlannedSink { name: name.to_owned(), factory, packing, inputs: Vec::new(), templates, reads });
             }
         }
     }

@@ -5,10 +5,14 @@ use super::bind::{Builder, Errors, PlannedInput, PlannedLane, PlannedNode, Plann
 use super::graph::{Family, node_of};
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
+use crate::component::operator::OperatorFactory;
+use crate::component::sink::SinkInput;
 use crate::component::view::{Lane, View};
 use crate::component::{Bind, OutputNames};
 use crate::config::Options;
 use crate::diagnostic::Diagnostic;
+use crate::event::Slot;
+use crate::expr::Template;
 use crate::limits::{LANE_NODES_MAX, SLOTS_MAX, TAGS_MAX};
 use crate::transform::BindTransform;
 use crate::transform::formats::Format;
@@ -230,41 +234,48 @@ impl Builder<'_, '_> {
         let sink = self.sink_places.iter().find(|(n, _)| n == name).map(|(_, at)| *at)?;
         let member = self.graph.members[name];
         let options = Options::new(name, member.node, self.faults);
-        let number = progress.nodes.len();
+        let (texts, fields) = (self.sinks[sink].templates.clone(), self.sinks[sink].reads.clone());
+        let mut bind = Bind {
+            node: name,
+            lane: &mut progress.lane,
+            view: &mut view,
+            context: &mut self.context,
+            time_rule: progress.rule.clone(),
+            state: None,
+        };
         // `where` of a sink is a filter before its edge.
-        let filter = options.has("where").then(|| {
-            let mut bind = Bind {
-                node: name,
-                lane: &mut progress.lane,
-                view: &mut view,
-                context: &mut self.context,
-                time_rule: progress.rule.clone(),
-                state: None,
-            };
-            crate::transform::filter::of_option(&options, &mut bind)
-        });
+        let filter = options.has("where").then(|| crate::transform::filter::of_option(&options, &mut bind));
+        let templates: Vec<Template> = texts.iter().filter_map(|(text, place)| bind.template(&options, text, place)).collect();
+        let reads: Vec<Option<Slot>> = fields.iter().map(|field| bind.read(field)).collect();
+        let mut slots: Vec<Slot> = templates.iter().flat_map(Template::reads).chain(reads.iter().copied().flatten()).collect();
+        slots.sort();
+        slots.dedup();
         let original = options.bool("original", progress.original);
         let writer = view.event_writer(&mut progress.lane, original, options.bool("meta", false));
         if !progress.is_rule {
             self.report_copies(name, progress);
         }
+        let is_alert = progress.of_rule.is_some_and(|unit| self.units[unit].is_alerting()) && !progress.is_late;
         let input = self.sinks[sink].inputs.len();
-        self.sinks[sink].inputs.push(PlannedInput { writer, policy: progress.policy, is_late: progress.is_late });
+        let of_sink = SinkInput { writer, templates, reads, is_alert };
+        self.sinks[sink].inputs.push(PlannedInput { of_sink, policy: progress.policy, is_late: progress.is_late });
         progress.taps.push(PlannedTap::Sink(sink, input));
         let tap = TargetPlan::Tap(progress.taps.len() - 1);
-        match filter {
-            None => Some(tap),
-            Some(factory) => {
-                progress.nodes.push(PlannedNode {
-                    name: format!("{name}.where"),
-                    factory: factory?,
-                    outputs: vec![vec![tap]],
-                    errors: Errors::Never,
-                    state: None,
-                });
-                Some(TargetPlan::Node(number))
-            }
+        // What stands before the edge, in the order in which events pass it.
+        let mut steps: Vec<(&str, OperatorFactory)> = Vec::new();
+        if let Some(filter) = filter {
+            steps.push(("where", filter?));
         }
+        if !slots.is_empty() {
+            steps.push(("fields", crate::transform::filter::resolving(slots)));
+        }
+        let (first, count) = (progress.nodes.len(), steps.len());
+        for (at, (part, factory)) in steps.into_iter().enumerate() {
+            let next = if at + 1 < count { TargetPlan::Node(first + at + 1) } else { tap };
+            let name = format!("{name}.{part}");
+            progress.nodes.push(PlannedNode { name, factory, outputs: vec![vec![next]], errors: Errors::Never, state: None });
+        }
+        Some(if count > 0 { TargetPlan::Node(first) } else { tap })
     }
 
     /// Warns where an event may reach a sink twice: by two paths that nothing keeps apart.

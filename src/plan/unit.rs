@@ -57,6 +57,11 @@ impl UnitInProgress {
         UnitInProgress { node, body, inputs: Vec::new(), late: None, has_one_shard: false, fingerprint }
     }
 
+    /// What it says are alerts.
+    pub(super) fn is_alerting(&self) -> bool {
+        matches!(self.body, Body::Rule(..))
+    }
+
     /// Its options, if it is the rule of a name.
     pub(super) fn rule(&self, name: &str) -> Option<Arc<RuleSpec>> {
         match &self.body {

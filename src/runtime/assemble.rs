@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::caution::Caution;
 use super::checkpoint::{Record, UnitState};
-use super::delivery::{Delivery, Health};
+use super::delivery::{Delivery, Health, Outcomes, Parts};
 use super::edge::{EdgeReceiver, Signal, edge};
 use super::epoch::{Coordinator, Reports};
 use super::intake::{Intake, Orders};
@@ -14,9 +14,9 @@ use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
 use super::ports::{Port, Ports};
 use super::rule::RuleStage;
 use super::saves::Saves;
-use crate::component::Operator;
 use crate::component::correlator::shard_of;
 use crate::component::source::{Discarded, Pace, SourceContext};
+use crate::component::{Operator, Sink};
 use crate::event::Origin;
 use crate::event::builder::Pool;
 use crate::plan::{Plan, PlannedLane, PlannedNode, PlannedTap, TargetPlan};
@@ -268,7 +268,7 @@ impl Topology {
         let mut forget: Vec<Vec<u8>> = Vec::new();
         let rules =
             make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
-        let deliveries = make_deliveries(plan, sinks, ends.sinks, sink_signals, &reports, caution, &orders);
+        let deliveries = make_deliveries(plan, options, sinks, ends.sinks, sink_signals, &reports, caution, &orders);
         let wakes = parts.iter().map(|(signal, _)| Arc::clone(signal)).collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
@@ -297,7 +297,7 @@ impl Topology {
                 caution.row_by_row(),
             ));
         }
-        let health = deliveries.iter().map(|(d, _)| (d.name.clone(), Arc::clone(&d.health))).collect();
+        let health = deliveries.iter().map(|(d, _)| (d.name().to_owned(), Arc::clone(&d.health))).collect();
         let coordinator = Coordinator::new(record, Arc::clone(&orders), wakes, forget);
         Ok(Topology { intakes, lanes, rules, deliveries, coordinator, orders, reports, health, exhausted, listening })
     }
@@ -342,12 +342,12 @@ fn node_states(plan: &Plan, old: &Record, record: &mut Record, store: &dyn Store
     Ok(out)
 }
 
-type ConnectedSinks = (Vec<Box<dyn crate::component::Sink>>, Vec<(String, Vec<u8>)>);
+type ConnectedSinks = (Vec<Arc<dyn Sink>>, Vec<(String, Vec<u8>)>);
 
 fn connect_sinks(plan: &Plan, old: &Record, runtime: &tokio::runtime::Runtime) -> Result<ConnectedSinks, RunError> {
     let (mut sinks, mut sealed) = (Vec::new(), Vec::new());
     for planned in &plan.sinks {
-        let mut sink = (planned.factory)();
+        let sink: Arc<dyn Sink> = Arc::from((planned.factory)());
         let last = old.sinks.iter().find(|(n, _)| *n == planned.name).map(|(_, s)| s.as_slice()).filter(|s| !s.is_empty());
         let state = runtime.block_on(async {
             sink.connect(last).await?;
@@ -427,9 +427,11 @@ fn make_rules(
     Ok(out)
 }
 
+#[allow(clippy::too_many_arguments)] // a step of `Topology::new`, cut out for its length
 fn make_deliveries(
     plan: &Plan,
-    sinks: Vec<Box<dyn crate::component::Sink>>,
+    options: &RunOptions,
+    sinks: Vec<Arc<dyn Sink>>,
     ends: Vec<Vec<(usize, Vec<EdgeReceiver>)>>,
     signals: Vec<Arc<Signal>>,
     reports: &Reports,
@@ -437,29 +439,27 @@ fn make_deliveries(
     orders: &Arc<Orders>,
 ) -> Vec<(Delivery, Arc<Signal>)> {
     let mut out = Vec::new();
-    for (number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
-        let outcome = |word: &str| plan.registry.counter("tripline_sink_rows_total", &[("sink", &planned.name), ("outcome", word)]);
-        let inputs = ends.iter().map(|(input, _)| planned.inputs[*input].clone()).collect();
-        let ports = Ports::new(ends.into_iter().map(|(_, edges)| Port::new(edges)).collect());
-        out.push((
-            Delivery::new(
-                number,
-                &planned.name,
-                ports,
-                inputs,
-                sink,
-                reports.clone(),
-                (outcome("accepted"), outcome("retried")),
-                caution.suspect(),
-                Arc::clone(orders),
-            ),
-            signal,
-        ));
+    for (sink_number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
+        let delivery = Delivery::new(Parts {
+            sink_number,
+            name: planned.name.clone(),
+            inputs: ends.iter().map(|(input, _)| planned.inputs[*input].clone()).collect(),
+            ports: Ports::new(ends.into_iter().map(|(_, edges)| Port::new(edges)).collect()),
+            packing: planned.packing.over(sink.packing()),
+            sink,
+            reports: reports.clone(),
+            outcomes: Outcomes::new(&plan.registry, &planned.name),
+            suspect: caution.suspect(),
+            orders: Arc::clone(orders),
+            dead_letters: options.dead_letters.clone(),
+            clock: plan.clock.clone(),
+        });
+        out.push((delivery, signal));
     }
     out
 }
 
 /// A runtime for the calling thread.
 pub(super) fn blocking() -> Result<tokio::runtime::Runtime, RunError> {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| RunError(format!("no runtime: {e}")))
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| RunError(format!("no runtime: {e}")))
 }

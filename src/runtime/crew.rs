@@ -13,6 +13,7 @@ use super::epoch::{Report, Reports};
 use super::intake::{Intake, Next, Orders};
 use super::lane::{LaneStage, Step};
 use super::rule::RuleStage;
+use crate::clock::Stopwatch;
 
 /// See the module.
 pub(super) struct Crew {
@@ -38,7 +39,7 @@ impl Crew {
     }
 
     pub(super) fn start_delivery(&mut self, delivery: Delivery, signal: Arc<Signal>) -> Result<(), RunError> {
-        let (name, suspect, orders) = (delivery.name.clone(), delivery.suspect.clone(), self.orders());
+        let (name, suspect, orders) = (delivery.name().to_owned(), delivery.suspect().clone(), self.orders());
         self.start(name, suspect, Arc::clone(&signal), move || drive_delivery(delivery, &signal, &orders))
     }
 
@@ -100,21 +101,21 @@ fn drive_delivery(mut delivery: Delivery, signal: &Signal, orders: &Orders) {
                 Ok(Step::Done) => return,
                 Ok(Step::Idle) => Duration::from_secs(1),
                 Err(back_off) => {
-                    hold(back_off, orders).await;
+                    hold(&mut delivery, back_off, signal, orders).await;
                     continue;
                 }
             };
-            let _ = tokio::time::timeout(wait, signal.wait()).await;
+            delivery.idle(signal, wait, true).await;
         }
     });
 }
 
 /// Waits as long as a peer that is out is left alone: new rows do not shorten it, being called off does.
-async fn hold(mut back_off: Duration, orders: &Orders) {
-    while !back_off.is_zero() && !is_called_off(orders) {
-        let part = back_off.min(Duration::from_millis(100));
-        tokio::time::sleep(part).await;
-        back_off -= part;
+async fn hold(delivery: &mut Delivery, back_off: Duration, signal: &Signal, orders: &Orders) {
+    let since = Stopwatch::start();
+    while since.elapsed() < back_off && !is_called_off(orders) {
+        let part = (back_off - since.elapsed().min(back_off)).min(Duration::from_millis(100));
+        delivery.idle(signal, part, false).await;
     }
 }
 

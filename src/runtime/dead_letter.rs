@@ -4,26 +4,75 @@ use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
-use serde_json::json;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 
-use super::caution::Culprit;
 use crate::clock::Timestamp;
-use crate::event::{id, time};
+use crate::event::time;
+use crate::limits::DEAD_LETTER_BYTES_MAX;
 
-/// Puts a row into the file of a node.
-pub fn put(folder: &Path, node: &str, stage: &str, reason: &str, row: &Culprit, now: Timestamp) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let id = id::event_id(&row.origin.identity, row.origin.partition.as_bytes(), row.position, &row.line);
-    let mut line = json!({"id": String::from_utf8_lossy(&id), "node": node, "stage": stage, "reason": reason, "status": null,
-        "time": time::rfc3339(now), "event": null});
-    match std::str::from_utf8(&row.line) {
-        Ok(text) => line["raw"] = json!(text),
-        Err(_) => {
-            line["raw"] = json!(base64::prelude::BASE64_STANDARD.encode(&row.line));
-            line["raw_encoding"] = json!("base64");
+/// A row, and why it is here.
+pub struct Letter<'l> {
+    /// The identity of the event.
+    pub id: [u8; 32],
+    /// `decode`, `transform` or `sink`.
+    pub stage: &'static str,
+    /// Why.
+    pub reason: &'l str,
+    /// The peer's code, if it has one.
+    pub status: Option<u16>,
+    /// When.
+    pub time: Timestamp,
+    /// The event as JSON.
+    pub event: Option<&'l [u8]>,
+    /// Its raw text, where it never became an event.
+    pub raw: Option<&'l [u8]>,
+}
+
+impl Letter<'_> {
+    fn to_json(&self, node: &str) -> String {
+        let mut line = json!({"id": String::from_utf8_lossy(&self.id), "node": node, "stage": self.stage, "reason": self.reason,
+            "status": self.status, "time": time::rfc3339(self.time), "event": null});
+        match self.raw.map(|raw| (raw, std::str::from_utf8(raw))) {
+            None => {}
+            Some((_, Ok(text))) => line["raw"] = json!(text),
+            Some((raw, Err(_))) => {
+                line["raw"] = json!(base64::prelude::BASE64_STANDARD.encode(raw));
+                line["raw_encoding"] = json!("base64");
+            }
+        }
+        // An event stands as it was sent: its bytes are not written anew.
+        let event = self.event.and_then(|e| std::str::from_utf8(e).ok()).filter(|e| serde_json::from_str::<IgnoredAny>(e).is_ok());
+        match event {
+            Some(event) => line.to_string().replacen("\"event\":null", &format!("\"event\":{event}"), 1),
+            None => {
+                if let Some(bytes) = self.event {
+                    line["event"] = Value::from(String::from_utf8_lossy(bytes));
+                }
+                line.to_string()
+            }
         }
     }
-    let mut file = OpenOptions::new().create(true).append(true).open(folder.join(format!("{node}.ndjson")))?;
-    writeln!(file, "{line}")?;
-    file.sync_all()
+}
+
+/// Puts rows into the file of a node. At its bound it takes no more: whoever calls holds.
+pub fn put<'l>(folder: &Path, node: &str, letters: impl Iterator<Item = Letter<'l>>) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{node}.ndjson"));
+    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    let length = file.metadata()?.len();
+    if length >= DEAD_LETTER_BYTES_MAX {
+        return Err(std::io::Error::other(format!("{} is full: look at what was refused, then move it away", path.display())));
+    }
+    let mut text = String::new();
+    for letter in letters {
+        text.push_str(&letter.to_json(node));
+        text.push('\n');
+    }
+    if let Err(e) = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()) {
+        // No half of a line stays.
+        file.set_len(length)?;
+        return Err(e);
+    }
+    Ok(())
 }

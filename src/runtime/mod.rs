@@ -8,6 +8,7 @@ mod dead_letter;
 pub mod delivery;
 pub mod edge;
 pub mod epoch;
+mod flights;
 pub mod intake;
 pub mod lane;
 pub mod message;

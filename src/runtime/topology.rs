@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::assemble::{RunError, RunOptions, Topology};
 use super::caution::{Answer, Caution, Culprit};
 use super::crew::Crew;
-use super::dead_letter;
+use super::dead_letter::{self, Letter};
 use super::delivery::Health;
 use super::epoch::{Coordinator, Phase, Report, Reports};
 use crate::clock::Stopwatch;
+use crate::event::id;
 use crate::limits::RELOAD_INTERVAL_MS;
 use crate::plan::Plan;
 use crate::state::Store;
@@ -122,8 +123,10 @@ fn recover(
         }
         Answer::Without(row) => {
             let reason = "a unit panicked at this row";
-            dead_letter::put(folder, name, "transform", reason, &row, plan.clock.now())
-                .map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;
+            let id = id::event_id(&row.origin.identity, row.origin.partition.as_bytes(), row.position, &row.line);
+            let time = plan.clock.now();
+            let letter = Letter { id, stage: "transform", reason, status: None, time, event: None, raw: Some(&row.line) };
+            dead_letter::put(folder, name, std::iter::once(letter)).map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;
             plan.registry.counter("tripline_dead_letters_total", &[("node", name)]).increment(1);
             let place = format!("{}:{} at {}", row.origin.source, row.origin.partition, row.position);
             host.word(

@@ -3,12 +3,15 @@ pub mod drop;
 pub mod file;
 pub mod stdout;
 
+use std::time::Duration;
+
 use crate::component::Kind;
-pub use crate::component::sink::SinkFactory;
+pub use crate::component::sink::BoundSink;
+use crate::component::sink::Packing;
 use crate::config::{Field, Options, Type};
 
 /// Reads the options of a sink.
-pub type BindSink = fn(&Options<'_>) -> Option<SinkFactory>;
+pub type BindSink = fn(&Options<'_>) -> Option<BoundSink>;
 
 /// All kinds of sinks.
 pub const KINDS: &[&Kind<BindSink>] = &[&drop::KIND, &file::KIND, &stdout::KIND];
@@ -18,4 +21,53 @@ pub const COMMON: &[Field] = &[
     Field::optional("original", Type::Bool, "whether events that are no JSON carry `event.original`; default: as the source says"),
     Field::optional("meta", Type::Bool, "adds `tripline`: id, source, partition, position, time, late; default false"),
     Field::optional("where", Type::Expression, "which events are written; default: all"),
+    Field::optional("batch", Type::Section(BATCH), "how much is sent at once"),
+    Field::optional("retry", Type::Section(RETRY), "how long a peer that is away is left alone"),
 ];
+
+const BATCH: &[Field] = &[
+    Field::optional("bytes", Type::Size, "a body is sent when it is so large; default 1MiB, elasticsearch 5MiB"),
+    Field::optional("rows", Type::Count, "or when it has so many rows; default: no bound"),
+    Field::optional("age", Type::Duration, "or when its first row is so old; default: as soon as nothing more waits"),
+];
+
+const RETRY: &[Field] = &[
+    Field::optional("min", Type::Duration, "the first wait; each further one is twice as long; default 100ms"),
+    Field::optional("max", Type::Duration, "the longest; default 10s"),
+];
+
+/// What the options `batch` and `retry` of a sink say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PackingOptions {
+    bytes: Option<usize>,
+    rows: Option<usize>,
+    age: Option<Duration>,
+    retry: (Option<Duration>, Option<Duration>),
+}
+
+impl PackingOptions {
+    /// Reads them.
+    pub fn read(options: &Options<'_>) -> PackingOptions {
+        let (batch, retry) = (options.section("batch"), options.section("retry"));
+        let of = |section: &Option<Options<'_>>, key: &str| section.as_ref()?.duration(key).map(|d| Duration::from_nanos(d.unsigned_abs()));
+        let at_least_one = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).max(1);
+        PackingOptions {
+            bytes: batch.as_ref().and_then(|b| b.size("bytes")).map(at_least_one),
+            rows: batch.as_ref().and_then(|b| b.count("rows")).map(at_least_one),
+            age: of(&batch, "age"),
+            retry: (of(&retry, "min"), of(&retry, "max")),
+        }
+    }
+
+    /// What a sink does by itself, with what they say instead.
+    pub fn over(&self, own: Packing) -> Packing {
+        let first = self.retry.0.unwrap_or(own.retry.0);
+        Packing {
+            bytes: self.bytes.unwrap_or(own.bytes),
+            rows: self.rows.unwrap_or(own.rows),
+            age: self.age.unwrap_or(own.age),
+            in_flight: own.in_flight,
+            retry: (first, self.retry.1.unwrap_or(own.retry.1).max(first)),
+        }
+    }
+}

@@ -1,11 +1,10 @@
 //! `stdout`: one JSON object a line when piped, a readable form on a terminal. A reader that goes away ends the run quietly.
 use std::io::{IsTerminal as _, Write as _};
 
-use super::{BindSink, COMMON, SinkFactory};
-use crate::codec::format::json_out::{EventWriter, RowFacts};
+use super::{BindSink, BoundSink, COMMON};
+use crate::component::sink::{OutRow, Sent};
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
 use crate::config::{Field, INPUTS, Options, Type};
-use crate::event::Batch;
 
 const FIELDS: &[Field] =
     &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped")];
@@ -14,10 +13,10 @@ const FIELDS: &[Field] =
 pub static KIND: Kind<BindSink> =
     Kind { name: "stdout", summary: "writes to standard output", fields: FIELDS, outputs: OutputNames::Main, bind };
 
-fn bind(options: &Options<'_>) -> Option<SinkFactory> {
+fn bind(options: &Options<'_>) -> Option<BoundSink> {
     options.check(&[FIELDS, COMMON, INPUTS]);
     let form = options.text("form").unwrap_or_else(|| "auto".to_owned());
-    Some(Box::new(move || {
+    Some(BoundSink::new(move || {
         let pretty = form == "pretty" || (form == "auto" && std::io::stdout().is_terminal());
         Box::new(StdoutSink { pretty })
     }))
@@ -44,36 +43,32 @@ fn prettify(line: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Sink for StdoutSink {
-    fn connect(&mut self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+    fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async { Ok(()) })
     }
 
-    fn encode(&self, writer: &EventWriter, batch: &Batch, row: usize, facts: RowFacts, body: &mut Body) {
+    fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
         if self.pretty {
             let mut line = Vec::new();
-            writer.write(batch, row, facts, &mut line);
+            row.write(&mut line);
             prettify(&line, &mut body.bytes);
         } else {
-            writer.write(batch, row, facts, &mut body.bytes);
+            row.write(&mut body.bytes);
         }
         body.ends.push(body.bytes.len());
     }
 
-    fn send<'a>(&'a mut self, body: &'a mut Body) -> BoxFuture<'a, Result<(), Outage>> {
+    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
-            let from = if body.sent == 0 { 0 } else { body.ends[body.sent - 1] };
             let mut out = std::io::stdout().lock();
-            match out.write_all(&body.bytes[from..]).and_then(|()| out.flush()) {
-                Ok(()) => {
-                    body.sent = body.rows();
-                    Ok(())
-                }
+            match out.write_all(&body.bytes).and_then(|()| out.flush()) {
+                Ok(()) => Ok(Sent::All),
                 Err(e) => Err(Outage { message: format!("standard output: {e}"), is_final: true }),
             }
         })
     }
 
-    fn seal(&mut self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -5,7 +5,7 @@ use super::{BindTransform, OperatorFactory};
 use crate::component::operator::{MAIN, Operator, Outputs};
 use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
-use crate::event::Batch;
+use crate::event::{Batch, Slot};
 use crate::expr::Program;
 use crate::expr::eval::{BatchRow, Op};
 
@@ -59,5 +59,21 @@ impl Operator for Filter {
 
     fn on_barrier(&mut self) {
         self.program.refresh();
+    }
+}
+
+/// Lets all events pass, with some of their fields ready to be read where no batch can be changed any more.
+pub fn resolving(slots: Vec<Slot>) -> OperatorFactory {
+    Box::new(move || Box::new(Resolving { slots: slots.clone() }))
+}
+
+struct Resolving {
+    slots: Vec<Slot>,
+}
+
+impl Operator for Resolving {
+    fn on_batch(&mut self, batch: &mut Batch, rows: &[u16], out: &mut Outputs) {
+        self.slots.iter().for_each(|slot| batch.resolve(*slot));
+        out.rows[MAIN].extend_from_slice(rows);
     }
 }

@@ -145,7 +145,7 @@ impl GatherExtractor {
 
     fn role(&self, batch: &Batch, row: usize) -> u8 {
         let holds = |condition: &Option<Program>| condition.as_ref().is_some_and(|c| c.holds(&BatchRow { batch, row }, &self.scratch.bump));
-        START * u8::from(holds(&self.start)) | END * u8::from(holds(&self.end))
+        (START * u8::from(holds(&self.start))) | (END * u8::from(holds(&self.end)))
     }
 }
 

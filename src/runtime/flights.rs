@@ -1,0 +1,86 @@
+//! Bodies under way to a peer, and how many there may be: one more for each that is taken, half as many when the peer wants less.
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::component::sink::{Body, Outage, Sent, Sink};
+
+/// A body that has come back, and what became of it.
+pub type Landed = (Body, Result<Sent, Outage>);
+
+type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
+
+/// See the module.
+pub struct Flights {
+    flying: Vec<Flight>,
+    landed: VecDeque<Landed>,
+    /// How many may be under way: grows by steps smaller than one.
+    window: f64,
+    most: usize,
+}
+
+impl Flights {
+    /// None is under way; never more than `most` will be.
+    pub fn new(most: usize) -> Flights {
+        Flights { flying: Vec::new(), landed: VecDeque::new(), window: 1.0, most: most.max(1) }
+    }
+
+    /// Whether another one may start.
+    pub fn has_room(&self) -> bool {
+        self.flying.len() + self.landed.len() < self.window as usize
+    }
+
+    /// Whether none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.flying.is_empty() && self.landed.is_empty()
+    }
+
+    /// Sends a body off.
+    pub fn start(&mut self, sink: &Arc<dyn Sink>, body: Body) {
+        let sink = Arc::clone(sink);
+        self.flying.push(Box::pin(async move {
+            let outcome = sink.send(&body).await;
+            (body, outcome)
+        }));
+    }
+
+    /// A body was taken whole.
+    pub fn grow(&mut self) {
+        self.window = (self.window + 1.0 / self.window).min(self.most as f64);
+    }
+
+    /// The peer wants less.
+    pub fn shrink(&mut self) {
+        self.window = (self.window / 2.0).max(1.0);
+    }
+
+    /// The peer is away: one body at a time finds out when it is back.
+    pub fn collapse(&mut self) {
+        self.window = 1.0;
+    }
+
+    /// Drives all that are under way. Ready when some have come back.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut at = 0;
+        while let Some(flight) = self.flying.get_mut(at) {
+            match flight.as_mut().poll(context) {
+                Poll::Pending => at += 1,
+                Poll::Ready(landed) => {
+                    self.landed.push_back(landed);
+                    drop(self.flying.swap_remove(at));
+                }
+            }
+        }
+        if self.landed.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Takes one that has come back, without waiting.
+    pub async fn land(&mut self) -> Option<Landed> {
+        std::future::poll_fn(|context| {
+            let _ = self.poll(context);
+            Poll::Ready(self.landed.pop_front())
+        })
+        .await
+    }
+}

@@ -1,0 +1,224 @@
+//! `elasticsearch`: `_bulk` requests to Elasticsearch 7, 8, 9 and OpenSearch, each event there once.
+//!
+//! A row is `{"create":{"_index","_id"}}`, a line feed, the event, a line feed. The `_id` is the event's identity (that of an alert its id, with `-REVISION`
+//! from the second on), so what is sent again after a lost reply is answered with 409 and counts as there. Sources: the vendors' reference of the bulk API.
+mod endpoints;
+mod options;
+mod reply;
+
+use bytes::Bytes;
+use hyper::Method;
+
+use self::endpoints::Endpoints;
+pub use self::options::KIND;
+use self::options::{Compression, Id, Settings, Target};
+use crate::codec::format::json_members::{Member, members};
+use crate::component::sink::{Mark, OutRow, Packing, Sent};
+use crate::component::{Body, BoxFuture, Outage, Sink};
+use crate::event::{id, text, time};
+use crate::expr::eval::BatchRow;
+use crate::limits::BULK_BYTES_MAX;
+use crate::net::http::{HttpClient, Reply, status_text};
+
+const BULK: &str = "/_bulk?filter_path=errors,items.*.status,items.*.error";
+
+/// See the module.
+struct Elasticsearch {
+    settings: Settings,
+    endpoints: Endpoints,
+    /// Made when it is first needed; an error is a file of `tls` that cannot be used.
+    client: Result<HttpClient, String>,
+}
+
+impl Elasticsearch {
+    fn new(settings: Settings) -> Elasticsearch {
+        let client = HttpClient::new(&settings.tls, settings.timeout).and_then(|client| match &settings.authorization {
+            Some(value) => client.with_header("authorization", value, true),
+            None => Ok(client),
+        });
+        Elasticsearch { endpoints: Endpoints::new(settings.endpoints.clone()), settings, client }
+    }
+
+    /// Sends a request to an endpoint that is well. One that does not answer is left alone for a while, and the next is asked.
+    async fn ask(&self, method: Method, path: &str, headers: &[(&'static str, &'static str)], body: Bytes) -> Result<Reply, Outage> {
+        let client = self.client.as_ref().map_err(|e| Outage::new(e.clone()))?;
+        let mut last = String::new();
+        for endpoint in self.endpoints.rotation() {
+            let uri = endpoint.uri(path).map_err(Outage::new)?;
+            match client.send(method.clone(), &uri, headers, body.clone()).await {
+                Ok(reply) => {
+                    endpoint.is_well();
+                    return Ok(reply);
+                }
+                Err(e) => {
+                    endpoint.is_away();
+                    last = format!("{endpoint}: {e}");
+                }
+            }
+        }
+        Err(Outage::new(last))
+    }
+
+    /// Where the action ends and the event begins.
+    fn write_action(&self, row: &OutRow<'_>, id: Option<&[u8]>, out: &mut Vec<u8>) {
+        let mut target = Vec::new();
+        let fields = BatchRow { batch: row.batch, row: row.row };
+        if let Some(template) = row.input.templates.first() {
+            template.write(&fields, &mut target);
+        }
+        out.extend_from_slice(b"{\"create\":{\"_index\":");
+        text::quote(&target, out);
+        if let Some(id) = id {
+            out.extend_from_slice(b",\"_id\":");
+            text::quote(id, out);
+        }
+        if self.settings.target == Target::Alias {
+            out.extend_from_slice(b",\"require_alias\":true");
+        }
+        out.extend_from_slice(b"}}\n");
+    }
+
+    /// Appends an event, with `@timestamp` where it has none.
+    fn write_event(&self, row: &OutRow<'_>, out: &mut Vec<u8>) {
+        let from = out.len();
+        row.write(out);
+        let timed = row.input.reads.first().copied().flatten().is_some_and(|slot| row.batch.cell(slot, row.row).is_present());
+        let ecs = self.settings.ecs && row.input.is_alert;
+        if timed && !ecs {
+            return;
+        }
+        // What is added stands behind the last member.
+        let end = out.iter().rposition(|b| *b == b'}').unwrap_or(from);
+        let added = if ecs { ecs_members(&out[from..]) } else { Vec::new() };
+        out.truncate(end);
+        let mut first = members(&out[from..]).next().is_none();
+        let mut key = |key: &[u8], out: &mut Vec<u8>| {
+            if !std::mem::replace(&mut first, false) {
+                out.push(b',');
+            }
+            out.extend_from_slice(key);
+        };
+        if !timed {
+            key(b"\"@timestamp\":\"", out);
+            time::write_rfc3339(row.facts.time, out);
+            out.push(b'"');
+        }
+        if !added.is_empty() {
+            key(&added, out);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// What an alert is called in the Elastic Common Schema, beside its own names.
+fn ecs_members(alert: &[u8]) -> Vec<u8> {
+    let find = |name: &[u8]| members(alert).find(|(key, _)| *key == name).map(|(_, value)| value);
+    let mut out = b"\"event\":{\"kind\":\"alert\"}".to_vec();
+    if let Some(title) = find(b"\"title\"") {
+        out.extend_from_slice(b",\"message\":");
+        out.extend_from_slice(title);
+    }
+    if let Some(attack) = find(b"\"attack\"").filter(|a| *a != b"[]") {
+        out.extend_from_slice(b",\"threat\":{\"technique\":{\"id\":");
+        out.extend_from_slice(attack);
+        out.extend_from_slice(b"}}");
+    }
+    out
+}
+
+/// The id and the revision of an alert.
+fn alert_of(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, alert): Member<'_> = members(line).find(|(key, _)| *key == b"\"alert\"")?;
+    let find = |name: &[u8]| members(alert).find(|(key, _)| *key == name).map(|(_, value)| value);
+    Some((find(b"\"id\"")?.strip_prefix(b"\"")?.strip_suffix(b"\"")?, find(b"\"revision\"")?))
+}
+
+fn identity(row: &OutRow<'_>) -> [u8; 32] {
+    let input = &row.batch.input;
+    id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(row.row), input.line(row.row))
+}
+
+impl Sink for Elasticsearch {
+    /// A peer that is away now may come.
+    fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        Box::pin(async { self.client.as_ref().map(|_| ()).map_err(|e| Outage::new(e.clone())) })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, Outage>> {
+        Box::pin(async {
+            let reply = self.ask(Method::GET, "/", &[], Bytes::new()).await?;
+            match reply.status {
+                200 => Ok(reply::product(&reply.body)),
+                401 | 403 => Err(Outage::new(format!("answers {}: look at `auth`", status_text(reply.status)))),
+                other => Err(Outage::new(format!("answers {}: {}", status_text(other), reply.excerpt()))),
+            }
+        })
+    }
+
+    fn packing(&self) -> Packing {
+        Packing { bytes: BULK_BYTES_MAX, in_flight: self.settings.in_flight_max, ..Packing::default() }
+    }
+
+    fn needs_facts(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
+        let event_id = identity(row);
+        let mut event_at = 0;
+        let out = &mut body.bytes;
+        match &self.settings.id {
+            Id::Event if row.input.is_alert => {
+                let mut event = Vec::new();
+                self.write_event(row, &mut event);
+                let id = match alert_of(&event) {
+                    Some((id, b"1")) => id.to_vec(),
+                    Some((id, revision)) => [id, b"-", revision].concat(),
+                    None => event_id.to_vec(),
+                };
+                self.write_action(row, Some(&id), out);
+                event_at = out.len();
+                out.extend_from_slice(&event);
+            }
+            Id::Event => self.write_action(row, Some(&event_id), out),
+            Id::None => self.write_action(row, None, out),
+            Id::Template => {
+                let mut id = Vec::new();
+                if let Some(template) = row.input.templates.get(1) {
+                    template.write(&BatchRow { batch: row.batch, row: row.row }, &mut id);
+                }
+                self.write_action(row, Some(&id), out);
+            }
+        }
+        if event_at == 0 {
+            event_at = out.len();
+            self.write_event(row, out);
+        }
+        body.marks.push(Mark { event_at, id: event_id });
+        body.ends.push(body.bytes.len());
+    }
+
+    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+        Box::pin(async move {
+            let mut headers = vec![("content-type", "application/x-ndjson")];
+            let bytes = match self.settings.compression {
+                Compression::None => Bytes::copy_from_slice(&body.bytes),
+                packed => {
+                    headers.push(("content-encoding", packed.name()));
+                    packed.pack(&body.bytes).map_err(|e| Outage::new(format!("cannot be packed: {e}")))?
+                }
+            };
+            let reply = self.ask(Method::POST, BULK, &headers, bytes).await?;
+            match reply.status {
+                200 => reply::outcomes(&reply.body, body.rows()).map_err(|e| Outage::new(format!("{e}: {}", reply.excerpt()))),
+                413 => Ok(Sent::TooLarge(format!("{} bytes: {}", body.bytes.len(), status_text(413)))),
+                401 | 403 => Err(Outage::new(format!("answers {}: look at `auth`: {}", status_text(reply.status), reply.excerpt()))),
+                other => Err(Outage::new(format!("answers {}: {}", status_text(other), reply.excerpt()))),
+            }
+        })
+    }
+
+    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}

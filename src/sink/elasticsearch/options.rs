@@ -1,0 +1,200 @@
+//! What the options of `elasticsearch` say.
+use std::io::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use hyper::Uri;
+
+use super::Elasticsearch;
+use crate::component::{Kind, OutputNames};
+use crate::config::{Field, INPUTS, Options, Type};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::limits::{BULK_IN_FLIGHT_MAX, BULK_TIMEOUT_MS};
+use crate::net::tls::{TLS, TlsOptions};
+use crate::sink::{BindSink, BoundSink, COMMON};
+
+const AUTH: &[Field] = &[
+    Field::optional("user", Type::Text, "the user"),
+    Field::optional("password", Type::Secret, "the password: a text, {env: NAME} or {file: PATH}"),
+    Field::optional("api_key", Type::Secret, "an API key as the server encoded it, in place of a user"),
+];
+
+const FIELDS: &[Field] = &[
+    Field::required("endpoints", Type::Texts, "addresses of the nodes, as in https://es-1:9200"),
+    Field::optional("index", Type::Template, "the index, with fields in braces"),
+    Field::optional("data_stream", Type::Template, "the data stream: TYPE-DATASET-NAMESPACE"),
+    Field::optional("alias", Type::Template, "an alias that must be there"),
+    Field::optional("id", Type::Template, "event (default): the event's identity, so that nothing is there twice; none: the server's own; or fields in braces"),
+    Field::optional("auth", Type::Section(AUTH), "who asks"),
+    Field::optional("tls", Type::Section(TLS), "certificates, for https"),
+    Field::optional("compression", Type::Word(&["none", "gzip", "zstd"]), "how bodies are packed; default none; zstd: OpenSearch 2.9 and later"),
+    Field::optional("in_flight_max", Type::Count, "most requests under way at once; fewer while the server is busy; default 4"),
+    Field::optional("timeout", Type::Duration, "how long a request may take; default 60s"),
+    Field::optional("ecs", Type::Bool, "alerts carry names of the Elastic Common Schema beside their own; default false"),
+];
+
+/// See the room.
+pub static KIND: Kind<BindSink> = Kind {
+    name: "elasticsearch",
+    summary: "indexes events in Elasticsearch or OpenSearch, each once",
+    fields: FIELDS,
+    outputs: OutputNames::Main,
+    bind,
+};
+
+/// What an index name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Index,
+    DataStream,
+    Alias,
+}
+
+/// Where `_id` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Id {
+    Event,
+    None,
+    Template,
+}
+
+/// How bodies are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Its name in `content-encoding`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Compression::None => "identity",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// Packs a body.
+    pub(super) fn pack(self, body: &[u8]) -> std::io::Result<Bytes> {
+        Ok(Bytes::from(match self {
+            Compression::None => body.to_vec(),
+            Compression::Gzip => {
+                let mut packer = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+                packer.write_all(body)?;
+                packer.finish()?
+            }
+            Compression::Zstd => zstd::encode_all(body, 1)?,
+        }))
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) endpoints: Vec<String>,
+    pub(super) target: Target,
+    pub(super) id: Id,
+    /// The header, with its secret.
+    pub(super) authorization: Option<String>,
+    pub(super) tls: TlsOptions,
+    pub(super) compression: Compression,
+    pub(super) in_flight_max: usize,
+    pub(super) timeout: Duration,
+    pub(super) ecs: bool,
+}
+
+fn bind(options: &Options<'_>) -> Option<BoundSink> {
+    options.check(&[FIELDS, COMMON, INPUTS]);
+    let endpoints = endpoints(options);
+    let (target, template) = target(options)?;
+    let mut templates = vec![template];
+    let id = match options.placed("id") {
+        None => Id::Event,
+        Some((text, _)) if text == "event" => Id::Event,
+        Some((text, _)) if text == "none" => Id::None,
+        Some((text, place)) if text.contains('{') => {
+            templates.push((text, place));
+            Id::Template
+        }
+        Some((text, place)) => {
+            let fault = Diagnostic::error(&place, "bad_value", format!("`id` is no `{text}`"));
+            options.fault(fault.help("event, none, or fields in braces, as in \"{uid}\""));
+            return None;
+        }
+    };
+    let settings = Settings {
+        endpoints: endpoints?,
+        target,
+        id,
+        authorization: authorization(options),
+        tls: TlsOptions::read(options),
+        compression: match options.text("compression").as_deref() {
+            Some("gzip") => Compression::Gzip,
+            Some("zstd") => Compression::Zstd,
+            _ => Compression::None,
+        },
+        in_flight_max: options.count("in_flight_max").map_or(BULK_IN_FLIGHT_MAX, |n| (n as usize).max(1)),
+        timeout: options.duration("timeout").map_or(Duration::from_millis(BULK_TIMEOUT_MS), |d| Duration::from_nanos(d.unsigned_abs())),
+        ecs: options.bool("ecs", false),
+    };
+    Some(BoundSink { templates, reads: vec!["@timestamp".to_owned()], ..BoundSink::new(move || Box::new(Elasticsearch::new(settings.clone()))) })
+}
+
+/// The addresses, without a slash at their end.
+fn endpoints(options: &Options<'_>) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    let mut is_fine = true;
+    for (text, place) in options.texts("endpoints") {
+        let base = text.trim_end_matches('/').to_owned();
+        let uri = base.parse::<Uri>().ok().filter(|u| matches!(u.scheme_str(), Some("http" | "https")));
+        let (message, help) = match uri.as_ref().and_then(Uri::authority) {
+            None => ("an address such as https://es-1:9200 is expected", "with http:// or https:// before it"),
+            Some(authority) if authority.as_str().contains('@') => ("an address must not hold a password", "write `auth: {user, password: {env: NAME}}`"),
+            Some(_) => {
+                out.push(base);
+                continue;
+            }
+        };
+        is_fine = false;
+        options.fault(Diagnostic::error(&place, "bad_endpoint", message).help(help));
+    }
+    (is_fine && !out.is_empty()).then_some(out)
+}
+
+/// The one of `index`, `data_stream` and `alias` that is given.
+fn target(options: &Options<'_>) -> Option<(Target, (String, Place))> {
+    let given = [("index", Target::Index), ("data_stream", Target::DataStream), ("alias", Target::Alias)];
+    let mut given = given.into_iter().filter_map(|(key, target)| Some((target, options.placed(key)?)));
+    match (given.next(), given.next()) {
+        (Some(one), None) => Some(one),
+        (one, _) => {
+            let message = if one.is_none() { "where to is not said" } else { "more than one target is given" };
+            let fault = Diagnostic::error(options.place(), "bad_target", message);
+            options.fault(fault.help("one of `index`, `data_stream` and `alias`, as in `data_stream: logs-auth-default`"));
+            None
+        }
+    }
+}
+
+fn authorization(options: &Options<'_>) -> Option<String> {
+    let section = options.section("auth")?;
+    let (user, password, key) = (section.text("user"), section.secret("password"), section.secret("api_key"));
+    match (user, password, key) {
+        (None, None, Some(key)) => Some(format!("ApiKey {key}")),
+        (Some(user), Some(password), None) => {
+            let pair = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
+            Some(format!("Basic {pair}"))
+        }
+        _ => {
+            // A secret that could not be read has been told already.
+            if !section.has("password") && !section.has("api_key") || section.has("user") == section.has("api_key") {
+                let fault = Diagnostic::error(section.place(), "bad_auth", "`auth` takes a user and a password, or an API key");
+                section.fault(fault.help("as in `auth: {user: tripline, password: {env: ES_PASSWORD}}`"));
+            }
+            None
+        }
+    }
+}
