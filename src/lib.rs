@@ -20,11 +20,11 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 doors | [`cli`] [`admin`] [`cases`] |
-//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery epoch checkpoint caution dead_letter crew assemble topology probe |
+//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery flights epoch checkpoint caution dead_letter crew assemble topology probe |
 //! | 5 plan | [`plan`]: files graph tables lane rule bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
-//! | 2 crafts | [`expr`] [`mapfile`] [`table`] [`window`] [`codec`] [`config`] |
+//! | 2 crafts | [`expr`] [`mapfile`] [`table`] [`window`] [`codec`] [`config`] [`net`] |
 //! | 1 event | [`event`] |
 //! | 0 ground | [`limits`] [`clock`] [`metrics`] [`diagnostic`] [`state`] [`pattern`] [`simd`] |
 //!
@@ -34,7 +34,8 @@
 //! ([`runtime::lane`]) runs decoder and operators, one call per operator and batch, and gives the batch to its taps: rows to a sink's delivery, hits to the shards of a
 //! rule. A shard ([`runtime::rule`]) collects the workers in the rotation in which they were dealt, judges lateness per partition ([`window::watermark`]), keeps
 //! hits until the watermark has passed them ([`window::reorder`]), takes them in order and fires. An alert is a JSON event in a lane of its own, so it may enter
-//! another rule. [`runtime::delivery`] packs rows into bodies and sends them until they are there.
+//! another rule. [`runtime::delivery`] packs rows into bodies and sends them, several at once where the
+//! sink allows it, until they are there or in the dead letter.
 //!
 //! # Invariants
 //!
@@ -46,7 +47,7 @@
 //! # Where this code departs from the plan of the house
 //!
 //! A rule is its own unit with its own shards (not one operator for all rules of an input), and every unit is a thread; with hundreds of rules that must change.
-//! Disk buffers and dead letters are not there yet and are refused by `check`.
+//! Disk buffers are not there yet and are refused by `check`.
 pub mod admin;
 pub mod cases;
 pub mod cli;
@@ -61,6 +62,7 @@ pub mod expr;
 pub mod limits;
 pub mod mapfile;
 pub mod metrics;
+pub mod net;
 pub mod pattern;
 pub mod plan;
 pub mod runtime;

@@ -109,3 +109,21 @@ pub const GATHERED_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of one node's dead letter: at the bound what leads there holds, so that nothing is lost and no disk fills up.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of one `_bulk` body: of the 5 to 15 MB that the vendors advise, the least, so that a few under way stay small.
+pub const BULK_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// `_bulk` requests under way at once, where nothing else is said.
+pub const BULK_IN_FLIGHT_MAX: usize = 4;
+
+/// How long a `_bulk` request may take.
+pub const BULK_TIMEOUT_MS: u64 = 60_000;
+
+/// How long a connection may take to come about.
+pub const HTTP_CONNECT_TIMEOUT_MS: u64 = 5_000;
+
+/// Bytes of one HTTP reply.
+pub const HTTP_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of a file that holds a secret.
+pub const SECRET_BYTES_MAX: u64 = 64 * 1024;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["limits", "clock", "metrics", "diagnostic", "state", "pattern", "simd"],
     &["event"],
-    &["expr", "mapfile", "list", "table", "window", "codec", "config"],
+    &["expr", "mapfile", "list", "table", "window", "codec", "config", "net"],
     &["component"],
     &["source", "transform", "correlate", "sink"],
     &["plan"],
@@ -26,6 +26,7 @@ const ALSO: &[(&str, &str)] = &[
     ("list", "table"),
     ("list", "window"),
     ("expr", "table"),
+    ("net", "config"),
     ("cli", "admin"),
     ("cli", "cases"),
 ];

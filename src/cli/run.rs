@@ -156,11 +156,11 @@ pub(super) fn execute(plan: Plan, options: &RunOptions, store: Box<dyn Store>, a
 
 fn summarise(registry: &Registry, sources: &[String], sinks: &[String], epoch: u64, wall: f64) {
     let events_in = registry.by_label("tripline_events_in_total", "node");
-    let rows = registry.by_label("tripline_sink_rows_total", "sink");
-    let retried = registry.by_labels("tripline_sink_rows_total", "sink", &[("outcome", "retried")]);
+    let rows = |outcome: &str| registry.by_labels("tripline_sink_rows_total", "sink", &[("outcome", outcome)]);
+    let (accepted, duplicates) = (rows("accepted"), rows("duplicate"));
     let ins: BTreeMap<&String, u64> = sources.iter().map(|s| (s, events_in.get(s).copied().unwrap_or(0))).collect();
-    let outs: BTreeMap<&String, u64> =
-        sinks.iter().map(|s| (s, rows.get(s).copied().unwrap_or(0) - retried.get(s).copied().unwrap_or(0))).collect();
+    let of = |counts: &BTreeMap<String, u64>, sink: &String| counts.get(sink).copied().unwrap_or(0);
+    let outs: BTreeMap<&String, u64> = sinks.iter().map(|s| (s, of(&accepted, s) + of(&duplicates, s))).collect();
     let alerts = registry.by_label("tripline_alerts_total", "rule");
     let errors = registry.total("tripline_errors_total");
     let total_in: u64 = ins.values().sum();
@@ -173,7 +173,7 @@ fn summarise(registry: &Registry, sources: &[String], sinks: &[String], epoch: u
         json!({"in": ins, "out": outs, "alerts": alerts,
             "excepted": registry.by_label("tripline_excepted_total", "rule"), "suppressed": registry.by_label("tripline_suppressed_total", "rule"),
             "late": registry.by_label("tripline_late_total", "rule"), "errors": errors, "dead_letters": registry.total("tripline_dead_letters_total"),
-            "duplicates": 0, "epoch": epoch, "wall_s": wall, "cpu_s": cpu_seconds()}),
+            "duplicates": duplicates.values().sum::<u64>(), "epoch": epoch, "wall_s": wall, "cpu_s": cpu_seconds()}),
     );
 }
 

@@ -64,6 +64,9 @@ fn of_type(kind: Type) -> Value {
     let scalar = json!({"type": ["string", "number", "boolean"]});
     match kind {
         Type::Text | Type::Template | Type::Expression => scalar,
+        Type::Secret => {
+            json!({"anyOf": [scalar, {"type": "object", "properties": {"env": scalar, "file": scalar}, "additionalProperties": false, "maxProperties": 1}]})
+        }
         Type::Bool => json!({"type": "boolean"}),
         Type::Count => json!({"type": "integer", "minimum": 0}),
         Type::CountOrExpression => json!({"type": ["integer", "string"]}),

@@ -2,9 +2,11 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use super::load::read_text;
 use super::quantity;
 use super::tree::{Data, Key, Node};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, suggest};
+use crate::limits::SECRET_BYTES_MAX;
 
 /// What an option may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Type {
     Expression,
     /// A text with fields in braces.
     Template,
+    /// A text that must not be shown, or where it stands: `{env: NAME}` or `{file: PATH}`.
+    Secret,
     /// A text or a list of texts.
     Texts,
     /// A map of words to texts.
@@ -119,6 +123,35 @@ impl<'a> Options<'a> {
         Some((node.text()?, node.place.clone()))
     }
 
+    /// A secret: written here, in the environment, or in a file. A fault says where it was looked for, never what it is.
+    pub fn secret(&self, key: &str) -> Option<String> {
+        let node = self.get(key)?;
+        let fault = |node: &Node, message: String, help: &str| self.fault(Diagnostic::error(&node.place, "no_secret", message).help(help));
+        let Some((kind, place)) = secret_place(node) else { return node.text() };
+        match (kind, &place.data) {
+            ("env", Data::Env(_, Some(value))) if !value.is_empty() => Some(value.clone()),
+            ("env", _) => {
+                fault(place, format!("the environment has no `{}`", place.text()?), "set it where tripline is started");
+                None
+            }
+            _ => {
+                let path = place.place.folder().join(place.text()?);
+                let read = read_text(&path, SECRET_BYTES_MAX).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                match read {
+                    Ok(secret) if !secret.is_empty() => Some(secret),
+                    Ok(_) => {
+                        fault(place, format!("{} is empty", path.display()), "the secret is its first and only line");
+                        None
+                    }
+                    Err(e) => {
+                        fault(place, format!("{} {e}", path.display()), "the path starts from the folder of this file");
+                        None
+                    }
+                }
+            }
+        }
+    }
+
     /// A truth, or its default.
     pub fn bool(&self, key: &str, default: bool) -> bool {
         match self.get(key).map(|n| &n.data) {
@@ -172,6 +205,14 @@ impl<'a> Options<'a> {
     }
 }
 
+/// Where a secret stands: `env` or `file`, and the node that says which.
+fn secret_place(node: &Node) -> Option<(&str, &Node)> {
+    match node.entries() {
+        [(key, place)] if matches!(key.name.as_str(), "env" | "file") && place.text().is_some() => Some((&key.name, place)),
+        _ => None,
+    }
+}
+
 fn check_map(node: &Node, known: &[&[Field]], faults: &RefCell<Diagnostics>, name: &str) {
     let Data::Map(entries) = &node.data else {
         faults.borrow_mut().push(Diagnostic::error(
@@ -207,6 +248,7 @@ fn check_value(field: &Field, value: &Node, faults: &RefCell<Diagnostics>) {
     let text = value.text();
     let (fine, wanted) = match field.kind {
         Type::Text | Type::Template => (text.is_some(), "a text".to_owned()),
+        Type::Secret => (text.is_some() || secret_place(value).is_some(), "a text, {env: NAME} or {file: PATH}".to_owned()),
         Type::Expression => (text.is_some(), "an expression".to_owned()),
         Type::Bool => (matches!(value.data, Data::Bool(_)), "true or false".to_owned()),
         Type::Count => (matches!(value.data, Data::Int(n) if n >= 0), "a whole number".to_owned()),
@@ -229,7 +271,7 @@ fn check_value(field: &Field, value: &Node, faults: &RefCell<Diagnostics>) {
     if fine || (matches!(value.data, Data::Null) && !field.required) {
         return;
     }
-    let shown = text.map_or_else(|| value.kind().to_owned(), |t| format!("`{t}`"));
+    let shown = text.filter(|_| field.kind != Type::Secret).map_or_else(|| value.kind().to_owned(), |t| format!("`{t}`"));
     let mut fault = Diagnostic::error(&value.place, "wrong_type", format!("`{}` wants {wanted}, not {shown}", field.name));
     fault.help = match field.kind {
         Type::Word(words) => Some(suggest(&value.text().unwrap_or_default(), words.iter().copied())),

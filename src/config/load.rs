@@ -238,6 +238,11 @@ fn fill_in(node: &mut Node, env: &Environment, faults: &mut Diagnostics) {
             }
         },
         Data::List(items) => items.iter_mut().for_each(|i| fill_in(i, env, faults)),
+        Data::Map(entries) if entries.len() == 1 && entries[0].0.name == "env" && matches!(entries[0].1.data, Data::Text(_)) => {
+            let name = entries[0].1.text().unwrap_or_default();
+            let value = env(&name);
+            entries[0].1.data = Data::Env(name, value);
+        }
         Data::Map(entries) => entries.iter_mut().for_each(|(_, v)| fill_in(v, env, faults)),
         _ => {}
     }

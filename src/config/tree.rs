@@ -33,6 +33,8 @@ pub enum Data {
     List(Vec<Node>),
     /// A mapping, in the order written.
     Map(Vec<(Key, Node)>),
+    /// The name of a variable of the environment, of a map with the one key `env`, and its value.
+    Env(String, Option<String>),
 }
 
 /// A node.
@@ -70,7 +72,7 @@ impl Node {
     /// A scalar as text.
     pub fn text(&self) -> Option<String> {
         match &self.data {
-            Data::Text(t) => Some(t.clone()),
+            Data::Text(t) | Data::Env(t, _) => Some(t.clone()),
             Data::Bool(b) => Some(b.to_string()),
             Data::Int(i) => Some(i.to_string()),
             Data::Float(f) => Some(f.to_string()),
@@ -84,7 +86,7 @@ impl Node {
             Data::Null => "nothing",
             Data::Bool(_) => "a truth",
             Data::Int(_) | Data::Float(_) => "a number",
-            Data::Text(_) => "a text",
+            Data::Text(_) | Data::Env(..) => "a text",
             Data::List(_) => "a list",
             Data::Map(_) => "a map",
         }

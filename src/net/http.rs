@@ -45,7 +45,8 @@ impl HttpClient {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_millis(HTTP_CONNECT_TIMEOUT_MS)));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls.client()?).https_or_http().enable_http1().wrap_connector(connector);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls.client()?).https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         Ok(HttpClient { client, timeout, headers: Vec::new() })
     }
@@ -71,7 +72,8 @@ impl HttpClient {
         let answer = async {
             let reply = self.client.request(request).await.map_err(|e| chain(&e))?;
             let status = reply.status();
-            let body = Limited::new(reply.into_body(), HTTP_REPLY_BYTES_MAX).collect().await.map_err(|e| format!("its reply broke off: {e}"))?;
+            let body =
+                Limited::new(reply.into_body(), HTTP_REPLY_BYTES_MAX).collect().await.map_err(|e| format!("its reply broke off: {e}"))?;
             Ok(Reply { status: status.as_u16(), body: body.to_bytes() })
         };
         match tokio::time::timeout(self.timeout, answer).await {

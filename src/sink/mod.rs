@@ -1,5 +1,6 @@
 //! Sinks: where events and alerts go. A kind is a file.
 pub mod drop;
+pub mod elasticsearch;
 pub mod file;
 pub mod stdout;
 
@@ -14,7 +15,7 @@ use crate::config::{Field, Options, Type};
 pub type BindSink = fn(&Options<'_>) -> Option<BoundSink>;
 
 /// All kinds of sinks.
-pub const KINDS: &[&Kind<BindSink>] = &[&drop::KIND, &file::KIND, &stdout::KIND];
+pub const KINDS: &[&Kind<BindSink>] = &[&drop::KIND, &elasticsearch::KIND, &file::KIND, &stdout::KIND];
 
 /// Options of every sink.
 pub const COMMON: &[Field] = &[

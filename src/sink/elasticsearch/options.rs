@@ -25,10 +25,18 @@ const FIELDS: &[Field] = &[
     Field::optional("index", Type::Template, "the index, with fields in braces"),
     Field::optional("data_stream", Type::Template, "the data stream: TYPE-DATASET-NAMESPACE"),
     Field::optional("alias", Type::Template, "an alias that must be there"),
-    Field::optional("id", Type::Template, "event (default): the event's identity, so that nothing is there twice; none: the server's own; or fields in braces"),
+    Field::optional(
+        "id",
+        Type::Template,
+        "event (default): the event's identity, so that nothing is there twice; none: the server's own; or fields in braces",
+    ),
     Field::optional("auth", Type::Section(AUTH), "who asks"),
     Field::optional("tls", Type::Section(TLS), "certificates, for https"),
-    Field::optional("compression", Type::Word(&["none", "gzip", "zstd"]), "how bodies are packed; default none; zstd: OpenSearch 2.9 and later"),
+    Field::optional(
+        "compression",
+        Type::Word(&["none", "gzip", "zstd"]),
+        "how bodies are packed; default none; zstd: OpenSearch 2.9 and later",
+    ),
     Field::optional("in_flight_max", Type::Count, "most requests under way at once; fewer while the server is busy; default 4"),
     Field::optional("timeout", Type::Duration, "how long a request may take; default 60s"),
     Field::optional("ecs", Type::Bool, "alerts carry names of the Elastic Common Schema beside their own; default false"),
@@ -109,8 +117,8 @@ pub(super) struct Settings {
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
     options.check(&[FIELDS, COMMON, INPUTS]);
     let endpoints = endpoints(options);
-    let (target, template) = target(options)?;
-    let mut templates = vec![template];
+    let (target, template) = target(options).unzip();
+    let mut templates: Vec<(String, Place)> = template.into_iter().collect();
     let id = match options.placed("id") {
         None => Id::Event,
         Some((text, _)) if text == "event" => Id::Event,
@@ -122,15 +130,17 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         Some((text, place)) => {
             let fault = Diagnostic::error(&place, "bad_value", format!("`id` is no `{text}`"));
             options.fault(fault.help("event, none, or fields in braces, as in \"{uid}\""));
-            return None;
+            Id::None
         }
     };
+    let authorization = authorization(options);
+    let tls = TlsOptions::read(options);
     let settings = Settings {
         endpoints: endpoints?,
-        target,
+        target: target?,
         id,
-        authorization: authorization(options),
-        tls: TlsOptions::read(options),
+        authorization,
+        tls,
         compression: match options.text("compression").as_deref() {
             Some("gzip") => Compression::Gzip,
             Some("zstd") => Compression::Zstd,
@@ -140,7 +150,11 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         timeout: options.duration("timeout").map_or(Duration::from_millis(BULK_TIMEOUT_MS), |d| Duration::from_nanos(d.unsigned_abs())),
         ecs: options.bool("ecs", false),
     };
-    Some(BoundSink { templates, reads: vec!["@timestamp".to_owned()], ..BoundSink::new(move || Box::new(Elasticsearch::new(settings.clone()))) })
+    Some(BoundSink {
+        templates,
+        reads: vec!["@timestamp".to_owned()],
+        ..BoundSink::new(move || Box::new(Elasticsearch::new(settings.clone())))
+    })
 }
 
 /// The addresses, without a slash at their end.
@@ -152,7 +166,9 @@ fn endpoints(options: &Options<'_>) -> Option<Vec<String>> {
         let uri = base.parse::<Uri>().ok().filter(|u| matches!(u.scheme_str(), Some("http" | "https")));
         let (message, help) = match uri.as_ref().and_then(Uri::authority) {
             None => ("an address such as https://es-1:9200 is expected", "with http:// or https:// before it"),
-            Some(authority) if authority.as_str().contains('@') => ("an address must not hold a password", "write `auth: {user, password: {env: NAME}}`"),
+            Some(authority) if authority.as_str().contains('@') => {
+                ("an address must not hold a password", "write `auth: {user, password: {env: NAME}}`")
+            }
             Some(_) => {
                 out.push(base);
                 continue;

@@ -73,7 +73,11 @@ pub fn product(reply: &[u8]) -> String {
         Some("opensearch") => "OpenSearch",
         _ => "Elasticsearch",
     };
-    format!("{name} {}, cluster `{}`", version["number"].as_str().unwrap_or("of unknown version"), root["cluster_name"].as_str().unwrap_or("?"))
+    format!(
+        "{name} {}, cluster `{}`",
+        version["number"].as_str().unwrap_or("of unknown version"),
+        root["cluster_name"].as_str().unwrap_or("?")
+    )
 }
 
 #[cfg(test)]
@@ -87,10 +91,8 @@ mod tests {
             {"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"[1:9] failed","caused_by":{"type":"number_format_exception","reason":"x"}}}},
             {"create":{"status":403,"error":{"type":"cluster_block_exception","reason":"blocked"}}}]}"#;
         let Ok(Sent::Rows(rows, outage)) = outcomes(reply, 5) else { panic!("rows are told") };
-        let rejected = Outcome::Rejected {
-            status: Some(400),
-            reason: "document_parsing_exception: [1:9] failed (number_format_exception: x)".into(),
-        };
+        let rejected =
+            Outcome::Rejected { status: Some(400), reason: "document_parsing_exception: [1:9] failed (number_format_exception: x)".into() };
         assert_eq!(rows, [Outcome::Accepted, Outcome::Duplicate, Outcome::Retry, rejected, Outcome::Retry]);
         assert_eq!(outage.map(|o| o.message), Some("puts rows off with 429: es_rejected_execution_exception: full".into()));
         assert_eq!(outcomes(br#"{"errors":false,"items":[{"create":{"status":201}}]}"#, 1), Ok(Sent::All));

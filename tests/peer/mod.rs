@@ -1,0 +1,178 @@
+//! A node that answers `_bulk` as a strict one does, and deals what a real one seldom deals.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // each test uses its part
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+/// What a request is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deal {
+    /// Rightly.
+    Well,
+    /// Every so many items are put off with 429, the others taken.
+    PutOff(usize),
+    /// The whole request with a status, and nothing is taken.
+    Status(u16),
+    /// The connection is closed before anything is taken.
+    ResetBefore,
+    /// Everything is taken, then the connection is closed without a word.
+    ResetAfter,
+    /// A page of a proxy.
+    Html,
+    /// One item fewer than there are rows; nothing is taken.
+    ItemMissing,
+    /// Nothing is said for ever.
+    Silence,
+}
+
+/// What the node holds and has seen.
+#[derive(Default)]
+pub struct Seen {
+    /// Documents by index and id.
+    pub documents: BTreeMap<(String, String), Value>,
+    /// Requests.
+    pub requests: usize,
+    /// What the next ones are answered with; then all go well.
+    pub deals: VecDeque<Deal>,
+    /// Bodies beyond this are answered with 413.
+    pub bytes_max: usize,
+    /// Values of `authorization`.
+    pub authorizations: Vec<String>,
+    /// Documents that were there already.
+    pub duplicates: usize,
+    /// The most bytes of a body.
+    pub largest: usize,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Peer {
+    pub address: String,
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+impl Peer {
+    /// Starts on a free port.
+    pub fn start(deals: &[Deal]) -> Peer {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Seen { deals: deals.iter().cloned().collect(), bytes_max: usize::MAX, ..Seen::default() };
+        let peer = Peer { address, seen: Arc::new(Mutex::new(seen)) };
+        let shared = Arc::clone(&peer.seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let seen = Arc::clone(&shared);
+                std::thread::spawn(move || serve(stream, &seen));
+            }
+        });
+        peer
+    }
+
+    /// Documents of an index.
+    pub fn documents(&self, index: &str) -> Vec<Value> {
+        self.seen.lock().unwrap().documents.iter().filter(|((i, _), _)| i == index).map(|(_, d)| d.clone()).collect()
+    }
+}
+
+/// Answers the requests of one connection.
+fn serve(stream: TcpStream, seen: &Mutex<Seen>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    loop {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push(line.trim_end().to_owned());
+        }
+        let header = |name: &str| {
+            head.iter().skip(1).find_map(|l| l.split_once(": ").filter(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_owned()))
+        };
+        let length: usize = header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        if header("content-encoding").as_deref() == Some("gzip") {
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut unpacked).unwrap();
+            body = unpacked;
+        }
+        let mut seen = seen.lock().unwrap();
+        seen.authorizations.extend(header("authorization"));
+        let (status, reply) = if head[0].starts_with("POST /_bulk") {
+            assert_eq!(header("content-type").as_deref(), Some("application/x-ndjson"));
+            seen.requests += 1;
+            let deal = seen.deals.pop_front().unwrap_or(Deal::Well);
+            seen.largest = seen.largest.max(body.len());
+            match deal {
+                _ if body.len() > seen.bytes_max => (413, String::new()),
+                Deal::ResetBefore => return,
+                Deal::Silence => {
+                    drop(seen);
+                    std::thread::sleep(std::time::Duration::from_secs(3600));
+                    return;
+                }
+                Deal::Status(status) => (status, json!({"error": {"type": "of_the_test"}, "status": status}).to_string()),
+                Deal::Html => (200, "<html>\n<body>It works!</body></html>".to_owned()),
+                deal => {
+                    let mut items = bulk(&mut seen, &body, &deal);
+                    match deal {
+                        Deal::ResetAfter => return,
+                        Deal::ItemMissing => drop(items.pop()),
+                        _ => {}
+                    }
+                    let errors = items.iter().any(|i| i["create"]["error"].is_object()) || deal == Deal::ItemMissing;
+                    (200, json!({"errors": errors, "items": items}).to_string())
+                }
+            }
+        } else {
+            (200, json!({"cluster_name": "peer", "version": {"number": "9.0.0"}}).to_string())
+        };
+        drop(seen);
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{reply}", reply.len());
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes the rows of a body, strictly.
+fn bulk(seen: &mut Seen, body: &[u8], deal: &Deal) -> Vec<Value> {
+    assert_eq!(body.last(), Some(&b'\n'), "a bulk body ends in a line feed");
+    let lines: Vec<&[u8]> = body[..body.len() - 1].split(|b| *b == b'\n').collect();
+    assert_eq!(lines.len() % 2, 0, "an action and a document for each row");
+    let mut items = Vec::new();
+    for (at, pair) in lines.chunks(2).enumerate() {
+        let action: Value = serde_json::from_slice(pair[0]).unwrap();
+        let document: Value = serde_json::from_slice(pair[1]).unwrap();
+        let action = action["create"].as_object().expect("only `create` is sent");
+        let index = action["_index"].as_str().unwrap().to_owned();
+        let id = action.get("_id").map_or_else(|| format!("auto-{}", seen.documents.len()), |id| id.as_str().unwrap().to_owned());
+        let error =
+            |status: u16, kind: &str, reason: &str| json!({"create": {"status": status, "error": {"type": kind, "reason": reason}}});
+        if *deal == Deal::ItemMissing {
+            items.push(json!({"create": {"status": 201}}));
+        } else if matches!(deal, Deal::PutOff(every) if at % every == 0) {
+            items.push(error(429, "es_rejected_execution_exception", "rejected execution"));
+        } else if document["n"] == "bad" {
+            items.push(error(400, "document_parsing_exception", "failed to parse field [n] of type [long]"));
+        } else if seen.documents.contains_key(&(index.clone(), id.clone())) {
+            seen.duplicates += 1;
+            items.push(error(409, "version_conflict_engine_exception", "document already exists"));
+        } else {
+            assert!(document["@timestamp"].is_string(), "a document has its time");
+            seen.documents.insert((index, id), document);
+            items.push(json!({"create": {"status": 201}}));
+        }
+    }
+    items
+}
