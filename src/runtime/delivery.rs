@@ -25,6 +25,12 @@ use crate::metrics::{Counter, Registry};
 use crate::plan::PlannedInput;
 use crate::window::watermark::PartitionClock;
 
+/// An outage that follows another one so soon is not told.
+const TOLD_AGAIN: Duration = Duration::from_secs(5);
+
+/// Tries after which a body that was put off whole is sent in two.
+const TRIES_WHOLE: u32 = 3;
+
 /// How a sink fares, for `/health`.
 #[derive(Debug, Default)]
 pub struct Health(AtomicU8);
@@ -119,6 +125,11 @@ pub struct Delivery {
     /// A barrier that waits for its rows to be there.
     sealing: Option<Barrier>,
     tries: u32,
+    /// When an outage was last told, and whether its end is still to be told.
+    told: Option<Stopwatch>,
+    is_told: bool,
+    /// The tries that there had been when the body that came back was sent.
+    round: u32,
     /// How it fares.
     pub health: Arc<Health>,
     is_over: bool,
@@ -138,6 +149,9 @@ impl Delivery {
             clocks: Vec::new(),
             sealing: None,
             tries: 0,
+            round: 0,
+            told: None,
+            is_told: false,
             health: Arc::default(),
             is_over: false,
             facts: Vec::new(),
@@ -236,10 +250,11 @@ impl Delivery {
             while self.flights.has_room()
                 && let Some(body) = self.waiting.pop_front()
             {
-                self.flights.start(&self.parts.sink, body);
+                self.flights.start(&self.parts.sink, body, self.tries);
             }
-            let Some((body, outcome)) = self.flights.land().await else { return Ok(step) };
+            let Some((round, body, outcome)) = self.flights.land().await else { return Ok(step) };
             step = Step::Worked;
+            self.round = round;
             self.take_back(body, outcome)?;
         }
     }
@@ -261,9 +276,7 @@ impl Delivery {
                 self.settle(&body, vec![Outcome::Rejected { status: Some(413), reason }; body.rows()], None)
             }
             Ok(Sent::TooLarge(_)) => {
-                let half = body.rows() / 2;
-                self.waiting.push_front(body.only(|row| row >= half));
-                self.waiting.push_front(body.only(|row| row < half));
+                self.split(&body);
                 Ok(())
             }
             Err(outage) => {
@@ -273,6 +286,13 @@ impl Delivery {
                 Err(self.back_off(&outage, rows))
             }
         }
+    }
+
+    /// Puts a body back as two.
+    fn split(&mut self, body: &Body) {
+        let half = body.rows() / 2;
+        self.waiting.push_front(body.only(|row| row >= half));
+        self.waiting.push_front(body.only(|row| row < half));
     }
 
     /// Counts what became of each row. Those that were refused are on the disk before they count; those that were put off are sent again.
@@ -297,7 +317,13 @@ impl Delivery {
             return Ok(());
         }
         self.flights.shrink();
-        self.waiting.push_front(body.only(|row| rows[row] == Outcome::Retry));
+        let rest = body.only(|row| rows[row] == Outcome::Retry);
+        // A peer that is short of memory may never take so much at once.
+        if put_off == body.rows() && put_off > 1 && self.tries >= TRIES_WHOLE {
+            self.split(&rest);
+        } else {
+            self.waiting.push_front(rest);
+        }
         let outage = outage.unwrap_or_else(|| Outage::new(format!("{put_off} rows were put off")));
         Err(self.back_off(&outage, put_off))
     }
@@ -384,7 +410,10 @@ impl Delivery {
                 self.is_over = barrier.is_last;
                 Ok(Step::Worked)
             }
-            Err(outage) => Err(self.back_off(&outage, 0)),
+            Err(outage) => {
+                self.round = self.tries;
+                Err(self.back_off(&outage, 0))
+            }
         }
     }
 
@@ -399,7 +428,7 @@ impl Delivery {
     }
 
     fn recover(&mut self) {
-        if self.tries > 0 {
+        if std::mem::take(&mut self.is_told) {
             let message = format!("{}: writes again", self.parts.name);
             self.parts.reports.send(Report::Word { level: "info", event: "sink_recovered", message });
         }
@@ -414,11 +443,16 @@ impl Delivery {
             self.parts.reports.send(Report::ReaderGone);
             return Duration::ZERO;
         }
-        if self.tries == 0 {
+        // A peer that is busy puts rows off many times a second: that is told once in a while.
+        if !self.is_told && self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+            (self.is_told, self.told) = (true, Some(Stopwatch::start()));
             let message = format!("{}: {outage}; holding and trying again", self.parts.name);
             self.parts.reports.send(Report::Word { level: "warn", event: "sink_outage", message });
         }
-        self.tries = self.tries.saturating_add(1);
+        // Bodies that were under way together fail together: that is one try.
+        if self.round >= self.tries {
+            self.tries = self.tries.saturating_add(1);
+        }
         self.health.set(self.tries);
         let (first, longest) = self.parts.packing.retry;
         let wait = (first * 2u32.saturating_pow((self.tries - 1).min(16))).min(longest);

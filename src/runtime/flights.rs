@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use crate::component::sink::{Body, Outage, Sent, Sink};
 
-/// A body that has come back, and what became of it.
-pub type Landed = (Body, Result<Sent, Outage>);
+/// A body that has come back: the round in which it started, and what became of it.
+pub type Landed = (u32, Body, Result<Sent, Outage>);
 
 type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
@@ -36,12 +36,12 @@ impl Flights {
         self.flying.is_empty() && self.landed.is_empty()
     }
 
-    /// Sends a body off.
-    pub fn start(&mut self, sink: &Arc<dyn Sink>, body: Body) {
+    /// Sends a body off, in a round of tries.
+    pub fn start(&mut self, sink: &Arc<dyn Sink>, body: Body, round: u32) {
         let sink = Arc::clone(sink);
         self.flying.push(Box::pin(async move {
             let outcome = sink.send(&body).await;
-            (body, outcome)
+            (round, body, outcome)
         }));
     }
 

@@ -13,7 +13,7 @@ use self::endpoints::Endpoints;
 pub use self::options::KIND;
 use self::options::{Compression, Id, Settings, Target};
 use crate::codec::format::json_members::{Member, members};
-use crate::component::sink::{Mark, OutRow, Packing, Sent};
+use crate::component::sink::{Mark, OutRow, Outcome, Packing, Sent};
 use crate::component::{Body, BoxFuture, Outage, Sink};
 use crate::event::{id, text, time};
 use crate::expr::eval::BatchRow;
@@ -212,6 +212,11 @@ impl Sink for Elasticsearch {
             match reply.status {
                 200 => reply::outcomes(&reply.body, body.rows()).map_err(|e| Outage::new(format!("{e}: {}", reply.excerpt()))),
                 413 => Ok(Sent::TooLarge(format!("{} bytes: {}", body.bytes.len(), status_text(413)))),
+                // Not now, or not so much: the rows are put off.
+                429 => {
+                    let outage = Outage::new(format!("answers {}: {}", status_text(429), reply.excerpt()));
+                    Ok(Sent::Rows(vec![Outcome::Retry; body.rows()], Some(outage)))
+                }
                 401 | 403 => Err(Outage::new(format!("answers {}: look at `auth`: {}", status_text(reply.status), reply.excerpt()))),
                 other => Err(Outage::new(format!("answers {}: {}", status_text(other), reply.excerpt()))),
             }

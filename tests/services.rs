@@ -1,0 +1,204 @@
+//! The Elasticsearch sink against a real Elasticsearch and a real OpenSearch. What cannot be had here is said as `skipped: …`; with
+//! `TRIPLINE_REQUIRE_SERVICES=1` a skip is a failure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
+mod outside;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use outside::{folder, said, text, tripline};
+use serde_json::Value;
+
+/// A node, killed when the test is over.
+struct Node {
+    kind: &'static str,
+    root: tempfile::TempDir,
+    port: u16,
+    lines: &'static [&'static str],
+}
+
+impl Node {
+    /// Starts one; none where the test is skipped.
+    fn start(kind: &'static str, lines: &'static [&'static str]) -> Option<Node> {
+        // Its second port is the next one.
+        let port = (0..100).find_map(|_| {
+            let first = TcpListener::bind("127.0.0.1:0").ok()?;
+            let port = first.local_addr().ok()?.port();
+            TcpListener::bind(("127.0.0.1", port.checked_add(1)?)).ok().map(|_| port)
+        });
+        let node = Node { kind, root: tempfile::tempdir().unwrap(), port: port.unwrap(), lines };
+        node.up().then_some(node)
+    }
+
+    /// Brings it up, on the data that it has. False where it cannot be had.
+    fn up(&self) -> bool {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/node.sh");
+        let mut command = Command::new(script);
+        command.arg(self.kind).arg(self.root.path()).arg(self.port.to_string()).args(self.lines);
+        let out = command.stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+        let words = text(&out.stderr);
+        match out.status.code() {
+            Some(0) => true,
+            Some(3) if std::env::var("TRIPLINE_REQUIRE_SERVICES").as_deref() != Ok("1") => {
+                eprintln!("{words}");
+                false
+            }
+            _ => panic!("{words}"),
+        }
+    }
+
+    fn kill(&self) {
+        if let Ok(pid) = fs::read_to_string(self.root.path().join("node/pid")) {
+            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let head = format!("{method} {path} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_default())
+    }
+
+    /// How many documents an index holds.
+    fn count(&self, index: &str) -> u64 {
+        self.ask("POST", &format!("/{index}/_refresh"), "");
+        self.ask("GET", &format!("/{index}/_count"), "").1["count"].as_u64().unwrap_or(0)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn lines(folder: &Path, count: usize) {
+    let line = |n: usize| format!("{{\"@timestamp\":\"2026-11-25T00:00:{:02}Z\",\"n\":{n},\"host\":\"host{}\"}}\n", n % 60, n % 7);
+    fs::write(folder.join("in.log"), (0..count).map(line).collect::<String>()).unwrap();
+}
+
+fn pipeline(node: &Node, options: &str) -> tempfile::TempDir {
+    folder(&format!(
+        "barrier: {{interval: 100ms}}
+sources: {{a: {{type: file, paths: [in.log], follow: false, format: json, time: {{field: '@timestamp'}}}}}}
+sinks: {{es: {{type: elasticsearch, inputs: [a], endpoints: ['{}'], {options}}}}}
+",
+        node.url()
+    ))
+}
+
+fn run(folder: &Path) -> (Value, String) {
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_tripline"), "run", "pipeline.yaml", "--admin", "off"]).current_dir(folder);
+    let out = command.stdin(Stdio::null()).output().unwrap();
+    let words = text(&out.stderr);
+    assert!(out.status.success(), "{words}");
+    (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
+}
+
+/// kill -9 of tripline at some moments, then a run to the end: one document for each event.
+fn killed_often(node: &Node, index: &str, options: &str) {
+    const COUNT: usize = 30_000;
+    let folder = pipeline(node, options);
+    lines(folder.path(), COUNT);
+    for wait in [150, 300, 200] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    run(folder.path());
+    assert_eq!(node.count(index), COUNT as u64);
+}
+
+/// A field that one event in so many has of another type: those and no others are in the dead letter, with the server's words.
+fn mapping_conflict(node: &Node) {
+    let mapping = r#"{"mappings":{"properties":{"n":{"type":"long"}}}}"#;
+    assert_eq!(node.ask("PUT", "/strict", mapping).0, 200);
+    let folder = pipeline(node, "index: strict");
+    lines(folder.path(), 5000);
+    let well = fs::read_to_string(folder.path().join("in.log")).unwrap();
+    let one_of_a_hundred = |(n, line): (usize, &str)| {
+        let bad = line.replace(&format!("\"n\":{n},"), &format!("\"n\":\"x{n}\","));
+        if n % 100 == 77 { bad + "\n" } else { line.to_owned() + "\n" }
+    };
+    fs::write(folder.path().join("in.log"), well.lines().enumerate().map(one_of_a_hundred).collect::<String>()).unwrap();
+    let wanted = 50;
+    let (summary, _) = run(folder.path());
+    assert_eq!((&summary["dead_letters"], &summary["out"]["es"]), (&wanted.into(), &(5000 - wanted).into()));
+    assert_eq!(node.count("strict"), 5000 - wanted);
+    let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
+    assert_eq!(letters.lines().count() as u64, wanted);
+    for letter in letters.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()) {
+        assert!(letter["status"] == 400 && letter["reason"].as_str().unwrap().contains("failed to parse field [n]"), "{letter}");
+        assert!(letter["event"]["n"].as_str().unwrap().starts_with('x'));
+    }
+}
+
+/// The node dies in the middle and comes back: the run waits, and each event is there once.
+fn restarted_in_the_middle(node: &Node) {
+    const COUNT: usize = 100_000;
+    let folder =
+        pipeline(node, "index: restarted, compression: gzip, batch: {bytes: 200KiB}, in_flight_max: 1, timeout: 10s, retry: {max: 500ms}");
+    lines(folder.path(), COUNT);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    node.kill();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(node.up());
+    let out = child.wait_with_output().unwrap();
+    let words = text(&out.stderr);
+    assert!(out.status.success(), "{words}");
+    assert!(words.contains("sink_outage") && words.contains("sink_recovered"), "{words}");
+    assert_eq!(node.count("restarted"), COUNT as u64);
+}
+
+#[test]
+fn elasticsearch() {
+    // A real shortage: the memory of requests under way is bounded far below what comes.
+    let Some(node) = Node::start("es", &["indexing_pressure.memory.limit: 512kb"]) else { return };
+    killed_often(&node, "killed", "index: killed, batch: {bytes: 100KiB}, in_flight_max: 16, retry: {min: 10ms, max: 200ms}");
+    mapping_conflict(&node);
+    let folder = pipeline(&node, "index: stormed, batch: {bytes: 300KiB}, in_flight_max: 16, retry: {min: 10ms, max: 100ms}");
+    lines(folder.path(), 20_000);
+    let (summary, words) = run(folder.path());
+    assert_eq!((node.count("stormed"), &summary["dead_letters"]), (20_000, &0.into()));
+    assert!(words.contains("429") && words.contains("sink_recovered"), "the server was never short: {words}");
+    restarted_in_the_middle(&node);
+}
+
+#[test]
+fn opensearch() {
+    let Some(node) = Node::start("os", &[]) else { return };
+    let template = r#"{"index_patterns":["logs-*"],"data_stream":{},"priority":200}"#;
+    assert_eq!(node.ask("PUT", "/_index_template/logs", template).0, 200);
+    killed_often(&node, "logs-auth-default", "data_stream: logs-auth-default, compression: gzip, batch: {bytes: 100KiB}");
+    mapping_conflict(&node);
+    // An alias that nobody made is no reason to lose what was meant for it.
+    let folder = pipeline(&node, "alias: nowhere, batch: {rows: 10}");
+    lines(folder.path(), 20);
+    let (summary, _) = run(folder.path());
+    assert_eq!(summary["dead_letters"], 20);
+    let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
+    assert!(letters.lines().all(|l| l.contains("\"status\":404")), "{letters}");
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+    assert!(words.contains("ok     es: OpenSearch 3.8.0, cluster `test`"), "{words}");
+}
