@@ -39,6 +39,9 @@ impl Event {
     }
 }
 
+/// Second, key, kind, number, delay in thousandths of the lateness.
+type Drawn = (i64, Option<u8>, char, i64, i64);
+
 /// Two files, each in an order of arrival within the lateness.
 fn files() -> impl Strategy<Value = ([Vec<Event>; 2], i64)> {
     let event = (0i64..100, prop::option::weighted(0.9, 0u8..4), prop::sample::select(vec!['s', 'm', 'e']), 0i64..9, 0i64..1000);
@@ -48,13 +51,7 @@ fn files() -> impl Strategy<Value = ([Vec<Event>; 2], i64)> {
         let arranged = [a, b].map(|events| {
             let mut arrived: Vec<_> = events.into_iter().map(|e| (e.0 * 1000 + e.4 * lateness * 999 / 1000, e)).collect();
             arrived.sort_by_key(|(at, _)| *at);
-            let make = |(i, (_, e)): (usize, (i64, (i64, Option<u8>, char, i64, i64)))| Event {
-                second: e.0,
-                key: e.1,
-                kind: e.2,
-                number: e.3,
-                order: (number, i),
-            };
+            let make = |(i, (_, e)): (usize, (i64, Drawn))| Event { second: e.0, key: e.1, kind: e.2, number: e.3, order: (number, i) };
             let out: Vec<Event> = arrived.into_iter().enumerate().map(make).collect();
             number += 1;
             out

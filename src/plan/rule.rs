@@ -121,7 +121,7 @@ impl Builder<'_, '_> {
         if progress.number == usize::MAX {
             return None;
         }
-        let tap = self.units[unit].tap(unit, Inlet::Rule(port), progress, Box::new(move || Box::new(extractor.clone())));
+        let tap = self.units[unit].tap(unit, Inlet::Rule(Box::new(port)), progress, Box::new(move || Box::new(extractor.clone())));
         // No row goes to a rule that is switched off, but barriers pass it.
         spec.enabled.then_some(tap)
     }

@@ -17,7 +17,7 @@ use crate::window::arrivals;
 
 /// What a unit knows of one of its inputs.
 pub(super) enum Inlet {
-    Rule(Port),
+    Rule(Box<Port>),
     Gather(GatherPort),
 }
 
@@ -81,7 +81,7 @@ impl UnitInProgress {
     /// A way out of a lane, to a further input of this unit.
     pub(super) fn tap(&mut self, number: usize, inlet: Inlet, progress: &mut LaneInProgress, extractor: ExtractorFactory) -> TargetPlan {
         match (&mut self.body, inlet) {
-            (Body::Rule(_, ports), Inlet::Rule(port)) => ports.push(port),
+            (Body::Rule(_, ports), Inlet::Rule(port)) => ports.push(*port),
             (Body::Gather(_, ports), Inlet::Gather(port)) => ports.push(port),
             _ => unreachable!("an input is bound by the unit's own kind"),
         }
