@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outside::{folder, said, text, tripline};
+use outside::{folder, killed_after, said, text, tripline};
 use peer::{Deal, Peer};
 use serde_json::Value;
 
@@ -118,14 +118,7 @@ fn a_kill_in_the_middle_repeats_nothing() {
     let peer = Peer::start(&[]);
     let folder = folder(&pipeline(&peer, "index: logs, batch: {rows: 50}"));
     lines(folder.path(), 0, 30_000);
-    for wait in [40, 70, 90, 60] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-        command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(wait));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    killed_after(folder.path(), &[40, 70, 90, 60]);
     let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     assert_eq!(numbers(&peer, "logs").len(), 30_000);

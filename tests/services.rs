@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outside::{folder, said, text, tripline};
+use outside::{folder, killed_after, said, text, tripline};
 use serde_json::Value;
 
 /// A node, killed when the test is over.
@@ -115,14 +115,7 @@ fn killed_often(node: &Node, index: &str, options: &str) {
     const COUNT: usize = 30_000;
     let folder = pipeline(node, options);
     lines(folder.path(), COUNT);
-    for wait in [150, 300, 200] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-        command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(wait));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    killed_after(folder.path(), &[150, 300, 200]);
     run(folder.path());
     assert_eq!(node.count(index), COUNT as u64);
 }

@@ -16,6 +16,18 @@ pub fn fed(folder: &Path) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Runs the pipeline of a folder and kills it after each of these times.
+pub fn killed_after(folder: &Path, milliseconds: &[u64]) {
+    for wait in milliseconds {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(*wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
 /// A folder with a pipeline file.
 pub fn folder(pipeline: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,147 @@
+//! Input as the world sends it: clocks that are wrong, dates without a year, files that begin alike or are put in each other's place, a map that breaks while it is used.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod outside;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use outside::{folder, text, tripline};
+use serde_json::Value;
+
+/// The alerts of a rule that wants four lines of a host within a minute, and the summary.
+fn alerts(times: &[&str]) -> (Vec<Value>, Value) {
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], follow: false, format: json, time: {field: ts}}}
+correlations: {r: {type: threshold, inputs: [a], by: [host], within: 1m, count: 4}}
+sinks: {o: {type: stdout, inputs: [r], form: json}}
+",
+    );
+    let lines: String = times.iter().map(|ts| format!("{{\"ts\":\"{ts}\",\"host\":\"h\"}}\n")).collect();
+    fs::write(folder.path().join("in.log"), lines).unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let alerts = text(&out.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    (alerts, serde_json::from_str(text(&out.stderr).lines().last().unwrap()).unwrap())
+}
+
+#[test]
+fn an_event_from_2099_moves_nobody_elses_time() {
+    let times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:10Z", "2099-06-01T00:00:00Z", "2026-01-01T00:00:20Z", "2026-01-01T00:00:30Z"];
+    let (alerts, summary) = alerts(&times);
+    assert_eq!(summary["late"]["r"], 0, "what follows is not late");
+    let [alert] = &alerts[..] else { panic!("{alerts:?}") };
+    assert_eq!((&alert["first_seen"], &alert["last_seen"]), (&times[0].into(), &times[4].into()));
+    assert_eq!(alert["completeness"]["exact"], true);
+}
+
+#[test]
+fn a_clock_that_steps_back_hides_nothing() {
+    let times = ["12:00:00", "12:00:01", "11:30:00", "11:30:01", "11:30:02"].map(|t| format!("2026-01-01T{t}Z"));
+    let (alerts, summary) = alerts(&times.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(summary["late"]["r"], 3);
+    let [alert] = &alerts[..] else { panic!("{alerts:?}") };
+    // They count with the least time that they may have, and the alert says that it is not exact.
+    assert_eq!((&alert["last_seen"], &alert["completeness"]["exact"]), (&"2026-01-01T12:00:01Z".into(), &false.into()));
+}
+
+#[test]
+fn dates_without_a_year_go_over_new_year() {
+    let lines = ["Dec 31 23:59:40", "Dec 31 23:59:50", "Jan  1 00:00:05", "Jan  1 00:00:15"].map(|t| format!("<38>{t} h sshd[1]: text"));
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], follow: false, format: syslog}}
+sinks: {o: {type: stdout, inputs: [a], form: json}}
+",
+    );
+    fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    let times: Vec<jiff::Timestamp> = text(&out.stdout)
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["timestamp"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let gaps: Vec<i64> = times.windows(2).map(|t| t[1].as_second() - t[0].as_second()).collect();
+    assert_eq!(gaps, [10, 15, 10], "{times:?}");
+}
+
+/// Messages that a run gives, sorted.
+fn messages(folder: &Path) -> Vec<String> {
+    let out = tripline(folder, &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let written = fs::read_to_string(folder.join("out.ndjson")).unwrap();
+    let message = |l: &str| serde_json::from_str::<Value>(l).unwrap()["message"].as_str().unwrap().to_owned();
+    let mut all: Vec<String> = written.lines().map(message).collect();
+    all.sort();
+    all
+}
+
+const FILES: &str = "sources: {a: {type: file, paths: ['*.log'], follow: false, original: false}}
+sinks: {o: {type: file, inputs: [a], path: out.ndjson}}
+";
+
+#[test]
+fn files_that_begin_alike_are_files_of_their_own() {
+    let folder = folder(FILES);
+    let name = |n: &str| folder.path().join(n);
+    fs::write(name("a.log"), "the same header\na1\na2\n").unwrap();
+    fs::write(name("b.log"), "the same header\nb1\n").unwrap();
+    assert_eq!(messages(folder.path()), ["a1", "a2", "b1", "the same header", "the same header"]);
+    // Both grow, one takes a name that sorts behind the other's: each goes on where it was.
+    fs::rename(name("a.log"), name("c.log")).unwrap();
+    fs::write(name("c.log"), "the same header\na1\na2\na3\n").unwrap();
+    fs::write(name("b.log"), "the same header\nb1\nb2\n").unwrap();
+    assert_eq!(messages(folder.path()), ["a1", "a2", "a3", "b1", "b2", "the same header", "the same header"]);
+}
+
+#[test]
+fn a_file_that_is_put_in_anothers_place_is_read_whole() {
+    let folder = folder(FILES);
+    let name = |n: &str| folder.path().join(n);
+    fs::write(name("a.log"), "old 1\nold 2\n").unwrap();
+    assert_eq!(messages(folder.path()).len(), 2);
+    // As long as what was there, and under its name.
+    fs::write(name("new"), "new 1\nnew 2\n").unwrap();
+    fs::rename(name("new"), name("a.log")).unwrap();
+    assert_eq!(messages(folder.path()), ["new 1", "new 2", "old 1", "old 2"]);
+}
+
+#[test]
+fn a_map_that_breaks_while_it_is_used_changes_nothing() {
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], format: json}}
+transforms: {m: {type: map, inputs: [a], files: [m.map.csv]}}
+sinks: {o: {type: file, inputs: [m], path: out.ndjson}}
+",
+    );
+    let name = |n: &str| folder.path().join(n);
+    fs::write(name("m.map.csv"), "event.k,set.event.v\na,one\n").unwrap();
+    fs::write(name("in.log"), "{\"k\":\"a\"}\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let written = || fs::read_to_string(name("out.ndjson")).unwrap_or_default();
+    let wait_for = |lines: usize| {
+        (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            written().lines().count() >= lines
+        })
+    };
+    assert!(wait_for(1));
+    let append = |line: &str| {
+        let mut all = fs::read_to_string(name("in.log")).unwrap();
+        all.push_str(line);
+        fs::write(name("in.log"), all).unwrap();
+    };
+    fs::write(name("m.map.csv"), "regex.event.k,set.event.v\na,two\n(a,broken\n").unwrap();
+    std::thread::sleep(Duration::from_millis(4500));
+    append("{\"k\":\"a\"}\n");
+    assert!(wait_for(2));
+    fs::write(name("m.map.csv"), "event.k,set.event.v\na,three\n").unwrap();
+    std::thread::sleep(Duration::from_millis(4500));
+    append("{\"k\":\"a\"}\n");
+    assert!(wait_for(3));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let words = text(&child.wait_with_output().unwrap().stderr);
+    assert!(words.contains("reload_failed") && words.contains("m.map.csv:3:1"), "{words}");
+    assert_eq!(written(), "{\"k\":\"a\",\"v\":\"one\"}\n{\"k\":\"a\",\"v\":\"one\"}\n{\"k\":\"a\",\"v\":\"three\"}\n");
+}
