@@ -118,11 +118,21 @@ fn a_kill_in_the_middle_repeats_nothing() {
     let peer = Peer::start(&[]);
     let folder = folder(&pipeline(&peer, "index: logs, batch: {rows: 50}"));
     lines(folder.path(), 0, 30_000);
+    let well = fs::read_to_string(folder.path().join("in.log")).unwrap();
+    let mixed = well.lines().enumerate().map(|(n, line)| {
+        let bad = format!("{{\"n\":\"bad\",\"of\":{n}}}");
+        format!("{}\n", if n % 100 == 7 { &bad } else { line })
+    });
+    fs::write(folder.path().join("in.log"), mixed.collect::<String>()).unwrap();
     killed_after(folder.path(), &[40, 70, 90, 60]);
     let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
     assert!(out.status.success(), "{}", text(&out.stderr));
-    assert_eq!(numbers(&peer, "logs").len(), 30_000);
-    assert_eq!(peer.seen.lock().unwrap().documents.len(), 30_000, "one document for each event");
+    assert_eq!(numbers(&peer, "logs").len(), 29_700);
+    assert_eq!(peer.seen.lock().unwrap().documents.len(), 29_700, "one document for each event");
+    let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
+    let refused: Vec<u64> = letters.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["event"]["of"].as_u64().unwrap()).collect();
+    assert_eq!(refused.len(), 300, "one letter for each event that was refused");
+    assert_eq!(refused.into_iter().collect::<BTreeSet<_>>(), (0..300).map(|n| n * 100 + 7).collect());
 }
 
 #[test]

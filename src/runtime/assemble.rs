@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::caution::Caution;
 use super::checkpoint::{Record, UnitState};
+use super::dead_letter;
 use super::delivery::{Delivery, Health, Outcomes, Parts};
 use super::edge::{EdgeReceiver, Signal, edge};
 use super::epoch::{Coordinator, Reports};
@@ -216,8 +217,10 @@ impl Topology {
         let runtime = blocking()?;
         let (sinks, sealed) = connect_sinks(plan, &old, &runtime)?;
         record.sinks = sealed;
+        let length = |name: &str| options.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, name));
+        record.dead_letters = plan.sinks.iter().map(|s| (s.name.clone(), length(&s.name))).collect();
         // What sinks found is durable before the first byte goes out; what the last run left stays readable until the first epoch.
-        let start = Record { sinks: record.sinks.clone(), ..old.clone() };
+        let start = Record { sinks: record.sinks.clone(), dead_letters: record.dead_letters.clone(), ..old.clone() };
         store.publish(Vec::new(), &start.to_bytes(), &[])?;
         let orders = Arc::new(Orders::default());
         let reports = Reports::default();

@@ -2,7 +2,7 @@
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What one unit's state is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Record {
     pub sinks: Vec<(String, Vec<u8>)>,
     /// Content hashes of tables and lists, by name.
     pub contents: Vec<(String, u128)>,
+    /// Length of each sink's dead letter, by name.
+    pub dead_letters: Vec<(String, u64)>,
 }
 
 impl Record {
@@ -54,6 +56,11 @@ impl Record {
         for (name, hash) in &self.contents {
             out.bytes(name.as_bytes());
             out.u128(*hash);
+        }
+        out.u32(self.dead_letters.len() as u32);
+        for (name, length) in &self.dead_letters {
+            out.bytes(name.as_bytes());
+            out.u64(*length);
         }
         out.bytes
     }
@@ -82,6 +89,9 @@ impl Record {
         }
         for _ in 0..from.u32()? {
             record.contents.push((from.text()?.to_owned(), from.u128()?));
+        }
+        for _ in 0..from.u32()? {
+            record.dead_letters.push((from.text()?.to_owned(), from.u64()?));
         }
         Ok(record)
     }
@@ -115,6 +125,7 @@ mod tests {
             units: vec![unit],
             sinks: vec![("s".into(), vec![])],
             contents: vec![("t".into(), 9)],
+            dead_letters: vec![("s".into(), 3)],
         };
         assert_eq!(Record::from_bytes(&record.to_bytes()).unwrap(), record);
         let mut forget = Vec::new();

@@ -1,7 +1,7 @@
 //! The built-in dead letter: what could not be treated, one JSON object a line, in a file for each node. A line is on the disk before the run goes on.
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use serde::de::IgnoredAny;
@@ -55,10 +55,29 @@ impl Letter<'_> {
     }
 }
 
+/// Bytes of a node's file.
+pub fn length(folder: &Path, node: &str) -> u64 {
+    std::fs::metadata(path_of(folder, node)).map_or(0, |meta| meta.len())
+}
+
+/// Cuts a node's file to what an epoch sealed: what stands behind it will be refused again.
+pub fn cut(folder: &Path, node: &str, sealed: u64) -> std::io::Result<()> {
+    if length(folder, node) <= sealed {
+        return Ok(());
+    }
+    let file = OpenOptions::new().write(true).open(path_of(folder, node))?;
+    file.set_len(sealed)?;
+    file.sync_all()
+}
+
+fn path_of(folder: &Path, node: &str) -> PathBuf {
+    folder.join(format!("{node}.ndjson"))
+}
+
 /// Puts rows into the file of a node. At its bound it takes no more: whoever calls holds.
 pub fn put<'l>(folder: &Path, node: &str, letters: impl Iterator<Item = Letter<'l>>) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{node}.ndjson"));
+    let path = path_of(folder, node);
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     let length = file.metadata()?.len();
     if length >= DEAD_LETTER_BYTES_MAX {

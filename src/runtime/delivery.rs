@@ -406,7 +406,8 @@ impl Delivery {
             Ok(state) => {
                 self.recover();
                 self.sealing = None;
-                self.parts.reports.send(Report::Sealed { sink: self.parts.sink_number, epoch: barrier.epoch, state });
+                let dead_letter = self.parts.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, &self.parts.name));
+                self.parts.reports.send(Report::Sealed { sink: self.parts.sink_number, epoch: barrier.epoch, state, dead_letter });
                 self.is_over = barrier.is_last;
                 Ok(Step::Worked)
             }

@@ -21,7 +21,7 @@ pub enum Report {
     /// A unit saved its state at a barrier.
     State { unit: usize, epoch: u64, full: bool, pieces: Vec<Vec<u8>> },
     /// A sink has everything before a barrier.
-    Sealed { sink: usize, epoch: u64, state: Vec<u8> },
+    Sealed { sink: usize, epoch: u64, state: Vec<u8>, dead_letter: u64 },
     /// A source gives nothing more.
     SourceEnded { source: usize },
     /// Whoever read the output went away.
@@ -81,7 +81,8 @@ type StatePieces = (bool, Vec<Vec<u8>>);
 struct OpenEpoch {
     positions: BTreeMap<usize, Vec<u8>>,
     states: BTreeMap<usize, StatePieces>,
-    sealed: BTreeMap<usize, Vec<u8>>,
+    /// What each sink sealed, and the length of its dead letter.
+    sealed: BTreeMap<usize, (Vec<u8>, u64)>,
 }
 
 /// See the module.
@@ -144,7 +145,9 @@ impl Coordinator {
         match report {
             Report::Position { source, epoch, position } => drop(self.open.entry(epoch).or_default().positions.insert(source, position)),
             Report::State { unit, epoch, full, pieces } => drop(self.open.entry(epoch).or_default().states.insert(unit, (full, pieces))),
-            Report::Sealed { sink, epoch, state } => drop(self.open.entry(epoch).or_default().sealed.insert(sink, state)),
+            Report::Sealed { sink, epoch, state, dead_letter } => {
+                self.open.entry(epoch).or_default().sealed.insert(sink, (state, dead_letter));
+            }
             Report::SourceEnded { source } => self.ended[source] = true,
             Report::ReaderGone | Report::Word { .. } | Report::Panicked { .. } => {}
         }
@@ -173,8 +176,9 @@ impl Coordinator {
         for (source, position) in &epoch.positions {
             record.positions[*source].1.clone_from(position);
         }
-        for (sink, state) in &epoch.sealed {
+        for (sink, (state, dead_letter)) in &epoch.sealed {
             record.sinks[*sink].1.clone_from(state);
+            record.dead_letters[*sink].1 = *dead_letter;
         }
         let mut forget = self.forget.clone();
         let mut blobs = Vec::new();

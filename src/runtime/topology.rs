@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::assemble::{RunError, RunOptions, Topology};
 use super::caution::{Answer, Caution, Culprit};
+use super::checkpoint::Record;
 use super::crew::Crew;
 use super::dead_letter::{self, Letter};
 use super::delivery::Health;
@@ -53,6 +54,7 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
     let mut caution = Caution::default();
     let mut before: Option<Plan> = None;
     let mut is_first = true;
+    cut_dead_letters(options, &*store)?;
     loop {
         let topology = match (Topology::new(&plan, options, &mut *store, &caution), before.take()) {
             (Ok(topology), _) => topology,
@@ -82,6 +84,15 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
             (epoch, End::Panicked(name, culprit)) => recover(&plan, options, &mut caution, epoch, (&name, culprit), host)?,
         }
     }
+}
+
+/// What was refused behind the last epoch comes again, and would stand in the dead letter twice.
+fn cut_dead_letters(options: &RunOptions, store: &dyn Store) -> Result<(), RunError> {
+    let (Some(folder), Some(record)) = (&options.dead_letters, store.record()?) else { return Ok(()) };
+    for (node, sealed) in Record::from_bytes(&record)?.dead_letters {
+        dead_letter::cut(folder, &node, sealed).map_err(|e| RunError(format!("dead letter of `{node}`: {e}")))?;
+    }
+    Ok(())
 }
 
 /// Starts the units of a topology and coordinates them. Gives the last durable epoch, too.
