@@ -34,7 +34,7 @@
 //! ([`runtime::lane`]) runs decoder and operators, one call per operator and batch, and gives the batch to its taps: rows to a sink's delivery, hits to the shards of a
 //! rule. A shard ([`runtime::rule`]) collects the workers in the rotation in which they were dealt, judges lateness per partition ([`window::watermark`]), keeps
 //! hits until the watermark has passed them ([`window::reorder`]), takes them in order and fires. An alert is a JSON event in a lane of its own, so it may enter
-//! another rule. [`runtime::delivery`] packs rows into bodies and sends them, several at once where the
+//! another rule. What makes one event of several ([`transform::gather`]) is such a shard too. [`runtime::delivery`] packs rows into bodies and sends them, several at once where the
 //! sink allows it, until they are there or in the dead letter.
 //!
 //! # Invariants

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::caution::Suspect;
@@ -230,14 +231,18 @@ impl Delivery {
         }
     }
 
-    /// Waits until there may be something to do, at most so long. `hears`: new rows end it too.
+    /// Waits until there may be something to do, at most so long. Unless it `hears`, only time ends it: bodies under way go on all the same.
     pub async fn idle(&mut self, signal: &Signal, longest: Duration, hears: bool) {
         let age = self.parts.packing.age;
         let due = self.filling.as_ref().map(|since| age.saturating_sub(since.elapsed()));
-        let longest = due.filter(|_| hears).map_or(longest, |due| longest.min(due.max(Duration::from_millis(1))));
+        let longest = due.filter(|_| hears && !age.is_zero()).map_or(longest, |due| longest.min(due.max(Duration::from_millis(1))));
         let flights = &mut self.flights;
+        let landed = std::future::poll_fn(|context| match flights.poll(context) {
+            Poll::Ready(()) if hears => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
         tokio::select! {
-            () = std::future::poll_fn(|context| flights.poll(context)) => {}
+            () = landed => {}
             () = signal.wait(), if hears => {}
             () = tokio::time::sleep(longest) => {}
         }
