@@ -38,6 +38,8 @@ pub struct Parts<'l> {
     pub stream: &'l [u8],
     /// The text follows in the next line of this stream.
     pub is_partial: bool,
+    /// `P` or `F`, where the line says it.
+    tag: &'l [u8],
     /// The text: for `docker` as it stands in its JSON.
     pub text: &'l [u8],
     attrs: &'l [u8],
@@ -58,7 +60,8 @@ fn cri(line: &[u8]) -> Option<Parts<'_>> {
     let (timestamp, stream, tags) = (words.next()?, words.next()?, words.next()?);
     let first_tag = tags.split(|b| *b == b':').next()?;
     let is_known = matches!(stream, b"stdout" | b"stderr") && matches!(first_tag, b"P" | b"F");
-    is_known.then(|| Parts { timestamp, stream, is_partial: first_tag == b"P", text: words.next().unwrap_or_default(), attrs: b"" })
+    let text = words.next().unwrap_or_default();
+    is_known.then(|| Parts { timestamp, stream, is_partial: first_tag == b"P", tag: first_tag, text, attrs: b"" })
 }
 
 fn docker(line: &[u8]) -> Option<Parts<'_>> {
@@ -120,22 +123,18 @@ impl Decoder for ContainerDecoder {
             put(timestamp, Kind::Text, parts.timestamp);
             put(stream, Kind::Text, parts.stream);
             put(attrs, Kind::Json, parts.attrs);
-            let mut is_partial = parts.is_partial;
-            if first.len() == line.len() {
-                if let Some(slot) = message {
-                    batch.set(slot, row, Span::part(kind(parts.text), place(parts.text), parts.text.len()));
-                }
-            } else if let Some(slot) = message {
-                let all: Vec<Parts<'_>> = line.split(|b| *b == b'\n').filter_map(|l| container.parts(l)).collect();
-                let text: Vec<&[u8]> = all.iter().map(|p| p.text).collect();
-                let text = text.concat();
-                let whole = batch.derive(kind(&text), &text);
-                batch.set(slot, row, whole);
-                is_partial = all.last().is_some_and(|p| p.is_partial);
-            }
-            if let Some(slot) = logtag {
-                let tag = batch.derive(Kind::Text, if is_partial { b"P" } else { b"F" });
-                batch.set(slot, row, tag);
+            // The last part says whether the rest came.
+            let last = memchr::memrchr(b'\n', line).and_then(|end| container.parts(&line[end + 1..])).unwrap_or(parts);
+            put(logtag, Kind::Text, last.tag);
+            if let Some(slot) = message {
+                let text = if first.len() == line.len() {
+                    Span::part(kind(parts.text), place(parts.text), parts.text.len())
+                } else {
+                    let texts: Vec<&[u8]> = line.split(|b| *b == b'\n').filter_map(|l| container.parts(l)).map(|p| p.text).collect();
+                    let text = texts.concat();
+                    batch.derive(kind(&text), &text)
+                };
+                batch.set(slot, row, text);
             }
             if wanted.event_time
                 && let Some(time) = dates.parse_rfc3339(parts.timestamp)
