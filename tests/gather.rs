@@ -123,7 +123,8 @@ fn scan(files: &[Vec<Event>; 2], o: Options, make: &dyn Fn(&[Event], bool) -> Va
         }
         let (starts, ends) = (o.start && event.kind == 's', o.end && event.kind == 'e');
         if starts && let Some(group) = open.remove(&event.key) {
-            close(group, !o.end, &mut out);
+            let whole = group.started && !o.end;
+            close(group, whole, &mut out);
         }
         let group = open.entry(event.key).or_insert_with(|| Open { parts: Vec::new(), started: starts || !o.start });
         group.parts.push(event.clone());

@@ -1,11 +1,12 @@
 //! `merge` and `aggregate`: several events become one, by key, in the order of event time.
 //!
 //! A gatherer takes events out of their lane, as a rule takes hits, and what it makes begins a lane of its own: JSON events, each as old as its last part.
-//! [`extract`] finds the keys, [`unit`] takes the parts in order, [`open`] holds what is not complete, [`combine`] makes one event of several.
+//! [`extract`] finds the keys, [`unit`] takes the parts (`part`) in order, [`open`] holds what is not complete, [`combine`] makes one event of several.
 pub mod combine;
 pub mod extract;
 pub mod open;
 mod options;
+mod part;
 pub mod unit;
 
 use std::sync::Arc;

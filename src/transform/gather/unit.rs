@@ -10,15 +10,15 @@ use super::combine::{Combiner, common, write_time};
 use super::extract::{ALONE, END, START, role_and_weight};
 use super::open::{Group, OpenGroups, parts};
 use super::options::GatherSpec;
+use super::part::{Event, Part, read_part, write_part};
 use crate::clock::{NEVER, Timestamp};
 use crate::codec::format::json_members::{elements, members};
-use crate::codec::format::json_out::RowFacts;
 use crate::component::correlator::AlertRows;
 use crate::component::{Correlator, HitBatch};
 use crate::event::{Batch, Origin, amount, id, text};
 use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
 use crate::metrics::Registry;
-use crate::state::{Chunks, StateError, StateReader, StateWriter};
+use crate::state::{Chunks, StateError, StateReader};
 use crate::window::arrivals::{Arrivals, Inlet};
 use crate::window::watermark::Activity;
 
@@ -55,42 +55,21 @@ impl GatherCounters {
     }
 }
 
-/// An event in its turn.
-struct Part<'p> {
-    time: Timestamp,
-    tie: (u32, u128),
-    hash: u64,
-    key: &'p [u8],
-    role: u8,
-    weight: u64,
-    id: u128,
-    sums: &'p [Option<i128>],
-    event: Event<'p>,
-}
-
-/// The event of a part: a row, or what was kept of one.
-enum Event<'p> {
-    Row(&'p GatherPort, &'p Batch, usize),
-    Kept(&'p [u8]),
-}
-
-impl Event<'_> {
-    /// Appends it as a JSON object.
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Event::Row(port, batch, row) => {
-                port.writer.write(batch, *row, RowFacts::default(), out);
-                out.pop();
-            }
-            Event::Kept(json) => out.extend_from_slice(json),
-        }
-    }
+/// Why a group is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    /// Its last part came.
+    Ended,
+    /// Its time is over, or the next one begins.
+    Over,
+    /// A bound was reached.
+    Cut,
 }
 
 /// See the module.
 pub struct Gatherer {
     spec: Arc<GatherSpec>,
-    ports: Vec<GatherPort>,
+    ports: Vec<Arc<GatherPort>>,
     arrivals: Arrivals,
     open: OpenGroups,
     /// The last part that was taken.
@@ -129,7 +108,7 @@ impl Gatherer {
             line: Vec::new(),
             kept: Vec::new(),
             spec,
-            ports,
+            ports: ports.into_iter().map(Arc::new).collect(),
         }
     }
 
@@ -152,7 +131,7 @@ impl Gatherer {
         }
         let mut found = self.open.find(part.hash, part.key);
         if let Some(open) = found.filter(|_| part.role & START != 0) {
-            self.close(open, !self.spec.has_end, out);
+            self.close(open, Closed::Over, out);
             found = None;
         }
         let number = match found {
@@ -162,9 +141,11 @@ impl Gatherer {
                 self.open.open(part.hash, part.key, part.time)
             }
         };
-        let is_whole = self.add(number, part);
-        if part.role & END != 0 || is_whole {
-            self.close(number, self.open.group(number).started && (self.spec.is_aggregate || part.role & END != 0), out);
+        let is_full = self.add(number, part);
+        if part.role & END != 0 {
+            self.close(number, Closed::Ended, out);
+        } else if is_full {
+            self.close(number, Closed::Cut, out);
         }
     }
 
@@ -216,7 +197,7 @@ impl Gatherer {
         while self.open.len() >= self.spec.capacity {
             let Some((_, oldest)) = self.open.oldest() else { return };
             self.counters.evicted.increment(1);
-            self.close(oldest, self.spec.is_aggregate, out);
+            self.close(oldest, Closed::Cut, out);
         }
     }
 
@@ -225,12 +206,17 @@ impl Gatherer {
         while let Some((first, number)) = self.open.oldest()
             && first.saturating_add(self.spec.within - 1) < time
         {
-            let is_whole = self.spec.is_aggregate || (self.open.group(number).started && !self.spec.has_end);
-            self.close(number, is_whole, out);
+            self.close(number, Closed::Over, out);
         }
     }
 
-    fn close(&mut self, number: u32, is_whole: bool, out: &mut AlertRows) {
+    fn close(&mut self, number: u32, why: Closed, out: &mut AlertRows) {
+        let reached_end = match why {
+            Closed::Ended => true,
+            Closed::Over => !self.spec.has_end,
+            Closed::Cut => false,
+        };
+        let is_whole = self.spec.is_aggregate || (self.open.group(number).started && reached_end);
         if !is_whole && self.spec.drops_partial {
             self.counters.partial.increment(1);
             return self.open.close(number);
@@ -312,7 +298,7 @@ impl Correlator for Gatherer {
         }
         let arrival = self.arrivals.begin(port, batch, hits.times());
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
-        let of_port = self.ports[port].clone();
+        let of_port = Arc::clone(&self.ports[port]);
         let origin = &batch.input.origin;
         let mut sums = std::mem::take(&mut self.sums);
         for (i, hit) in hits.hits.iter().enumerate() {
@@ -459,33 +445,4 @@ fn write_tags(parts: &[&[u8]], is_whole: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&all.join(&b','));
         out.extend_from_slice(b"],");
     }
-}
-
-/// Writes what a waiting part keeps.
-fn write_part(part: &Part<'_>, out: &mut Vec<u8>) {
-    let mut w = StateWriter { bytes: std::mem::take(out) };
-    w.bytes(part.key);
-    w.u8(part.role);
-    w.u64(part.weight);
-    w.u128(part.id);
-    w.u32(part.sums.len() as u32);
-    for sum in part.sums {
-        w.u8(u8::from(sum.is_some()));
-        w.u128(sum.unwrap_or(0) as u128);
-    }
-    part.event.write(&mut w.bytes);
-    *out = w.bytes;
-}
-
-/// Reads what [`write_part`] wrote. `place`: time, tie and hash.
-fn read_part<'p>(bytes: &'p [u8], place: (Timestamp, (u32, u128), u64), sums: &'p mut Vec<Option<i128>>) -> Result<Part<'p>, StateError> {
-    let mut r = StateReader::new(bytes);
-    let (time, tie, hash) = place;
-    let (key, role, weight, id) = (r.bytes()?, r.u8()?, r.u64()?, r.u128()?);
-    sums.clear();
-    for _ in 0..r.u32()? {
-        let (is_some, sum) = (r.u8()? != 0, r.u128()? as i128);
-        sums.push(is_some.then_some(sum));
-    }
-    Ok(Part { time, tie, hash, key, role, weight, id, sums, event: Event::Kept(r.rest()) })
 }
