@@ -5,6 +5,7 @@ use super::bind::{Builder, Errors, PlannedInput, PlannedLane, PlannedNode, Plann
 use super::graph::{Family, node_of};
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
+use crate::component::bind::Context;
 use crate::component::operator::OperatorFactory;
 use crate::component::sink::SinkInput;
 use crate::component::view::{Lane, View};
@@ -78,6 +79,13 @@ impl LaneInProgress {
             nodes: Vec::new(),
             taps: Vec::new(),
         }
+    }
+}
+
+impl LaneInProgress {
+    /// A node's bind at a place in this lane.
+    pub(super) fn bind<'b, 'c>(&'b mut self, node: &'b str, view: &'b mut View, context: &'b mut Context<'c>) -> Bind<'b, 'c> {
+        Bind { node, lane: &mut self.lane, view, context, time_rule: self.rule.clone(), state: None }
     }
 }
 
@@ -183,14 +191,7 @@ impl Builder<'_, '_> {
             return None;
         }
         let (factory, state) = {
-            let mut bind = Bind {
-                node: name,
-                lane: &mut progress.lane,
-                view: &mut view,
-                context: &mut self.context,
-                time_rule: progress.rule.clone(),
-                state: None,
-            };
+            let mut bind = progress.bind(name, &mut view, &mut self.context);
             let factory = bind_step(&options, &mut bind);
             (factory, bind.state)
         };
@@ -235,14 +236,7 @@ impl Builder<'_, '_> {
         let member = self.graph.members[name];
         let options = Options::new(name, member.node, self.faults);
         let (texts, fields) = (self.sinks[sink].templates.clone(), self.sinks[sink].reads.clone());
-        let mut bind = Bind {
-            node: name,
-            lane: &mut progress.lane,
-            view: &mut view,
-            context: &mut self.context,
-            time_rule: progress.rule.clone(),
-            state: None,
-        };
+        let mut bind = progress.bind(name, &mut view, &mut self.context);
         // `where` of a sink is a filter before its edge.
         let filter = options.has("where").then(|| crate::transform::filter::of_option(&options, &mut bind));
         let templates: Vec<Template> = texts.iter().filter_map(|(text, place)| bind.template(&options, text, place)).collect();

@@ -65,9 +65,7 @@ impl Builder<'_, '_> {
         let is_read = self.graph.consumers.contains_key(&format!("{name}.late"));
         let late = (spec.late == Late::Output && is_read).then(|| view.event_writer(&mut progress.lane, progress.original, false));
         let mut own_view = view.clone();
-        let time_rule = Default::default();
-        let mut bind =
-            Bind { node: name, lane: &mut progress.lane, view: &mut own_view, context: &mut self.context, time_rule, state: None };
+        let mut bind = progress.bind(name, &mut own_view, &mut self.context);
         let condition = if options.has("where") { Some(bind.expression(&options, "where", true)?) } else { None };
         let tenant = self.tenant.as_ref().and_then(|t| bind.read(t));
         let by: Vec<Option<Slot>> = spec.by.iter().map(|b| bind.read(b)).collect();

@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use super::bind::{Builder, ExtractorFactory, PlannedRule, PlannedTap, TargetPlan};
 use super::lane::LaneInProgress;
-use crate::component::Bind;
 use crate::component::correlator::Correlator;
 use crate::component::view::View;
 use crate::config::{Node, Options};
@@ -124,16 +123,10 @@ impl Builder<'_, '_> {
         let (unit, spec) = self.units.iter().enumerate().find_map(|(n, u)| Some((n, u.gatherer(name)?)))?;
         let options = Options::new(name, self.graph.members[name].node, self.faults);
         let mut own_view = view.clone();
-        let mut bind = Bind {
-            node: name,
-            lane: &mut progress.lane,
-            view: &mut own_view,
-            context: &mut self.context,
-            time_rule: Default::default(),
-            state: None,
-        };
         let inlet = arrivals::Inlet { policy: progress.policy, tells: progress.is_rule };
-        let (extractor, port) = bind_input(&spec, &options, &mut bind, self.tenant.as_deref(), progress.original, inlet)?;
+        let original = progress.original;
+        let mut bind = progress.bind(name, &mut own_view, &mut self.context);
+        let (extractor, port) = bind_input(&spec, &options, &mut bind, self.tenant.as_deref(), original, inlet)?;
         if progress.number == usize::MAX {
             return None;
         }
