@@ -26,7 +26,7 @@ const BULK: &str = "/_bulk?filter_path=errors,items.*.status,items.*.error";
 struct Elasticsearch {
     settings: Settings,
     endpoints: Endpoints,
-    /// Made when it is first needed; an error is a file of `tls` that cannot be used.
+    /// An error is a file of `tls` that cannot be used.
     client: Result<HttpClient, String>,
 }
 
@@ -59,7 +59,7 @@ impl Elasticsearch {
         Err(Outage::new(last))
     }
 
-    /// Where the action ends and the event begins.
+    /// Appends the line that says what is to be done with the event.
     fn write_action(&self, row: &OutRow<'_>, id: Option<&[u8]>, out: &mut Vec<u8>) {
         let mut target = Vec::new();
         let fields = BatchRow { batch: row.batch, row: row.row };
@@ -165,36 +165,34 @@ impl Sink for Elasticsearch {
 
     fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
         let event_id = identity(row);
-        let mut event_at = 0;
-        let out = &mut body.bytes;
-        match &self.settings.id {
-            Id::Event if row.input.is_alert => {
-                let mut event = Vec::new();
-                self.write_event(row, &mut event);
-                let id = match alert_of(&event) {
-                    Some((id, b"1")) => id.to_vec(),
-                    Some((id, revision)) => [id, b"-", revision].concat(),
-                    None => event_id.to_vec(),
-                };
-                self.write_action(row, Some(&id), out);
-                event_at = out.len();
-                out.extend_from_slice(&event);
+        // The id of an alert stands in its own text, which is written first.
+        let alert = (self.settings.id == Id::Event && row.input.is_alert).then(|| {
+            let mut alert = Vec::new();
+            self.write_event(row, &mut alert);
+            alert
+        });
+        let mut made = Vec::new();
+        let id: Option<&[u8]> = match (self.settings.id, alert.as_deref().and_then(alert_of)) {
+            (Id::None, _) => None,
+            (Id::Event, None) => Some(&event_id),
+            (Id::Event, Some((id, b"1"))) => Some(id),
+            (Id::Event, Some((id, revision))) => {
+                made = [id, b"-", revision].concat();
+                Some(&made)
             }
-            Id::Event => self.write_action(row, Some(&event_id), out),
-            Id::None => self.write_action(row, None, out),
-            Id::Template => {
-                let mut id = Vec::new();
+            (Id::Template, _) => {
                 if let Some(template) = row.input.templates.get(1) {
-                    template.write(&BatchRow { batch: row.batch, row: row.row }, &mut id);
+                    template.write(&BatchRow { batch: row.batch, row: row.row }, &mut made);
                 }
-                self.write_action(row, Some(&id), out);
+                Some(&made)
             }
+        };
+        self.write_action(row, id, &mut body.bytes);
+        body.marks.push(Mark { event_at: body.bytes.len(), id: event_id });
+        match alert {
+            Some(alert) => body.bytes.extend_from_slice(&alert),
+            None => self.write_event(row, &mut body.bytes),
         }
-        if event_at == 0 {
-            event_at = out.len();
-            self.write_event(row, out);
-        }
-        body.marks.push(Mark { event_at, id: event_id });
         body.ends.push(body.bytes.len());
     }
 
