@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use common::{Bench, Rng, inputs, strings, wanted};
+use common::{Bench, Rng, inputs, of_options, strings, wanted};
 use tripline::codec::format::json_out::{EventWriter, OutField, RowFacts};
 use tripline::codec::format::kv::{KvDecoder, KvOptions};
 use tripline::codec::format::{Decoder, Subject};
 use tripline::component::Body;
 use tripline::component::sink::{OutRow, SinkInput};
-use tripline::config::Options;
-use tripline::diagnostic::{Diagnostics, SourceText};
 use tripline::event::{Batch, Slot, id};
 use tripline::expr::{Environment, Template};
 use tripline::sink::elasticsearch::KIND;
@@ -61,11 +59,7 @@ fn main() {
     let maps: Vec<BTreeMap<&str, &str>> = text.lines().map(|l| l.split(' ').filter_map(|pair| pair.split_once('=')).collect()).collect();
 
     let options = "{type: elasticsearch, inputs: [x], endpoints: ['http://localhost:9200'], index: logs}";
-    let source = Arc::new(SourceText { path: "bench".into(), text: options.into() });
-    let mut faults = Diagnostics::default();
-    let node = tripline::config::tree::parse(&source, &mut faults).expect("made here");
-    let faults = std::cell::RefCell::new(faults);
-    let bound = (KIND.bind)(&Options::new("bench", &node, &faults)).expect("made here");
+    let bound = of_options(options.to_owned(), |options| (KIND.bind)(options));
     let sink = (bound.factory)();
     let writer = EventWriter {
         fields: names.iter().enumerate().map(|(f, name)| OutField::new(name, Slot(f as u16), None)).collect(),

@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::sync::Arc;
 
-use common::{Bench, Rng, strings, wanted};
+use common::{Bench, Rng, of_options, strings, wanted};
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::json_out::EventWriter;
 use tripline::codec::format::{Decoder, Subject};
 use tripline::component::correlator::AlertRows;
 use tripline::component::{Correlator, Extractor, HitBatch};
-use tripline::config::Options;
-use tripline::diagnostic::{Diagnostics, SourceText};
 use tripline::event::{Batch, Input, Origin, Slot};
 use tripline::expr::{Environment, compile_truth, parse};
 use tripline::metrics::Registry;
@@ -32,16 +30,9 @@ const START: i64 = 1_760_000_000 * SECOND;
 type Event = BTreeMap<String, String>;
 
 fn spec(kind: &str, options: &str) -> Arc<GatherSpec> {
-    let source =
-        Arc::new(SourceText { path: "bench".into(), text: format!("{{type: {kind}, inputs: [x], {options}, capacity: 4000000}}") });
-    let mut faults = Diagnostics::default();
-    let node = tripline::config::tree::parse(&source, &mut faults).expect("made here");
-    let faults = std::cell::RefCell::new(faults);
     let of = if kind == "merge" { &MERGE_KIND } else { &AGGREGATE_KIND };
     let BindTransform::Gather(bind) = of.bind else { unreachable!("both gather") };
-    let spec = bind(&Options::new("bench", &node, &faults)).expect("made here");
-    assert!(faults.borrow().0.is_empty(), "{:?}", faults.borrow().0);
-    Arc::new(spec)
+    Arc::new(of_options(format!("{{type: {kind}, inputs: [x], {options}, capacity: 4000000}}"), bind))
 }
 
 /// Each of so many keys comes twice, all first parts before all second ones: then every key is open.

@@ -7,15 +7,13 @@ use std::collections::{HashMap, VecDeque};
 use std::hint::black_box;
 use std::sync::Arc;
 
-use common::{Bench, Rng};
+use common::{Bench, Rng, of_options};
 use tripline::component::correlator::AlertRows;
 use tripline::component::correlator::push_part;
 use tripline::component::{Correlator, HitBatch, HitRef};
-use tripline::config::Options;
 use tripline::correlate::alert::{AlertPrograms, Severity, constants};
 use tripline::correlate::port::{Counters, Port};
 use tripline::correlate::threshold::{KIND, Threshold};
-use tripline::diagnostic::{Diagnostics, SourceText};
 use tripline::event::{Batch, Input, Origin};
 use tripline::expr::Template;
 use tripline::metrics::Registry;
@@ -27,15 +25,7 @@ const START: i64 = 1_760_000_000 * SECOND;
 
 /// A shard of a rule from its options.
 fn rule(options: &str, lateness: i64) -> Threshold {
-    let source = Arc::new(SourceText {
-        path: "bench".into(),
-        text: format!("{{type: threshold, inputs: [x], by: [host], within: 60s, {options}}}"),
-    });
-    let mut faults = Diagnostics::default();
-    let node = tripline::config::tree::parse(&source, &mut faults).expect("made here");
-    let faults = std::cell::RefCell::new(faults);
-    let spec = (KIND.bind)(&Options::new("bench", &node, &faults)).expect("made here");
-    assert!(faults.borrow().0.is_empty(), "{:?}", faults.borrow().0);
+    let spec = of_options(format!("{{type: threshold, inputs: [x], by: [host], within: 60s, {options}}}"), |options| (KIND.bind)(options));
     let alert = AlertPrograms {
         title: Template::default(),
         description: Template::default(),

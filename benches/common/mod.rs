@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use tripline::codec::format::cef_dictionary::full_name;
 use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
+use tripline::config::Options;
+use tripline::diagnostic::{Diagnostics, SourceText};
 use tripline::event::{Batch, Input, Slot};
 
 /// Counts allocations.
@@ -411,6 +413,17 @@ pub fn inputs(lines: &[u8]) -> Vec<Arc<Input>> {
 pub fn wanted(names: &[String], event_time: bool) -> Wanted {
     let field = |(i, name): (usize, &String)| WantedField { name: name.clone(), slot: Slot(i as u16), base: None };
     Wanted { fields: names.iter().enumerate().map(field).collect(), event_time, ..Wanted::default() }
+}
+
+/// What a reader makes of options that are written here.
+pub fn of_options<T>(text: String, read: impl FnOnce(&Options<'_>) -> Option<T>) -> T {
+    let source = Arc::new(SourceText { path: "bench".into(), text });
+    let mut faults = Diagnostics::default();
+    let node = tripline::config::tree::parse(&source, &mut faults).expect("made here");
+    let faults = std::cell::RefCell::new(faults);
+    let made = read(&Options::new("bench", &node, &faults)).expect("made here");
+    assert!(faults.borrow().0.is_empty(), "{:?}", faults.borrow().0);
+    made
 }
 
 /// Owned texts.
