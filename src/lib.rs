@@ -30,7 +30,7 @@
 //!
 //! # A day in the life of an event
 //!
-//! `source/file` reads (and unpacks) into the builder, framing marks the lines and joins those of one event, [`runtime::intake`] deals the sealed input to a worker of the source's lane. The worker
+//! `source/file` reads (and unpacks) into the builder, framing marks the lines and joins those of one event (`source/kafka` puts in one message after the other, and what it knows beside them), [`runtime::intake`] deals the sealed input to a worker of the source's lane. The worker
 //! ([`runtime::lane`]) runs decoder and operators, one call per operator and batch, and gives the batch to its taps: rows to a sink's delivery, hits to the shards of a
 //! rule. A shard ([`runtime::rule`]) collects the workers in the rotation in which they were dealt, judges lateness per partition ([`window::watermark`]), keeps
 //! hits until the watermark has passed them ([`window::reorder`]), takes them in order and fires. An alert is a JSON event in a lane of its own, so it may enter

@@ -125,5 +125,21 @@ pub const HTTP_CONNECT_TIMEOUT_MS: u64 = 5_000;
 /// Bytes of one HTTP reply.
 pub const HTTP_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes that a Kafka source fetches ahead, over all its partitions.
+pub const KAFKA_PREFETCH_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a Kafka source waits until what it has read of a partition is durable before it gives the partition back: well below the five minutes after
+/// which a group goes on without a member.
+pub const KAFKA_DRAIN_MS: u64 = 30_000;
+
+/// A member of a Kafka group that was not heard of for so long is dead: what a kill -9 costs before others go on.
+pub const KAFKA_SESSION_MS: u64 = 10_000;
+
+/// How long a request to Kafka's brokers may take.
+pub const KAFKA_TIMEOUT_MS: u64 = 10_000;
+
+/// A partition of Kafka whose end is not known is silent after this and its idle time: a broker that is away must not hold back alerts for ever.
+pub const KAFKA_SILENCE: i64 = 10 * SECOND;
+
 /// Bytes of a file that holds a secret.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;

@@ -32,6 +32,8 @@ fn source_of(kind: &str, folder: &Path) -> Option<String> {
         }
         "generate" => Some(format!("{{type: generate, kind: syslog, count: {ROWS}, seed: 7}}")),
         "stdin" => None,
+        // Against a real broker, in tests/kafka.rs.
+        "kafka" => None,
         other => panic!("the source `{other}` has no setup in tests/conformance.rs"),
     }
 }
@@ -53,6 +55,8 @@ fn open(plan: &Plan) -> Box<dyn Source> {
         until_end: true,
         instead: None,
         idle_timeout: 1_000_000_000,
+        facts: Vec::new(),
+        registry: Registry::default(),
     })
 }
 
@@ -76,6 +80,7 @@ async fn read(source: &mut dyn Source, fills: usize) -> Vec<Row> {
             }
             Fill::Partition(origin, _) => drop(named.insert(origin.partition.clone())),
             Fill::Opened => assert!(!std::mem::replace(&mut opened, true), "opened twice"),
+            Fill::Word(..) => {}
             Fill::Wait(wait) => tokio::time::sleep(wait).await,
             Fill::End => {
                 assert!(matches!(source.fill(&mut builder).await.unwrap(), Fill::End), "something came after the end");

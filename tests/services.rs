@@ -2,67 +2,34 @@
 //! `TRIPLINE_REQUIRE_SERVICES=1` a skip is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
 mod outside;
+mod server;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use outside::{folder, killed_after, said, text, tripline};
 use serde_json::Value;
+use server::Server;
 
 /// A node, killed when the test is over.
-struct Node {
-    kind: &'static str,
-    root: tempfile::TempDir,
-    port: u16,
-    lines: &'static [&'static str],
-}
+struct Node(Server);
 
 impl Node {
     /// Starts one; none where the test is skipped.
-    fn start(kind: &'static str, lines: &'static [&'static str]) -> Option<Node> {
-        // Its second port is the next one.
-        let port = (0..100).find_map(|_| {
-            let first = TcpListener::bind("127.0.0.1:0").ok()?;
-            let port = first.local_addr().ok()?.port();
-            TcpListener::bind(("127.0.0.1", port.checked_add(1)?)).ok().map(|_| port)
-        });
-        let node = Node { kind, root: tempfile::tempdir().unwrap(), port: port.unwrap(), lines };
-        node.up().then_some(node)
-    }
-
-    /// Brings it up, on the data that it has. False where it cannot be had.
-    fn up(&self) -> bool {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/node.sh");
-        let mut command = Command::new(script);
-        command.arg(self.kind).arg(self.root.path()).arg(self.port.to_string()).args(self.lines);
-        let out = command.stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
-        let words = text(&out.stderr);
-        match out.status.code() {
-            Some(0) => true,
-            Some(3) if std::env::var("TRIPLINE_REQUIRE_SERVICES").as_deref() != Ok("1") => {
-                eprintln!("{words}");
-                false
-            }
-            _ => panic!("{words}"),
-        }
-    }
-
-    fn kill(&self) {
-        if let Ok(pid) = fs::read_to_string(self.root.path().join("node/pid")) {
-            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
-        }
+    fn start(script: &'static [&'static str], line: &str) -> Option<Node> {
+        Server::start(script, |_| vec![line.to_owned()]).map(Node)
     }
 
     fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.0.port)
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.0.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let head = format!("{method} {path} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all((head + body).as_bytes()).unwrap();
@@ -77,12 +44,6 @@ impl Node {
     fn count(&self, index: &str) -> u64 {
         self.ask("POST", &format!("/{index}/_refresh"), "");
         self.ask("GET", &format!("/{index}/_count"), "").1["count"].as_u64().unwrap_or(0)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -153,9 +114,9 @@ fn restarted_in_the_middle(node: &Node) {
     command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_millis(700));
-    node.kill();
+    node.0.kill();
     std::thread::sleep(Duration::from_millis(500));
-    assert!(node.up());
+    assert!(node.0.up());
     let out = child.wait_with_output().unwrap();
     let words = text(&out.stderr);
     assert!(out.status.success(), "{words}");
@@ -166,7 +127,7 @@ fn restarted_in_the_middle(node: &Node) {
 #[test]
 fn elasticsearch() {
     // A real shortage: the memory of requests under way is bounded far below what comes.
-    let Some(node) = Node::start("es", &["indexing_pressure.memory.limit: 512kb"]) else { return };
+    let Some(node) = Node::start(&["node.sh", "es"], "indexing_pressure.memory.limit: 512kb") else { return };
     killed_often(&node, "killed", "index: killed, batch: {bytes: 100KiB}, in_flight_max: 16, retry: {min: 10ms, max: 200ms}");
     mapping_conflict(&node);
     let folder = pipeline(&node, "index: stormed, batch: {bytes: 300KiB}, in_flight_max: 16, retry: {min: 10ms, max: 100ms}");
@@ -178,7 +139,7 @@ fn elasticsearch() {
 
 #[test]
 fn opensearch() {
-    let Some(node) = Node::start("os", &[]) else { return };
+    let Some(node) = Node::start(&["node.sh", "os"], "") else { return };
     let template = r#"{"index_patterns":["logs-*"],"data_stream":{},"priority":200}"#;
     assert_eq!(node.ask("PUT", "/_index_template/logs", template).0, 200);
     killed_often(&node, "logs-auth-default", "data_stream: logs-auth-default, compression: gzip, batch: {bytes: 100KiB}");

@@ -7,7 +7,7 @@ use super::{BoxFuture, Outage};
 use crate::clock::{Clock, Timestamp};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Registry};
 use crate::window::watermark::Activity;
 
 /// What a call of [`Source::fill`] gave.
@@ -28,6 +28,8 @@ pub enum Fill {
     Opened,
     /// Nothing now; ask again after this long.
     Wait(std::time::Duration),
+    /// A word for the user: level, event, message.
+    Word(&'static str, &'static str, String),
     /// Nothing any more.
     End,
 }
@@ -45,6 +47,8 @@ pub trait Source: Send {
     }
     /// Puts lines into an empty builder.
     fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>>;
+    /// Called while there is no room for what it would give, a few times a second: a peer may want to hear that it is alive.
+    fn tend(&mut self) {}
     /// Where the next `fill` begins.
     fn position(&self) -> Position;
     /// All before a position is durable.
@@ -80,6 +84,10 @@ pub struct SourceContext {
     pub instead: Option<Vec<PathBuf>>,
     /// A partition that is silent for so long is idle.
     pub idle_timeout: i64,
+    /// The facts that are asked for, in the order in which each row tells them.
+    pub facts: Vec<String>,
+    /// Its own counters.
+    pub registry: Registry,
 }
 
 /// Counters of what is left out.
@@ -97,6 +105,41 @@ pub struct Discarded {
 
 /// Makes the source once everything is known.
 pub type SourceFactory = Box<dyn Fn(SourceContext) -> Box<dyn Source>>;
+
+/// Names of what a source knows of its events beside their bytes. They can be read as fields, and stand in no event that nobody puts them in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FactNames {
+    /// Whole names.
+    pub names: &'static [&'static str],
+    /// Beginnings of names.
+    pub prefixes: &'static [&'static str],
+}
+
+impl FactNames {
+    /// Whether a name is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(&name) || self.prefixes.iter().any(|p| name.len() > p.len() && name.starts_with(p))
+    }
+}
+
+/// What the options of a source came to.
+pub struct BoundSource {
+    /// Makes it.
+    pub factory: SourceFactory,
+    /// The format that is its own.
+    pub format: &'static str,
+    /// What it knows beside the bytes.
+    pub facts: FactNames,
+    /// The fact that tells the time of events whose format and options name none.
+    pub time: Option<&'static str>,
+}
+
+impl BoundSource {
+    /// A source that knows nothing beside the bytes.
+    pub fn new(factory: SourceFactory, format: &'static str) -> BoundSource {
+        BoundSource { factory, format, facts: FactNames::default(), time: None }
+    }
+}
 
 /// How far each partition has come in event time, so that none runs far ahead of the slowest.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::source::FactNames;
 use crate::codec::format::json_out::{EventWriter, OutField};
 use crate::codec::format::{Shape, Wanted, WantedField, tag};
 use crate::event::{Slot, Tags};
@@ -42,6 +43,8 @@ pub struct Lane {
     pub tags: Vec<String>,
     /// Decoders, by layer.
     pub decoders: Vec<Rc<RefCell<DecoderPlan>>>,
+    /// What the source is asked for beside the bytes.
+    pub facts: Vec<(String, Slot)>,
     /// Whether something was refused for want of room.
     pub is_full: bool,
 }
@@ -85,6 +88,16 @@ impl Lane {
         (self.tags.len() - 1) as u32
     }
 
+    /// The slot of a fact.
+    fn fact(&mut self, name: &str, source: &str) -> Slot {
+        if let Some((_, slot)) = self.facts.iter().find(|(n, _)| n == name) {
+            return *slot;
+        }
+        let slot = self.slot(name, source);
+        self.facts.push((name.to_owned(), slot));
+        slot
+    }
+
     /// Adds a decoder.
     pub fn add_decoder(&mut self, shape: Shape, names: Vec<String>, node: &str) -> Rc<RefCell<DecoderPlan>> {
         let wanted = Wanted { layer: self.decoders.len(), ..Wanted::default() };
@@ -105,9 +118,16 @@ enum Layer {
 pub struct View {
     layers: Vec<Layer>,
     tags: Tags,
+    /// What the source knows: no decoder answers for these names.
+    facts: (FactNames, String),
 }
 
 impl View {
+    /// Below a source that knows something of its events.
+    pub fn of_source(facts: FactNames, source: &str) -> View {
+        View { facts: (facts, source.to_owned()), ..View::default() }
+    }
+
     /// Below a decoder.
     pub fn push_decoder(&mut self, plan: &Rc<RefCell<DecoderPlan>>) {
         self.layers.push(Layer::Decoder(Rc::clone(plan)));
@@ -141,6 +161,10 @@ impl View {
                 Layer::Decoder(plan) if plan.borrow().may_yield(name) => decoders.push(plan),
                 _ => {}
             }
+        }
+        let (facts, source) = &self.facts;
+        if base.is_none() && facts.has(name) {
+            return Some(lane.fact(name, source));
         }
         for plan in decoders.into_iter().rev() {
             let found = plan.borrow().wanted.fields.iter().find(|f| f.name == name && f.base == base).map(|f| f.slot);
@@ -196,7 +220,7 @@ impl View {
                 written.push(name);
             }
         }
-        let base_view = View { layers: self.layers.iter().take(1).cloned().collect(), tags: self.tags };
+        let base_view = View { layers: self.layers.iter().take(1).cloned().collect(), tags: self.tags, ..View::default() };
         if !writer.splice {
             for name in names.iter().enumerate().filter(|(i, n)| !names[..*i].contains(n)).map(|(_, n)| n) {
                 if let Some(slot) = self.resolve(lane, name) {

@@ -2,6 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::span::{Kind, Span};
 use crate::clock::Timestamp;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TAIL_BYTES};
 
@@ -51,8 +52,10 @@ pub struct Input {
     pub base: u64,
     /// What positions count.
     pub positions: Positions,
-    /// Positions of rows that lay elsewhere before.
+    /// Positions of rows that do not lie one behind the other.
     pub told: Vec<u64>,
+    /// What the source knows of each row beside its line: the facts that the plan asked for, row by row.
+    pub facts: Vec<Span>,
     /// When it was read.
     pub received: Timestamp,
 }
@@ -83,10 +86,20 @@ impl Input {
 
     /// An input of one of the rows.
     pub fn only(&self, row: usize) -> Input {
-        let mut input = Input::of_lines([self.line(row)], Arc::clone(&self.origin), self.base);
-        (input.positions, input.told, input.received) = (Positions::Told, vec![self.position(row)], self.received);
-        input.truncated.extend(self.truncated.contains(&(row as u16)).then_some(0));
-        input
+        let mut builder = BatchBuilder::default();
+        builder.push_line(self.line(row));
+        for fact in self.facts_of(row) {
+            builder.push_fact(fact.kind(), &self.bytes[fact.at()..fact.at() + fact.len()]);
+        }
+        builder.told.push(self.position(row));
+        builder.truncated.extend(self.truncated.contains(&(row as u16)).then_some(0));
+        builder.seal(Arc::clone(&self.origin), self.base, Positions::Told, self.received)
+    }
+
+    /// The facts of a row.
+    pub fn facts_of(&self, row: usize) -> &[Span] {
+        let width = self.facts.len() / self.lines.len().max(1);
+        &self.facts[row * width..(row + 1) * width]
     }
 
     /// An input of given lines, for tests and for events that the program itself makes.
@@ -153,16 +166,22 @@ pub struct BatchBuilder {
     pub lines: Vec<Line>,
     /// Rows cut at the limit.
     pub truncated: Vec<u16>,
+    /// See [`Input::told`].
+    pub told: Vec<u64>,
+    /// See [`Input::facts`].
+    pub facts: Vec<Span>,
 }
 
 impl BatchBuilder {
     /// Starts from the memory of an old input.
     pub fn reuse(old: Input) -> BatchBuilder {
-        let Input { mut bytes, mut lines, mut truncated, .. } = old;
+        let Input { mut bytes, mut lines, mut truncated, mut told, mut facts, .. } = old;
         bytes.clear();
         lines.clear();
         truncated.clear();
-        BatchBuilder { bytes, lines, truncated }
+        told.clear();
+        facts.clear();
+        BatchBuilder { bytes, lines, truncated, told, facts }
     }
 
     /// Copies one line in.
@@ -172,6 +191,12 @@ impl BatchBuilder {
         self.bytes.push(b'\n');
     }
 
+    /// Adds a fact of the last line. Text is UTF-8.
+    pub fn push_fact(&mut self, kind: Kind, value: &[u8]) {
+        self.facts.push(if kind == Kind::Absent { Span::ABSENT } else { Span::new(kind, self.bytes.len(), value.len()) });
+        self.bytes.extend_from_slice(value);
+    }
+
     /// Whether another line would make it too large.
     pub fn is_full(&self) -> bool {
         self.lines.len() >= BATCH_ROWS_MAX || self.bytes.len() >= BATCH_BYTES_MAX
@@ -179,9 +204,9 @@ impl BatchBuilder {
 
     /// Ends the filling.
     pub fn seal(self, origin: Arc<Origin>, base: u64, positions: Positions, received: Timestamp) -> Input {
-        let BatchBuilder { mut bytes, lines, truncated } = self;
+        let BatchBuilder { mut bytes, lines, truncated, told, facts } = self;
         bytes.resize(bytes.len() + BATCH_TAIL_BYTES, 0);
-        Input { bytes, lines, truncated, origin, base, positions, told: Vec::new(), received }
+        Input { bytes, lines, truncated, origin, base, positions, told, facts, received }
     }
 }
 

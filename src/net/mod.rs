@@ -1,3 +1,5 @@
-//! The network: HTTP requests and TLS, for sinks and whatever else asks a peer.
+//! The network: HTTP requests, TLS and what clients of Kafka are told, for whatever asks a peer.
 pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod tls;

@@ -1,5 +1,5 @@
 //! TLS of clients: peers are verified against the system's authorities, or against one's own; a client may show a certificate.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -37,6 +37,16 @@ impl TlsOptions {
             }
         };
         TlsOptions { ca: path("ca"), own }
+    }
+
+    /// The file of authorities.
+    pub fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
+    /// The files of one's own certificate and its key.
+    pub fn own(&self) -> Option<(&Path, &Path)> {
+        self.own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()))
     }
 
     /// The configuration of a client. The error names the file at fault.

@@ -15,7 +15,7 @@ use crate::component::bind::{Context, Tables};
 use crate::component::correlator::{Correlator, Extractor};
 use crate::component::operator::OperatorFactory;
 use crate::component::sink::{BoundSink, SinkFactory, SinkInput};
-use crate::component::source::SourceFactory;
+use crate::component::source::{BoundSource, SourceFactory};
 use crate::component::view::{DecoderPlan, SlotInfo};
 use crate::component::{Kind, OutputNames, Reload};
 use crate::config::{Node, Options};
@@ -88,6 +88,8 @@ pub struct PlannedLane {
     pub name: String,
     /// Decoders: format, what it reads, what it is asked for.
     pub decoders: Vec<PlannedDecoder>,
+    /// What the source is asked for beside the bytes.
+    pub facts: Vec<(String, Slot)>,
     /// Slots.
     pub slots: Vec<SlotInfo>,
     /// How times are read.
@@ -384,17 +386,22 @@ impl<'a> Builder<'a, '_> {
         for (name, node) in self.members(Family::Source) {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::source::KINDS) else { continue };
-            let bound = (kind.bind)(&options);
-            let own_format = bound.as_ref().map_or("raw", |(_, f)| *f);
-            let (rule, policy, section) = time_options(&options);
-            let formats = match options.get("format") {
+            let bound: Option<BoundSource> = (kind.bind)(&options);
+            let (mut rule, policy, section) = time_options(&options);
+            let formats: Vec<Format> = match options.get("format") {
                 Some(format) => Format::read_chain(format, &options),
-                None => Format::by_name(own_format).into_iter().collect(),
+                None => Format::by_name(bound.as_ref().map_or("raw", |b| b.format)).into_iter().collect(),
             };
-            let start =
-                lane::Start { name, formats, rule, policy, time_field: section.time_field, original: options.bool("original", true) };
-            let planned = self.lane(start, lanes.len());
-            let Some((factory, _)) = bound else { continue };
+            let mut time_field = section.time_field;
+            if let Some(time) = bound.as_ref().and_then(|b| b.time)
+                && time_field.is_none()
+                && !formats.iter().any(Format::has_time)
+            {
+                (time_field, rule) = (Some(time.to_owned()), TimeRule::default());
+            }
+            let (original, facts) = (options.bool("original", true), bound.as_ref().map(|b| b.facts).unwrap_or_default());
+            let planned = self.lane(lane::Start { name, formats, rule, policy, time_field, original, facts }, lanes.len());
+            let Some(BoundSource { factory, .. }) = bound else { continue };
             lanes.push(planned);
             sources.push(PlannedSource {
                 name: name.to_owned(),

@@ -8,6 +8,7 @@ use crate::codec::format::{Shape, Subject};
 use crate::component::bind::Context;
 use crate::component::operator::OperatorFactory;
 use crate::component::sink::SinkInput;
+use crate::component::source::FactNames;
 use crate::component::view::{Lane, View};
 use crate::component::{Bind, OutputNames};
 use crate::config::Options;
@@ -27,6 +28,7 @@ pub(super) struct Start<'s> {
     pub(super) policy: TimePolicy,
     pub(super) time_field: Option<String>,
     pub(super) original: bool,
+    pub(super) facts: FactNames,
 }
 
 /// A lane while it is bound.
@@ -59,6 +61,7 @@ impl<'s> Start<'s> {
             policy: TimePolicy::default(),
             time_field: None,
             original: true,
+            facts: FactNames::default(),
         }
     }
 }
@@ -116,7 +119,7 @@ impl Builder<'_, '_> {
 
     fn bind_lane(&mut self, start: Start<'_>, mut progress: LaneInProgress) -> PlannedLane {
         self.bound.push(start.name.to_owned());
-        let mut view = View::default();
+        let mut view = View::of_source(start.facts, start.name);
         let mut decoders = Vec::new();
         for (i, format) in start.formats.into_iter().enumerate() {
             let subject =
@@ -136,6 +139,7 @@ impl Builder<'_, '_> {
         PlannedLane {
             name: start.name.to_owned(),
             decoders,
+            facts: progress.lane.facts,
             slots: progress.lane.slots,
             rule: start.rule,
             time_field,

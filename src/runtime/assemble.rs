@@ -175,6 +175,7 @@ impl Maker<'_> {
         );
         Ok(Lane::new(
             decoders.collect(),
+            planned.facts.iter().map(|(_, slot)| *slot).collect(),
             planned.slots.len(),
             time,
             nodes?,
@@ -323,6 +324,8 @@ pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, p
         until_end: options.until_end,
         instead: None,
         idle_timeout: source.idle_timeout,
+        facts: plan.lanes[number].facts.iter().map(|(name, _)| name.clone()).collect(),
+        registry: plan.registry.clone(),
     }
 }
 

@@ -13,6 +13,9 @@ use crate::event::builder::Pool;
 use crate::event::{BatchBuilder, Input};
 use crate::limits::{RETRY_MAX_MS, RETRY_MIN_MS};
 
+/// A source that may not read is tended so often.
+const TEND_INTERVAL: Duration = Duration::from_millis(200);
+
 /// What the coordinator asks of all intakes.
 #[derive(Debug, Default)]
 pub struct Orders {
@@ -99,15 +102,13 @@ impl Intake {
 
     /// Injects what is due, commits what is durable, reads once.
     pub async fn step(&mut self) -> Next {
-        if let Some(next) = self.inject() {
+        if let Some(next) = self.inject().await {
             return next;
         }
         self.commit().await;
-        if self.has_ended {
-            return Next::Wait(Duration::from_secs(1));
-        }
-        if !self.edges[self.turn].has_room() {
-            return Next::Wait(Duration::from_secs(1));
+        if self.has_ended || !self.edges[self.turn].has_room() {
+            self.source.tend();
+            return Next::Wait(TEND_INTERVAL);
         }
         // The fill may be dropped when the signal is raised: sources promise that nothing is lost by that.
         let signal = Arc::clone(&self.signal);
@@ -167,6 +168,10 @@ impl Intake {
                 self.send_control(&Message::Opened);
                 Next::Again
             }
+            Fill::Word(level, event, message) => {
+                self.reports.send(Report::Word { level, event, message: format!("{}: {message}", self.name) });
+                Next::Again
+            }
             Fill::Wait(Duration::ZERO) => Next::Again,
             Fill::Wait(wait) => Next::Wait(wait),
             Fill::End => {
@@ -190,8 +195,8 @@ impl Intake {
         self.edges.iter().for_each(|e| e.send(message.clone()));
     }
 
-    /// Injects barriers that were asked for. The last one ends the intake.
-    fn inject(&mut self) -> Option<Next> {
+    /// Injects barriers that were asked for. Behind the last one nothing is read, and when it is durable the intake is done.
+    async fn inject(&mut self) -> Option<Next> {
         let wanted = self.orders.barrier.load(Ordering::Acquire);
         let last = self.orders.last.load(Ordering::Acquire);
         while self.injected < wanted {
@@ -202,7 +207,15 @@ impl Intake {
             self.positions.push((self.injected, position.clone()));
             self.reports.send(Report::Position { source: self.source_number, epoch: self.injected, position });
         }
-        (last > 0 && self.injected >= last).then_some(Next::Done)
+        if last == 0 || self.injected < last {
+            return None;
+        }
+        self.commit().await;
+        if self.committed >= last {
+            return Some(Next::Done);
+        }
+        self.source.tend();
+        Some(Next::Wait(TEND_INTERVAL))
     }
 
     async fn commit(&mut self) {

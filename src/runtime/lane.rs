@@ -98,6 +98,8 @@ pub struct LaneTime {
 pub struct Lane {
     /// Decoders of `format`, each over the one before.
     pub decoders: Vec<(Box<dyn Decoder>, Option<Subject>)>,
+    /// Slots of what the source knows beside the bytes, in its order.
+    pub facts: Vec<Slot>,
     /// Slots of a batch.
     pub slots: usize,
     /// Event time.
@@ -127,6 +129,7 @@ impl Lane {
     #[allow(clippy::too_many_arguments)] // the parts of a lane are what they are
     pub fn new(
         decoders: Vec<(Box<dyn Decoder>, Option<Subject>)>,
+        facts: Vec<Slot>,
         slots: usize,
         time: LaneTime,
         nodes: Vec<LaneNode>,
@@ -139,6 +142,7 @@ impl Lane {
         let (events_in, errors) = counters;
         Lane {
             decoders,
+            facts,
             slots,
             time,
             selections: nodes.iter().map(|_| Vec::new()).collect(),
@@ -199,6 +203,7 @@ impl Lane {
         for row in &batch.input.truncated {
             batch.tags[usize::from(*row)] |= 1 << tag::TRUNCATED;
         }
+        set_facts(batch, &self.facts);
         let mut good = all;
         let mut bad = Vec::new();
         for (decoder, subject) in &mut self.decoders {
@@ -303,6 +308,14 @@ impl Lane {
             }
         }
         self.tap_rows.iter_mut().for_each(Vec::clear);
+    }
+}
+
+/// Puts what the source told of each row into its slots.
+fn set_facts(batch: &mut Batch, slots: &[Slot]) {
+    let input = Arc::clone(&batch.input);
+    for (row, facts) in input.facts.chunks(slots.len().max(1)).enumerate() {
+        slots.iter().zip(facts).for_each(|(slot, fact)| batch.set(*slot, row, *fact));
     }
 }
 

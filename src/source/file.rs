@@ -1,7 +1,7 @@
 //! `file`: lines of files that match globs, followed through rename and truncation, or read to their end.
 use super::file_content::Compression;
 use super::file_reader::{FileSource, Files};
-use super::{BindSource, COMMON, SourceFactory};
+use super::{BindSource, BoundSource, COMMON, SourceFactory};
 use crate::codec::format::container::Container;
 use crate::codec::framing::multiline::Multiline;
 use crate::component::bind::pattern_at;
@@ -70,7 +70,7 @@ fn multiline(options: &Options<'_>) -> Option<(Multiline, i64)> {
     }
 }
 
-fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
+fn bind(options: &Options<'_>) -> Option<BoundSource> {
     options.check(&[FIELDS, COMMON, ROOT]);
     let (paths, exclude) = (globs(options, "paths"), globs(options, "exclude"));
     let follow = options.bool("follow", true);
@@ -79,7 +79,7 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
     let from_end = options.text("start").as_deref() == Some("end");
     let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
     let files = Files { name, globs: paths, exclude, follow, from_end, compression, multiline };
-    Some((factory(files), "raw"))
+    Some(BoundSource::new(factory(files), "raw"))
 }
 
 fn factory(files: Files) -> SourceFactory {

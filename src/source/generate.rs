@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::generate_lines::{Generator, LineKind};
-use super::{BindSource, COMMON, SourceContext, SourceFactory};
+use super::{BindSource, BoundSource, COMMON, SourceContext};
 use crate::component::source::{Fill, Position, Source};
 use crate::component::{BoxFuture, Kind, Outage, OutputNames};
 use crate::config::{Field, Options, ROOT, Type};
@@ -29,7 +29,7 @@ const STEP: i64 = SECOND / 20;
 pub static KIND: Kind<BindSource> =
     Kind { name: "generate", summary: "made-up lines with known incidents", fields: FIELDS, outputs: OutputNames::MainAndErrors, bind };
 
-fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
+fn bind(options: &Options<'_>) -> Option<BoundSource> {
     options.check(&[FIELDS, COMMON, ROOT]);
     let word = options.text("kind")?;
     let kind = LineKind::named(&word)?;
@@ -44,7 +44,7 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
         LineKind::Json | LineKind::Windows => "json",
         LineKind::Cef | LineKind::Dns => "raw",
     };
-    Some((Box::new(factory), format))
+    Some(BoundSource::new(Box::new(factory), format))
 }
 
 struct GenerateSource {

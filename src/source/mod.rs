@@ -5,17 +5,25 @@ mod file_reader;
 mod file_tracked;
 pub mod generate;
 mod generate_lines;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod stdin;
 
 use crate::component::Kind;
-pub use crate::component::source::{SourceContext, SourceFactory};
+pub use crate::component::source::{BoundSource, SourceContext, SourceFactory};
 use crate::config::{Field, Options, Type};
 
-/// Reads the options of a source. Also says which format is its own.
-pub type BindSource = fn(&Options<'_>) -> Option<(SourceFactory, &'static str)>;
+/// Reads the options of a source.
+pub type BindSource = fn(&Options<'_>) -> Option<BoundSource>;
 
 /// All kinds of sources.
-pub const KINDS: &[&Kind<BindSource>] = &[&file::KIND, &generate::KIND, &stdin::KIND];
+pub const KINDS: &[&Kind<BindSource>] = &[
+    &file::KIND,
+    &generate::KIND,
+    #[cfg(feature = "kafka")]
+    &kafka::KIND,
+    &stdin::KIND,
+];
 
 /// Options of `time:`.
 pub const TIME: &[Field] = &[

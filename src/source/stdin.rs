@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::AsyncReadExt as _;
 
-use super::{BindSource, COMMON, SourceContext, SourceFactory};
+use super::{BindSource, BoundSource, COMMON, SourceContext};
 use crate::codec::framing::newline::{NewlineFraming, push_line};
 use crate::component::source::{Discarded, Fill, Position, Source};
 use crate::component::{BoxFuture, Kind, Outage, OutputNames};
@@ -17,7 +17,7 @@ use crate::window::watermark::Activity;
 pub static KIND: Kind<BindSource> =
     Kind { name: "stdin", summary: "lines from standard input", fields: &[], outputs: OutputNames::MainAndErrors, bind };
 
-fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
+fn bind(options: &Options<'_>) -> Option<BoundSource> {
     options.check(&[COMMON, ROOT]);
     let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
     let factory = move |context: SourceContext| -> Box<dyn Source> {
@@ -30,7 +30,7 @@ fn bind(options: &Options<'_>) -> Option<(SourceFactory, &'static str)> {
         let stream = left().take().unwrap_or_else(fresh);
         Box::new(StdinSource { context, stream: Some(stream), started: 0, framing: NewlineFraming::default() })
     };
-    Some((Box::new(factory), "raw"))
+    Some(BoundSource::new(Box::new(factory), "raw"))
 }
 
 /// The process has one standard input. What a source had of it when the pipeline was loaded anew is the next one's: a read that is under way, a line

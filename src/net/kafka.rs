@@ -1,0 +1,112 @@
+//! What every client of Kafka is told: brokers, TLS, SASL, and what it says of its peers.
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+
+use super::tls::TlsOptions;
+use crate::config::{Field, Options, Type};
+use crate::diagnostic::Diagnostic;
+
+/// Options of `sasl:`.
+pub const SASL: &[Field] = &[
+    Field::optional("mechanism", Type::Word(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), "how the password is shown; default PLAIN"),
+    Field::required("user", Type::Text, "the user"),
+    Field::required("password", Type::Secret, "the password: a text, {env: NAME} or {file: PATH}"),
+];
+
+/// Who the brokers are and who asks.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    brokers: String,
+    tls: Option<TlsOptions>,
+    /// Mechanism, user, password.
+    sasl: Option<(String, String, String)>,
+}
+
+impl KafkaOptions {
+    /// Reads `brokers`, `tls` and `sasl`.
+    pub fn read(options: &Options<'_>) -> Option<KafkaOptions> {
+        let brokers = options.texts("brokers").into_iter().filter_map(|(text, place)| {
+            let is_fine = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+            if !is_fine {
+                let fault = Diagnostic::error(&place, "bad_broker", format!("`{text}` is no address of a broker"));
+                options.fault(fault.help("HOST:PORT, as in kafka-1:9092"));
+            }
+            is_fine.then_some(text)
+        });
+        let brokers: Vec<String> = brokers.collect();
+        let sasl = options.section("sasl").map(|s| {
+            let mechanism = s.text("mechanism").unwrap_or_else(|| "PLAIN".to_owned());
+            Some((mechanism, s.text("user")?, s.secret("password")?))
+        });
+        let tls = options.has("tls").then(|| TlsOptions::read(options));
+        let sasl = match sasl {
+            None => None,
+            Some(sasl) => Some(sasl?),
+        };
+        (!brokers.is_empty()).then(|| KafkaOptions { brokers: brokers.join(","), tls, sasl })
+    }
+
+    /// The brokers, for messages.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// A configuration that holds what they say.
+    pub fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "tripline");
+        config.set("reconnect.backoff.ms", "100").set("reconnect.backoff.max.ms", "2000").set("socket.nagle.disable", "true");
+        let protocol = match (&self.tls, &self.sasl) {
+            (None, None) => "plaintext",
+            (Some(_), None) => "ssl",
+            (None, Some(_)) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        };
+        config.set("security.protocol", protocol);
+        if let Some(tls) = &self.tls {
+            // The place of the system's authorities differs from one system to the next.
+            config.set("ssl.ca.location", tls.ca().map_or("probe".to_owned(), |path| path.display().to_string()));
+            if let Some((cert, key)) = tls.own() {
+                config.set("ssl.certificate.location", cert.display().to_string());
+                config.set("ssl.key.location", key.display().to_string());
+            }
+        }
+        if let Some((mechanism, user, password)) = &self.sasl {
+            config.set("sasl.mechanism", mechanism).set("sasl.username", user).set("sasl.password", password);
+        }
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+}
+
+/// What a client said last of its brokers.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    /// Remembers it.
+    pub fn note(&self, words: &str) {
+        // `[thrd:sasl_ssl://host:9093/bootstrap]: sasl_ssl://host:9093/bootstrap: what happened (after 3ms in state …)`
+        let words = words.split_once("]: ").map_or(words, |(_, rest)| rest);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
+    }
+
+    /// Takes it.
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// An error without what stands in the configuration: a password may be there.
+pub fn words(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, what, key, _) => format!("{key}: {what}"),
+        other => match other.rdkafka_error_code() {
+            Some(code) => code.to_string(),
+            None => other.to_string(),
+        },
+    }
+}

@@ -1,0 +1,301 @@
+//! Kafka against a real broker. What cannot be had here is said as `skipped: …`; with `TRIPLINE_REQUIRE_SERVICES=1` a skip is a failure.
+#![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
+mod outside;
+mod server;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use outside::{folder, killed_after, said, text, tripline};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+use server::Server;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A broker, and clients of it.
+struct Broker(Server);
+
+impl Broker {
+    fn start() -> Option<Broker> {
+        Server::start(&["kafka.sh"], |_| Vec::new()).map(Broker)
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.0.port)
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.address()).set("group.id", "tests").set("enable.auto.commit", "false");
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().unwrap()
+    }
+
+    fn topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let made = wait_for(self.admin().create_topics([&topic], &AdminOptions::new().operation_timeout(Some(TIMEOUT))));
+        made.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
+    }
+
+    /// Sends messages: partition and value.
+    fn send(&self, topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
+        let producer: BaseProducer = self.config().set("linger.ms", "5").create().unwrap();
+        for (partition, value) in messages {
+            let mut record = BaseRecord::<str, str>::to(topic).partition(partition).payload(&value);
+            while let Err((_, again)) = producer.send(record) {
+                producer.poll(Duration::from_millis(5));
+                record = again;
+            }
+        }
+        producer.flush(TIMEOUT).unwrap();
+    }
+
+    fn pipeline(&self, topic: &str, options: &str, rest: &str) -> tempfile::TempDir {
+        folder(&format!(
+            "barrier: {{interval: 100ms}}
+sources: {{k: {{type: kafka, brokers: ['{}'], topics: [{topic}], group: {topic}, format: json, {options}}}}}
+{rest}
+",
+            self.address()
+        ))
+    }
+}
+
+const TO_FILE: &str = "sinks: {o: {type: file, inputs: [k], path: out.ndjson, meta: true}}";
+
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn numbered(partitions: i32, from: usize, to: usize) -> impl Iterator<Item = (i32, String)> {
+    (from..to).map(move |n| (n as i32 % partitions, format!("{{\"n\":{n},\"text\":\"message {n}\"}}")))
+}
+
+/// Reads to the end of what is there now.
+fn run(folder: &Path) -> (Value, String) {
+    let mut command = Command::new("timeout");
+    command.args(["90", env!("CARGO_BIN_EXE_tripline"), "run", "pipeline.yaml", "--admin", "off", "--until-end"]).current_dir(folder);
+    let out = command.stdin(Stdio::null()).output().unwrap();
+    let words = text(&out.stderr);
+    assert!(out.status.success(), "{words}");
+    (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
+}
+
+fn started(folder: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::from(fs::File::create(folder.join("words.log")).unwrap())).spawn().unwrap()
+}
+
+/// SIGTERM, and what it said.
+fn stopped(mut child: Child, folder: &Path) -> String {
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let status = child.wait().unwrap();
+    let words = fs::read_to_string(folder.join("words.log")).unwrap();
+    assert!(status.success(), "{words}");
+    words
+}
+
+/// Waits until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < TIMEOUT * 2, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn rows(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("out.ndjson")).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn count(folder: &Path) -> usize {
+    fs::read(folder.join("out.ndjson")).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
+}
+
+/// Each of the numbers once, and in order within each partition.
+fn assert_each_once(rows: &[Value], wanted: usize) {
+    let mut seen = vec![0u32; wanted];
+    let mut last: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for row in rows {
+        let (n, meta) = (row["n"].as_u64().unwrap(), &row["tripline"]);
+        seen[n as usize] += 1;
+        let (partition, position) = (meta["partition"].as_str().unwrap(), meta["position"].as_u64().unwrap());
+        let before = last.insert(partition, (position, n));
+        assert!(before.is_none_or(|(at, number)| at < position && number < n), "{partition} is out of order at {position}");
+    }
+    let wrong: Vec<(usize, &u32)> = seen.iter().enumerate().filter(|(_, count)| **count != 1).take(5).collect();
+    assert!(wrong.is_empty(), "{} rows of {wanted}; number and count: {wrong:?}", rows.len());
+}
+
+#[test]
+fn each_message_is_read_once_through_kills() {
+    let Some(broker) = Broker::start() else { return };
+    const COUNT: usize = 60_000;
+    broker.topic("kills", 4);
+    broker.send("kills", numbered(4, 0, COUNT));
+    let folder = broker.pipeline("kills", "", TO_FILE);
+    killed_after(folder.path(), &[400, 700, 500, 900]);
+    run(folder.path());
+    assert_each_once(&rows(folder.path()), COUNT);
+    // What came since is read by a further run, and no more.
+    broker.send("kills", numbered(4, COUNT, COUNT + 10));
+    let (summary, _) = run(folder.path());
+    assert_eq!(summary["in"]["k"], 10);
+    assert_each_once(&rows(folder.path()), COUNT + 10);
+    // Another folder goes on where the group has come to.
+    let other = broker.pipeline("kills", "", TO_FILE);
+    assert_eq!(run(other.path()).0["in"]["k"], 0);
+
+    // A broker that dies and comes back: the run waits for it.
+    let child = started(folder.path());
+    std::thread::sleep(Duration::from_secs(1));
+    broker.0.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(broker.0.up());
+    broker.send("kills", numbered(4, COUNT + 10, COUNT + 1000));
+    until("the rest", || count(folder.path()) == COUNT + 1000);
+    let words = stopped(child, folder.path());
+    assert!(words.contains("source_outage") && words.contains("source_recovered"), "{words}");
+    assert_each_once(&rows(folder.path()), COUNT + 1000);
+}
+
+#[test]
+fn what_is_known_of_a_message_can_be_read() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("facts", 2);
+    let producer: BaseProducer = broker.config().create().unwrap();
+    let headers =
+        OwnedHeaders::new().insert(Header { key: "host", value: Some("a") }).insert(Header { key: "host", value: Some("b\u{e9}") });
+    let record = BaseRecord::to("facts").partition(1).key("k\"1").payload("{\"a\":1}").headers(headers).timestamp(1_772_000_000_123);
+    producer.send(record).unwrap();
+    producer.send(BaseRecord::<str, str>::to("facts").partition(1).key("tombstone")).unwrap();
+    producer.send(BaseRecord::<str, str>::to("facts").partition(1).payload("{\"a\":2}").timestamp(1_772_000_001_000)).unwrap();
+    producer.flush(TIMEOUT).unwrap();
+    let set =
+        "transforms: {s: {type: set, inputs: [k], fields: {topic: kafka.topic, p: kafka.partition, o: kafka.offset, at: kafka.timestamp, \
+               key: kafka.key, host: kafka.headers.host, none: kafka.headers.none}}}
+sinks:
+  o: {type: file, inputs: [s], path: out.ndjson}
+  plain: {type: file, inputs: [k], path: plain.ndjson, meta: true}";
+    let folder = broker.pipeline("facts", "", set);
+    run(folder.path());
+    let out = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    let wanted = "{\"a\":1,\"topic\":\"facts\",\"p\":1,\"o\":0,\"at\":\"2026-02-25T06:13:20.123Z\",\"key\":\"k\\\"1\",\"host\":\"bé\"}
+{\"a\":2,\"topic\":\"facts\",\"p\":1,\"o\":2,\"at\":\"2026-02-25T06:13:21Z\"}
+";
+    assert_eq!(out, wanted);
+    // Events without a time of their own have the message's; the identity is that of the offset.
+    let plain = fs::read_to_string(folder.path().join("plain.ndjson")).unwrap();
+    let first: Value = serde_json::from_str(plain.lines().next().unwrap()).unwrap();
+    let meta = &first["tripline"];
+    assert_eq!((&meta["time"], &meta["partition"], &meta["position"]), (&"2026-02-25T06:13:20.123Z".into(), &"facts/1".into(), &0.into()));
+
+    // Where a partition begins that nobody has read.
+    let at = |start: &str, group: &str| {
+        let folder = broker.pipeline("facts", &format!("start: '{start}', id: {group}"), TO_FILE);
+        let file = folder.path().join("pipeline.yaml");
+        fs::write(&file, fs::read_to_string(&file).unwrap().replace("group: facts", &format!("group: {group}"))).unwrap();
+        run(folder.path()).0["in"]["k"].as_u64().unwrap()
+    };
+    assert_eq!((at("earliest", "e"), at("latest", "l"), at("2026-02-25T06:13:21Z", "t"), at("2027-01-01T00:00:00Z", "u")), (2, 0, 1, 0));
+}
+
+/// Members come and go: between them they read each message once, but for those that a killed one had not committed.
+#[test]
+fn a_group_shares_the_partitions() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("group", 6);
+    let members: Vec<tempfile::TempDir> = (0..3).map(|_| broker.pipeline("group", "", TO_FILE)).collect();
+    let total = || members.iter().map(|m| count(m.path())).sum::<usize>();
+    let first = started(members[0].path());
+    broker.send("group", numbered(6, 0, 20_000));
+    until("the first part", || total() == 20_000);
+    let second = started(members[1].path());
+    // While partitions move, messages come.
+    for part in 0..20 {
+        broker.send("group", numbered(6, 20_000 + part * 500, 20_500 + part * 500));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    until("the second part", || total() == 30_000);
+    broker.send("group", numbered(6, 30_000, 36_000));
+    until("the third part", || total() == 36_000);
+    assert!(count(members[1].path()) > 0, "the second member was given nothing");
+    // One leaves in order.
+    let words = stopped(first, members[0].path());
+    assert!(!words.contains("not_drained"), "{words}");
+    broker.send("group", numbered(6, 36_000, 40_000));
+    until("the fourth part", || total() == 40_000);
+    let all = |of: &[tempfile::TempDir]| of.iter().flat_map(|m| rows(m.path())).collect::<Vec<Value>>();
+    let mut seen = vec![0u32; 40_000];
+    all(&members).iter().for_each(|row| seen[row["n"].as_u64().unwrap() as usize] += 1);
+    assert!(seen.iter().all(|n| *n == 1), "moved partitions were read twice or not at all");
+    // One is killed while it reads, and another one comes.
+    let mut second = second;
+    let third = started(members[2].path());
+    broker.send("group", numbered(6, 40_000, 50_000));
+    second.kill().unwrap();
+    second.wait().unwrap();
+    broker.send("group", numbered(6, 50_000, 51_000));
+    let ids =
+        || all(&members).iter().map(|row| row["tripline"]["id"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>();
+    until("the last part", || total() >= 51_000 && ids().len() == 51_000);
+    stopped(third, members[2].path());
+}
+
+#[test]
+fn what_is_gone_or_foreign_is_told() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("gone", 1);
+    broker.send("gone", numbered(1, 0, 100));
+    let folder = broker.pipeline("gone", "", TO_FILE);
+    run(folder.path());
+    // Retention has taken what was not read yet.
+    broker.send("gone", numbered(1, 100, 200));
+    let mut upto = TopicPartitionList::new();
+    upto.add_partition_offset("gone", 0, Offset::Offset(150)).unwrap();
+    wait_for(broker.admin().delete_records(&upto, &AdminOptions::new())).unwrap();
+    let (summary, words) = run(folder.path());
+    assert!(words.contains("the 50 messages from offset 100 on were deleted before they were read"), "{words}");
+    assert_eq!(summary["in"]["k"], 50);
+    // The topic is deleted while it is read, and made anew.
+    let child = started(folder.path());
+    std::thread::sleep(Duration::from_secs(2));
+    wait_for(broker.admin().delete_topics(&["gone"], &AdminOptions::new())).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    broker.topic("gone", 1);
+    broker.send("gone", numbered(1, 200, 210));
+    until("the new topic's rows", || count(folder.path()) == 160);
+    stopped(child, folder.path());
+
+    // The state of one cluster, and the brokers of another.
+    let other = Broker(Server::start(&["kafka.sh"], |_| Vec::new()).unwrap());
+    other.topic("gone", 1);
+    let file = folder.path().join("pipeline.yaml");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace(&broker.address(), &other.address())).unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off", "--until-end"]);
+    assert_eq!(out.status.code(), Some(1));
+    let words = said(&out);
+    assert!(words.contains("is the cluster") && words.contains("start with --fresh"), "{words}");
+    // What `check --connect` says.
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+    assert!(words.contains("1 partitions of gone"), "{words}");
+    let folder = broker.pipeline("nowhere", "", TO_FILE);
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+    assert!(words.contains("topic `nowhere`: UnknownTopicOrPartition"), "{words}");
+}
