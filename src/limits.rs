@@ -135,6 +135,12 @@ pub const KAFKA_DRAIN_MS: u64 = 30_000;
 /// A member of a Kafka group that was not heard of for so long is dead: what a kill -9 costs before others go on.
 pub const KAFKA_SESSION_MS: u64 = 10_000;
 
+/// Bytes of a message to Kafka: what brokers take where nothing else is said.
+pub const KAFKA_MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes that wait in a Kafka producer.
+pub const KAFKA_QUEUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// How long a request to Kafka's brokers may take.
 pub const KAFKA_TIMEOUT_MS: u64 = 10_000;
 

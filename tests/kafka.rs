@@ -14,7 +14,8 @@ use outside::{folder, killed_after, said, text, tripline};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
@@ -61,6 +62,23 @@ impl Broker {
             }
         }
         producer.flush(TIMEOUT).unwrap();
+    }
+
+    /// All messages of a topic.
+    fn messages(&self, topic: &str, partitions: i32) -> Vec<OwnedMessage> {
+        let consumer: BaseConsumer = self.config().set("enable.partition.eof", "true").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        (0..partitions).for_each(|p| list.add_partition_offset(topic, p, Offset::Beginning).unwrap());
+        consumer.assign(&list).unwrap();
+        let (mut out, mut ended) = (Vec::new(), 0);
+        while ended < partitions {
+            match consumer.poll(TIMEOUT).expect("no message and no end") {
+                Ok(message) => out.push(message.detach()),
+                Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
+                Err(e) => panic!("{e}"),
+            }
+        }
+        out
     }
 
     fn pipeline(&self, topic: &str, options: &str, rest: &str) -> tempfile::TempDir {
@@ -298,4 +316,113 @@ fn what_is_gone_or_foreign_is_told() {
     let folder = broker.pipeline("nowhere", "", TO_FILE);
     let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
     assert!(words.contains("topic `nowhere`: UnknownTopicOrPartition"), "{words}");
+}
+
+/// The hash by which Java's producer chooses the partition of a key: Murmur2 of 32 bits with its seed, without the sign, over the number of partitions.
+fn java_partition(key: &[u8], partitions: u32) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ key.len() as u32;
+    let chunks = key.chunks_exact(4);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        let mut word = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
+        word = (word ^ word >> 24).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ word;
+    }
+    if !rest.is_empty() {
+        rest.iter().enumerate().for_each(|(at, byte)| hash ^= u32::from(*byte) << (8 * at));
+        hash = hash.wrapping_mul(M);
+    }
+    hash = (hash ^ hash >> 13).wrapping_mul(M);
+    ((hash ^ hash >> 15) & 0x7fff_ffff) % partitions
+}
+
+/// A pipeline from a file to a topic.
+fn to_topic(broker: &Broker, lines: &str, options: &str) -> tempfile::TempDir {
+    let folder = folder(&format!(
+        "sources: {{a: {{type: file, paths: [in.log], follow: false, format: json}}}}
+sinks: {{k: {{type: kafka, inputs: [a], brokers: ['{}'], {options}}}}}
+",
+        broker.address()
+    ));
+    fs::write(folder.path().join("in.log"), lines).unwrap();
+    folder
+}
+
+#[test]
+fn events_become_messages() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("out", 5);
+    let line = |n: usize| match n % 10 {
+        9 => format!("{{\"n\":{n},\"host\":\"hôst{}\"}}\n", n % 37),
+        _ => format!("{{\"n\":{n},\"user\":\"user{}\",\"host\":\"host{}\"}}\n", n % 101, n % 37),
+    };
+    let lines: String = (0..20_000).map(line).collect();
+    let options = "topic: out, key: '{user}', headers: {host: 'of {host}', none: '{nobody}'}, compression: zstd, batch: {bytes: 64KiB}";
+    let folder = to_topic(&broker, &lines, options);
+    let (summary, _) = run(folder.path());
+    assert_eq!(summary["out"]["k"], 20_000);
+    let messages = broker.messages("out", 5);
+    assert_eq!(messages.len(), 20_000);
+    let mut last: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut values: Vec<(u64, String)> = Vec::new();
+    for message in &messages {
+        let event: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+        assert_eq!(message.key().map(text), event["user"].as_str().map(str::to_owned));
+        let headers: Vec<(&str, String)> = message.headers().unwrap().iter().map(|h| (h.key, text(h.value.unwrap()))).collect();
+        assert_eq!(headers, [("host", format!("of {}", event["host"].as_str().unwrap()))]);
+        if let Some(key) = message.key() {
+            assert_eq!(message.partition() as u32, java_partition(key, 5), "{}", text(key));
+            let n = event["n"].as_u64().unwrap();
+            assert!(last.insert(key.to_vec(), n).is_none_or(|before| before < n), "a key is out of order");
+        }
+        values.push((event["n"].as_u64().unwrap(), text(message.payload().unwrap()) + "\n"));
+    }
+    values.sort();
+    assert_eq!(values.into_iter().map(|(_, value)| value).collect::<String>(), lines, "not the events' own bytes");
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+    assert!(words.contains("1 brokers, 5 partitions"), "{words}");
+
+    // What no broker takes is in the dead letter; what follows goes on.
+    broker.topic("small", 1);
+    let long = format!("{{\"n\":0}}\n{{\"n\":1,\"text\":\"{}\"}}\n{{\"n\":2}}\n", "x".repeat(9000));
+    let folder = to_topic(&broker, &long, "topic: small, message_bytes_max: 8KiB");
+    let (summary, _) = run(folder.path());
+    assert_eq!((&summary["dead_letters"], &summary["out"]["k"]), (&1.into(), &2.into()));
+    let letter = fs::read_to_string(folder.path().join(".tripline/dead_letter/k.ndjson")).unwrap();
+    assert!(letter.contains("MessageSizeTooLarge") && letter.contains("\"n\":1"), "{letter}");
+    assert_eq!(broker.messages("small", 1).len(), 2);
+
+    // A topic that is not there holds the sink until somebody makes it.
+    let folder = to_topic(&broker, "{\"n\":0}\n", "topic: later");
+    let child = started(folder.path());
+    until("a word of the missing topic", || fs::read_to_string(folder.path().join("words.log")).is_ok_and(|w| w.contains("UnknownTopic")));
+    broker.topic("later", 1);
+    until("the row", || broker.messages("later", 1).len() == 1);
+    let mut child = child;
+    assert!(child.wait().unwrap().success());
+}
+
+/// The broker dies while messages are under way: each is there once all the same, in order.
+#[test]
+fn a_broker_that_dies_is_waited_for() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("died", 1);
+    const COUNT: usize = 200_000;
+    let lines: String = (0..COUNT).map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "y".repeat(200))).collect();
+    let folder = to_topic(&broker, &lines, "topic: died, batch: {rows: 5000}");
+    let mut child = started(folder.path());
+    std::thread::sleep(Duration::from_millis(700));
+    broker.0.kill();
+    until("a word of the outage", || fs::read_to_string(folder.path().join("words.log")).is_ok_and(|w| w.contains("sink_outage")));
+    assert!(broker.0.up());
+    let status = child.wait().unwrap();
+    let words = fs::read_to_string(folder.path().join("words.log")).unwrap();
+    assert!(status.success() && words.contains("sink_recovered"), "{words}");
+    let numbers = broker
+        .messages("died", 1)
+        .iter()
+        .map(|m| serde_json::from_slice::<Value>(m.payload().unwrap()).unwrap()["n"].as_u64().unwrap())
+        .collect::<Vec<_>>();
+    assert!(numbers.iter().copied().eq(0..COUNT as u64), "{} messages", numbers.len());
 }

@@ -224,6 +224,10 @@ pub trait Sink: Send + Sync {
     }
     /// Sends a body, and says what became of each row. After an outage nothing is known of any.
     fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>>;
+    /// What its peer says while bodies are under way, of a client that tries again by itself. Each word once.
+    fn trouble(&self) -> Option<Outage> {
+        None
+    }
     /// Makes what was sent durable and says how to come back to here. No body is under way.
     fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
     /// An epoch is durable.

@@ -70,6 +70,17 @@ impl Template {
         }
     }
 
+    /// Appends the text for a row, unless it reads fields and none of them is there.
+    pub fn write_some<R: Row>(&self, row: &R, out: &mut Vec<u8>) -> bool {
+        let mut fields = self.parts.iter().filter_map(|p| if let Part::Field(slot) = p { Some(slot) } else { None }).peekable();
+        let is_there = |slot: &Option<Slot>| slot.is_some_and(|slot| row.value(slot).is_present());
+        let has_some = fields.peek().is_none() || fields.any(is_there);
+        if has_some {
+            self.write(row, out);
+        }
+        has_some
+    }
+
     /// Fields that it reads.
     pub fn reads(&self) -> impl Iterator<Item = Slot> + '_ {
         self.parts.iter().filter_map(|p| if let Part::Field(slot) = p { *slot } else { None })

@@ -179,6 +179,12 @@ impl Delivery {
         }
         self.commit().await;
         let mut step = self.fly().await?;
+        if !self.flights.is_empty()
+            && let Some(outage) = self.parts.sink.trouble()
+        {
+            self.tell(&outage);
+            self.health.set(1);
+        }
         if let Some(barrier) = self.sealing {
             return match self.seal(barrier).await? {
                 Step::Idle => Ok(step),
@@ -442,6 +448,15 @@ impl Delivery {
         self.health.set(0);
     }
 
+    /// Tells an outage. A peer that is busy puts rows off many times a second: that is told once in a while.
+    fn tell(&mut self, outage: &Outage) {
+        if !self.is_told && self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+            (self.is_told, self.told) = (true, Some(Stopwatch::start()));
+            let message = format!("{}: {outage}; holding and trying again", self.parts.name);
+            self.parts.reports.send(Report::Word { level: "warn", event: "sink_outage", message });
+        }
+    }
+
     fn back_off(&mut self, outage: &Outage, rows: usize) -> Duration {
         self.parts.outcomes.retried.increment(rows as u64);
         if outage.is_final {
@@ -449,12 +464,7 @@ impl Delivery {
             self.parts.reports.send(Report::ReaderGone);
             return Duration::ZERO;
         }
-        // A peer that is busy puts rows off many times a second: that is told once in a while.
-        if !self.is_told && self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
-            (self.is_told, self.told) = (true, Some(Stopwatch::start()));
-            let message = format!("{}: {outage}; holding and trying again", self.parts.name);
-            self.parts.reports.send(Report::Word { level: "warn", event: "sink_outage", message });
-        }
+        self.tell(outage);
         // Bodies that were under way together fail together: that is one try.
         if self.round >= self.tries {
             self.tries = self.tries.saturating_add(1);

@@ -2,6 +2,8 @@
 pub mod drop;
 pub mod elasticsearch;
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod stdout;
 
 use std::time::Duration;
@@ -15,7 +17,14 @@ use crate::config::{Field, Options, Type};
 pub type BindSink = fn(&Options<'_>) -> Option<BoundSink>;
 
 /// All kinds of sinks.
-pub const KINDS: &[&Kind<BindSink>] = &[&drop::KIND, &elasticsearch::KIND, &file::KIND, &stdout::KIND];
+pub const KINDS: &[&Kind<BindSink>] = &[
+    &drop::KIND,
+    &elasticsearch::KIND,
+    &file::KIND,
+    #[cfg(feature = "kafka")]
+    &kafka::KIND,
+    &stdout::KIND,
+];
 
 /// Options of every sink.
 pub const COMMON: &[Field] = &[

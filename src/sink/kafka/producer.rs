@@ -1,0 +1,193 @@
+//! The client that produces, and the reports of its brokers.
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use tokio::sync::Notify;
+
+use super::options::Settings;
+use super::{Message, outcome};
+use crate::component::sink::Outcome;
+use crate::limits::{KAFKA_QUEUE_BYTES_MAX, KAFKA_TIMEOUT_MS};
+use crate::net::kafka::Trouble;
+
+/// How long a full queue is waited for before it is tried again.
+const FULL: Duration = Duration::from_millis(5);
+const TIMEOUT: Duration = Duration::from_millis(KAFKA_TIMEOUT_MS);
+
+/// Reports of the rows of one body.
+#[derive(Default)]
+struct Reports {
+    rows: Vec<Option<Outcome>>,
+    missing: usize,
+    fault: Option<KafkaError>,
+}
+
+/// The body that is under way.
+#[derive(Clone, Default)]
+pub(super) struct Deliveries {
+    reports: Arc<Mutex<Reports>>,
+    done: Arc<Notify>,
+    number: u32,
+}
+
+impl Deliveries {
+    /// What became of a row.
+    pub(super) fn note(&self, row: usize, outcome: Outcome) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = reports.rows.get_mut(row)
+            && slot.replace(outcome).is_none()
+        {
+            reports.missing -= 1;
+            if reports.missing == 0 {
+                self.done.notify_one();
+            }
+        }
+    }
+
+    fn note_fault(&self, fault: KafkaError) {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).fault.get_or_insert(fault);
+    }
+
+    /// Waits for the reports of all rows. Also the first fault.
+    pub(super) async fn all(&self) -> (Vec<Outcome>, Option<KafkaError>) {
+        loop {
+            {
+                let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+                if reports.missing == 0 {
+                    let rows = std::mem::take(&mut reports.rows).into_iter().map(|r| r.unwrap_or(Outcome::Retry)).collect();
+                    return (rows, reports.fault.take());
+                }
+            }
+            self.done.notified().await;
+        }
+    }
+}
+
+/// Hears the client.
+#[derive(Default)]
+struct Ear {
+    current: Mutex<Deliveries>,
+    trouble: Trouble,
+    is_broken: AtomicBool,
+}
+
+impl ClientContext for Ear {
+    fn log(&self, level: RDKafkaLogLevel, _: &str, message: &str) {
+        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            self.trouble.note(message);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.note(reason);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.is_broken.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl ProducerContext for Ear {
+    /// The number of the body above that of the row.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, body_and_row: usize) {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A report may come for a body that was given up.
+        if (body_and_row >> 32) as u32 != current.number {
+            return;
+        }
+        let row = body_and_row & u32::MAX as usize;
+        match result {
+            Ok(_) => current.note(row, Outcome::Accepted),
+            Err((error, _)) => {
+                current.note_fault(error.clone());
+                current.note(row, outcome(error));
+            }
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Producer {
+    client: Arc<ThreadedProducer<Ear>>,
+}
+
+impl Producer {
+    pub(super) fn new(settings: &Settings) -> Result<Producer, KafkaError> {
+        let mut config = settings.kafka.config();
+        // A message waits for its brokers for ever: giving up would be guessing whether it is there.
+        config.set("acks", &settings.acks).set("message.timeout.ms", "0");
+        config.set("enable.idempotence", if settings.acks == "all" { "true" } else { "false" });
+        config.set("compression.type", &settings.compression);
+        config.set("message.max.bytes", settings.message_bytes_max.to_string());
+        // Java's own choice of a partition, so that a key goes where other producers put it.
+        config.set("partitioner", "murmur2_random");
+        config.set("linger.ms", "1").set("queue.buffering.max.kbytes", (KAFKA_QUEUE_BYTES_MAX / 1024).to_string());
+        config.set("queue.buffering.max.messages", "1000000");
+        Ok(Producer { client: Arc::new(config.create_with_context(Ear::default())?) })
+    }
+
+    fn ear(&self) -> Arc<Ear> {
+        Arc::clone(self.client.client().context())
+    }
+
+    /// Whether another one must take its place.
+    pub(super) fn is_broken(&self) -> bool {
+        self.ear().is_broken.load(Ordering::Acquire)
+    }
+
+    /// What it said last of its brokers, once.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.ear().trouble.take()
+    }
+
+    /// Begins a body of so many rows.
+    pub(super) fn begin(&self, rows: usize) -> Deliveries {
+        let ear = self.ear();
+        let mut current = ear.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let reports = Reports { rows: vec![None; rows], missing: rows, fault: None };
+        *current = Deliveries { reports: Arc::new(Mutex::new(reports)), done: Arc::default(), number: current.number.wrapping_add(1) };
+        current.clone()
+    }
+
+    /// Hands a row over. A full queue is waited for.
+    pub(super) async fn send(&self, message: &Message<'_>, deliveries: &Deliveries, row: usize) -> Result<(), KafkaError> {
+        loop {
+            let mut record: BaseRecord<'_, [u8], [u8], usize> =
+                BaseRecord::with_opaque_to(message.topic, (deliveries.number as usize) << 32 | row).payload(message.value);
+            if let Some(key) = message.key {
+                record = record.key(key);
+            }
+            if !message.headers.is_empty() {
+                let headers = OwnedHeaders::new_with_capacity(message.headers.len());
+                let add = |all: OwnedHeaders, (key, value): &(&str, &[u8])| all.insert(Header { key, value: Some(*value) });
+                record = record.headers(message.headers.iter().fold(headers, add));
+            }
+            match self.client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => tokio::time::sleep(FULL).await,
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks the brokers who they are, and for the topic.
+    pub(super) fn look(&self, topic: Option<&str>) -> Result<String, KafkaError> {
+        let client = self.client.client();
+        let metadata = client.fetch_metadata(topic, TIMEOUT)?;
+        if let Some(error) = metadata.topics().iter().filter(|t| Some(t.name()) == topic).find_map(|t| t.error()) {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        let cluster = client.fetch_cluster_id(TIMEOUT).unwrap_or_default();
+        let partitions =
+            metadata.topics().iter().find(|t| Some(t.name()) == topic).map(|t| format!(", {} partitions", t.partitions().len()));
+        Ok(format!("cluster {cluster}, {} brokers{}", metadata.brokers().len(), partitions.unwrap_or_default()))
+    }
+}
