@@ -66,7 +66,7 @@ fn main() {
         ..EventWriter::default()
     };
     let templates = vec![Template::compile("logs", &mut NoFields).expect("made here")];
-    let input = SinkInput { writer, templates, reads: vec![None], is_alert: false };
+    let input = SinkInput { writer, templates, reads: vec![None], ..SinkInput::default() };
     let facts = RowFacts { time: TIME, late: false };
     let mut body = Body::default();
     let ours = || {

@@ -119,6 +119,15 @@ pub const BULK_IN_FLIGHT_MAX: usize = 4;
 /// How long a `_bulk` request may take.
 pub const BULK_TIMEOUT_MS: u64 = 60_000;
 
+/// How long a request to TheHive may take: making an alert takes it 20 s where there are many.
+pub const THEHIVE_TIMEOUT_MS: u64 = 30_000;
+
+/// Alerts of TheHive that further firings may update, by rule, tenant and key.
+pub const THEHIVE_GROUPS_MAX: usize = 10_000;
+
+/// Observables that are remembered of one of them.
+pub const THEHIVE_OBSERVABLES_MAX: usize = 1_000;
+
 /// How long a connection may take to come about.
 pub const HTTP_CONNECT_TIMEOUT_MS: u64 = 5_000;
 

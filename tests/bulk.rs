@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
 mod outside;
 mod peer;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -186,8 +186,8 @@ fn sink_of(kind: &str) -> Option<(&'static str, Option<ReadBack>)> {
     match kind {
         "file" => Some(("{type: file, inputs: [a], path: out.ndjson}", Some(lines_of_file))),
         "drop" => Some(("{type: drop, inputs: [a]}", None)),
-        // Standard output is the test's own. What others keep has no end to come back to: tests/bulk.rs, tests/services.rs, tests/kafka.rs.
-        "stdout" | "elasticsearch" | "kafka" => None,
+        // Standard output is the test's own. What others keep has no end to come back to: tests/bulk.rs, tests/services.rs, tests/kafka.rs, tests/thehive.rs.
+        "stdout" | "elasticsearch" | "kafka" | "thehive" => None,
         other => panic!("the sink `{other}` has no setup in tests/conformance.rs"),
     }
 }

@@ -157,6 +157,8 @@ pub struct SinkInput {
     pub templates: Vec<Template>,
     /// Slots of the fields that the sink reads, in the sink's order.
     pub reads: Vec<Option<Slot>>,
+    /// Slots of the values of the sink's expressions, in the sink's order.
+    pub values: Vec<Slot>,
     /// Its events are alerts.
     pub is_alert: bool,
 }
@@ -192,12 +194,14 @@ pub struct BoundSink {
     pub templates: Vec<(String, Place)>,
     /// Fields that it reads of each input.
     pub reads: Vec<String>,
+    /// Expressions whose values it wants of each event.
+    pub expressions: Vec<(String, Place)>,
 }
 
 impl BoundSink {
     /// A sink that reads nothing but whole events.
     pub fn new(factory: impl Fn() -> Box<dyn Sink> + 'static) -> BoundSink {
-        BoundSink { factory: Box::new(factory), templates: Vec::new(), reads: Vec::new() }
+        BoundSink { factory: Box::new(factory), templates: Vec::new(), reads: Vec::new(), expressions: Vec::new() }
     }
 }
 

@@ -60,7 +60,7 @@ impl HttpClient {
     }
 
     /// Sends a request and reads the whole reply. An error is the network's: the peer may have taken the request all the same.
-    pub async fn send(&self, method: Method, uri: &Uri, headers: &[(&'static str, &'static str)], body: Bytes) -> Result<Reply, String> {
+    pub async fn send(&self, method: Method, uri: &Uri, headers: &[(&'static str, &str)], body: Bytes) -> Result<Reply, String> {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in &self.headers {
             request = request.header(name, value);

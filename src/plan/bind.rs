@@ -156,6 +156,8 @@ pub struct PlannedSink {
     pub(super) templates: Vec<(String, Place)>,
     /// Fields that it reads of each input.
     pub(super) reads: Vec<String>,
+    /// Expressions whose values it wants of each event.
+    pub(super) expressions: Vec<(String, Place)>,
 }
 
 /// An input of a sink.
@@ -374,9 +376,9 @@ impl<'a> Builder<'a, '_> {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::sink::KINDS) else { continue };
             let packing = PackingOptions::read(&options);
-            if let Some(BoundSink { factory, templates, reads }) = (kind.bind)(&options) {
+            if let Some(BoundSink { factory, templates, reads, expressions }) = (kind.bind)(&options) {
                 self.sink_places.push((name.to_owned(), self.sinks.len()));
-                self.sinks.push(PlannedSink { name: name.to_owned(), factory, packing, inputs: Vec::new(), templates, reads });
+                self.sinks.push(PlannedSink { name: name.to_owned(), factory, packing, inputs: Vec::new(), templates, reads, expressions });
             }
         }
     }

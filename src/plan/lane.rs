@@ -240,6 +240,7 @@ impl Builder<'_, '_> {
         let member = self.graph.members[name];
         let options = Options::new(name, member.node, self.faults);
         let (texts, fields) = (self.sinks[sink].templates.clone(), self.sinks[sink].reads.clone());
+        let expressions = self.sinks[sink].expressions.clone();
         let mut bind = progress.bind(name, &mut view, &mut self.context);
         // `where` of a sink is a filter before its edge.
         let filter = options.has("where").then(|| crate::transform::filter::of_option(&options, &mut bind));
@@ -250,12 +251,15 @@ impl Builder<'_, '_> {
         slots.dedup();
         let original = options.bool("original", progress.original);
         let writer = view.event_writer(&mut progress.lane, original, options.bool("meta", false));
+        // Behind the writer: what the sink wants beside the event stands in no event.
+        let mut bind = progress.bind(name, &mut view, &mut self.context);
+        let (computing, values) = crate::transform::set::beside(&expressions, &options, &mut bind)?;
         if !progress.is_rule {
             self.report_copies(name, progress);
         }
         let is_alert = progress.of_rule.is_some_and(|unit| self.units[unit].is_alerting()) && !progress.is_late;
         let input = self.sinks[sink].inputs.len();
-        let of_sink = SinkInput { writer, templates, reads, is_alert };
+        let of_sink = SinkInput { writer, templates, reads, values, is_alert };
         self.sinks[sink].inputs.push(PlannedInput { of_sink, policy: progress.policy, is_late: progress.is_late });
         progress.taps.push(PlannedTap::Sink(sink, input));
         let tap = TargetPlan::Tap(progress.taps.len() - 1);
@@ -264,6 +268,7 @@ impl Builder<'_, '_> {
         if let Some(filter) = filter {
             steps.push(("where", filter?));
         }
+        steps.extend(computing.map(|factory| ("values", factory)));
         if !slots.is_empty() {
             steps.push(("fields", crate::transform::filter::resolving(slots)));
         }

@@ -5,6 +5,7 @@ pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod stdout;
+pub mod thehive;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub const KINDS: &[&Kind<BindSink>] = &[
     #[cfg(feature = "kafka")]
     &kafka::KIND,
     &stdout::KIND,
+    &thehive::KIND,
 ];
 
 /// Options of every sink.

@@ -6,6 +6,7 @@ use crate::component::bind::compile_at;
 use crate::component::operator::{MAIN, Operator, Outputs};
 use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
+use crate::diagnostic::Place;
 use crate::event::{Batch, Slot, Span};
 use crate::expr::Program;
 use crate::expr::eval::BatchRow;
@@ -35,7 +36,27 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
             (program, old, new)
         })
         .collect();
-    Some(Box::new(move || Box::new(Set { steps: steps.clone(), bump: Bump::new(), text: Vec::new() })))
+    Some(factory(steps))
+}
+
+fn factory(steps: Vec<(Program, Option<Slot>, Slot)>) -> OperatorFactory {
+    Box::new(move || Box::new(Set { steps: steps.clone(), bump: Bump::new(), text: Vec::new() }))
+}
+
+/// Values of expressions that stand beside the event, for a sink, and where they will be.
+pub fn beside(
+    expressions: &[(String, Place)],
+    options: &Options<'_>,
+    bind: &mut Bind<'_, '_>,
+) -> Option<(Option<OperatorFactory>, Vec<Slot>)> {
+    let mut steps = Vec::new();
+    for (number, (source, place)) in expressions.iter().enumerate() {
+        let program = compile_at(source, place, false, options, bind)?;
+        let name = format!("{}.value{number}", bind.node);
+        steps.push((program, None, bind.write(&name).1));
+    }
+    let slots = steps.iter().map(|(.., slot)| *slot).collect();
+    Some(((!steps.is_empty()).then(|| factory(steps)), slots))
 }
 
 struct Set {

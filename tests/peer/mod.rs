@@ -1,11 +1,11 @@
 //! A node that answers `_bulk` as a strict one does, and deals what a real one seldom deals.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // each test uses its part
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+
+use crate::wire::{Asked, listen};
 
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,18 +57,10 @@ pub struct Peer {
 impl Peer {
     /// Starts on a free port.
     pub fn start(deals: &[Deal]) -> Peer {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let seen = Seen { deals: deals.iter().cloned().collect(), bytes_max: usize::MAX, ..Seen::default() };
-        let peer = Peer { address, seen: Arc::new(Mutex::new(seen)) };
-        let shared = Arc::clone(&peer.seen);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let seen = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &seen));
-            }
-        });
-        peer
+        let seen = Arc::new(Mutex::new(seen));
+        let shared = Arc::clone(&seen);
+        Peer { address: listen(move |asked| answer(&asked, &shared)), seen }
     }
 
     /// Documents of an index.
@@ -77,70 +69,35 @@ impl Peer {
     }
 }
 
-/// Answers the requests of one connection.
-fn serve(stream: TcpStream, seen: &Mutex<Seen>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head.push(line.trim_end().to_owned());
+fn answer(asked: &Asked, seen: &Mutex<Seen>) -> Option<(u16, String)> {
+    let mut seen = seen.lock().unwrap();
+    seen.authorizations.extend(asked.header("authorization").map(str::to_owned));
+    if asked.method != "POST" || !asked.path.starts_with("/_bulk") {
+        return Some((200, json!({"cluster_name": "peer", "version": {"number": "9.0.0"}}).to_string()));
+    }
+    assert_eq!(asked.header("content-type"), Some("application/x-ndjson"));
+    seen.requests += 1;
+    let deal = seen.deals.pop_front().unwrap_or(Deal::Well);
+    seen.largest = seen.largest.max(asked.body.len());
+    match deal {
+        _ if asked.body.len() > seen.bytes_max => Some((413, String::new())),
+        Deal::ResetBefore => None,
+        Deal::Silence => {
+            drop(seen);
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+            None
         }
-        let header = |name: &str| {
-            head.iter().skip(1).find_map(|l| l.split_once(": ").filter(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_owned()))
-        };
-        let length: usize = header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        if header("content-encoding").as_deref() == Some("gzip") {
-            let mut unpacked = Vec::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut unpacked).unwrap();
-            body = unpacked;
-        }
-        let mut seen = seen.lock().unwrap();
-        seen.authorizations.extend(header("authorization"));
-        let (status, reply) = if head[0].starts_with("POST /_bulk") {
-            assert_eq!(header("content-type").as_deref(), Some("application/x-ndjson"));
-            seen.requests += 1;
-            let deal = seen.deals.pop_front().unwrap_or(Deal::Well);
-            seen.largest = seen.largest.max(body.len());
+        Deal::Status(status) => Some((status, json!({"error": {"type": "of_the_test"}, "status": status}).to_string())),
+        Deal::Html => Some((200, "<html>\n<body>It works!</body></html>".to_owned())),
+        deal => {
+            let mut items = bulk(&mut seen, &asked.body, &deal);
             match deal {
-                _ if body.len() > seen.bytes_max => (413, String::new()),
-                Deal::ResetBefore => return,
-                Deal::Silence => {
-                    drop(seen);
-                    std::thread::sleep(std::time::Duration::from_secs(3600));
-                    return;
-                }
-                Deal::Status(status) => (status, json!({"error": {"type": "of_the_test"}, "status": status}).to_string()),
-                Deal::Html => (200, "<html>\n<body>It works!</body></html>".to_owned()),
-                deal => {
-                    let mut items = bulk(&mut seen, &body, &deal);
-                    match deal {
-                        Deal::ResetAfter => return,
-                        Deal::ItemMissing => drop(items.pop()),
-                        _ => {}
-                    }
-                    let errors = items.iter().any(|i| i["create"]["error"].is_object()) || deal == Deal::ItemMissing;
-                    (200, json!({"errors": errors, "items": items}).to_string())
-                }
+                Deal::ResetAfter => return None,
+                Deal::ItemMissing => drop(items.pop()),
+                _ => {}
             }
-        } else {
-            (200, json!({"cluster_name": "peer", "version": {"number": "9.0.0"}}).to_string())
-        };
-        drop(seen);
-        let answer = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{reply}", reply.len());
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
+            let errors = items.iter().any(|i| i["create"]["error"].is_object()) || deal == Deal::ItemMissing;
+            Some((200, json!({"errors": errors, "items": items}).to_string()))
         }
     }
 }
