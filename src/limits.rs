@@ -156,5 +156,11 @@ pub const KAFKA_TIMEOUT_MS: u64 = 10_000;
 /// A partition of Kafka whose end is not known is silent after this and its idle time: a broker that is away must not hold back alerts for ever.
 pub const KAFKA_SILENCE: i64 = 10 * SECOND;
 
+/// Files that a `file` sink has open at once: well below the 1,024 that a process may have where nothing else is said.
+pub const SINK_FILES_OPEN_MAX: usize = 256;
+
+/// Files that a `file` sink keeps in mind until their time is over.
+pub const SINK_FILES_TRACKED_MAX: usize = 10_000;
+
 /// Bytes of a file that holds a secret.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;

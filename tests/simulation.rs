@@ -115,7 +115,7 @@ impl Sink for SimSink {
             Ok(Sent::Rows(outcomes, None))
         })
     }
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         let mut out = StateWriter::default();
         out.u64(self.outside.lock().unwrap().get(&self.name).map_or(0, Vec::len) as u64);
         Box::pin(async move { Ok(out.bytes) })

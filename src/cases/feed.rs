@@ -79,7 +79,7 @@ impl Sink for CaseSink {
         captured.entry(self.name.clone()).or_default().extend(lines);
         Box::pin(async { Ok(Sent::All) })
     }
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         let mut out = StateWriter::default();
         out.u64(self.captured.lock().unwrap_or_else(PoisonError::into_inner).get(&self.name).map_or(0, Vec::len) as u64);
         Box::pin(async move { Ok(out.bytes) })

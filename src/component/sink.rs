@@ -232,8 +232,8 @@ pub trait Sink: Send + Sync {
     fn trouble(&self) -> Option<Outage> {
         None
     }
-    /// Makes what was sent durable and says how to come back to here. No body is under way.
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
+    /// Makes what was sent durable, the end of an epoch, and says how to come back to here. No body is under way.
+    fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
     /// An epoch is durable.
     fn commit(&self, _epoch: u64) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async { Ok(()) })

@@ -58,13 +58,20 @@ impl Template {
 
     /// Appends the text for a row.
     pub fn write<R: Row>(&self, row: &R, out: &mut Vec<u8>) {
+        self.write_with(row, out, |_, _| {});
+    }
+
+    /// Appends the text for a row. `field` may change what a field gave: it stands at the end, from this place on.
+    pub fn write_with<R: Row>(&self, row: &R, out: &mut Vec<u8>, field: impl Fn(&mut Vec<u8>, usize)) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Field(slot) => {
+                    let start = out.len();
                     if !slot.is_some_and(|slot| row.value(slot).write_text(out)) {
                         out.push(b'-');
                     }
+                    field(out, start);
                 }
             }
         }

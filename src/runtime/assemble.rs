@@ -273,7 +273,7 @@ impl Topology {
         let rules =
             make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
         let deliveries = make_deliveries(plan, options, sinks, ends.sinks, sink_signals, &reports, caution, &orders);
-        let wakes = parts.iter().map(|(signal, _)| Arc::clone(signal)).collect();
+        let wakes = parts.iter().map(|(signal, _)| signal).chain(deliveries.iter().map(|(_, signal)| signal)).cloned().collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
         orders.barrier.store(record.epoch, Ordering::Release);
@@ -357,7 +357,7 @@ fn connect_sinks(plan: &Plan, old: &Record, runtime: &tokio::runtime::Runtime) -
         let last = old.sinks.iter().find(|(n, _)| *n == planned.name).map(|(_, s)| s.as_slice()).filter(|s| !s.is_empty());
         let state = runtime.block_on(async {
             sink.connect(last).await?;
-            sink.seal().await
+            sink.seal(old.epoch).await
         });
         sealed.push((planned.name.clone(), state.map_err(|e| RunError(format!("{}: {e}", planned.name)))?));
         sinks.push(sink);

@@ -55,12 +55,24 @@ type Place = (String, String, u64);
 /// Rows are taken one by one until an epoch is durable, and some are left out.
 #[derive(Clone, Debug)]
 pub struct RowByRow {
-    /// The epoch behind which all is as ever.
-    pub until: u64,
+    /// The epoch behind which only inputs that hold a row to be left out are taken row by row.
+    until: u64,
     skipped: Arc<HashSet<Place>>,
 }
 
 impl RowByRow {
+    /// Whether an input is taken row by row.
+    pub fn applies(&self, input: &Input, durable: u64) -> bool {
+        let holds = |(source, partition, position): &Place| {
+            let rows = input.lines.len();
+            *source == input.origin.source
+                && *partition == input.origin.partition
+                && rows > 0
+                && (input.position(0)..=input.position(rows - 1)).contains(position)
+        };
+        durable < self.until || self.skipped.iter().any(holds)
+    }
+
     /// Whether a row is left out.
     pub fn skips(&self, origin: &Origin, position: u64) -> bool {
         self.skipped.contains(&(origin.source.clone(), origin.partition.clone(), position))
@@ -84,13 +96,15 @@ pub struct Caution {
     /// The epoch behind which it broke.
     epoch: u64,
     panics: u32,
+    /// An epoch may end before such a row was come to: it stays left out.
     skipped: Arc<HashSet<Place>>,
 }
 
 impl Caution {
     /// How intakes deal rows now.
     pub fn row_by_row(&self) -> Option<RowByRow> {
-        (self.panics >= PANICS_MAX).then(|| RowByRow { until: self.epoch + 1, skipped: Arc::clone(&self.skipped) })
+        let until = if self.panics >= PANICS_MAX { self.epoch + 1 } else { 0 };
+        (until > 0 || !self.skipped.is_empty()).then(|| RowByRow { until, skipped: Arc::clone(&self.skipped) })
     }
 
     /// What a unit says it is working on.
@@ -101,7 +115,7 @@ impl Caution {
     /// A unit panicked behind an epoch. `sources`: names of those whose rows can be left out.
     pub fn learn(&mut self, epoch: u64, culprit: Option<Culprit>, sources: &[&str]) -> Answer {
         if epoch != self.epoch {
-            *self = Caution { epoch, ..Caution::default() };
+            (self.epoch, self.panics) = (epoch, 0);
         }
         let was_careful = self.panics >= PANICS_MAX;
         self.panics += 1;
@@ -114,5 +128,28 @@ impl Caution {
             }
             _ => Answer::GiveUp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_left_out_though_an_epoch_ends_before_it() {
+        let origin = Arc::new(Origin { source: "a".into(), partition: "p".into(), identity: Vec::new() });
+        let culprit = Culprit { origin: Arc::clone(&origin), position: 5, line: b"x".to_vec() };
+        let mut caution = Caution::default();
+        for _ in 0..PANICS_MAX {
+            assert!(matches!(caution.learn(1, None, &["a"]), Answer::Again));
+        }
+        assert!(matches!(caution.learn(1, Some(culprit), &["a"]), Answer::Without(_)));
+        let input = |base: u64| Input::of_lines((0..3).map(|_| &b"x"[..]), Arc::clone(&origin), base);
+        let careful = caution.row_by_row().unwrap();
+        assert!(careful.applies(&input(0), 1) && careful.applies(&input(3), 2) && !careful.applies(&input(6), 2));
+        // Another panic, behind a later epoch: the row is left out still.
+        assert!(matches!(caution.learn(2, None, &["a"]), Answer::Again));
+        let later = caution.row_by_row().unwrap();
+        assert!(later.applies(&input(4), 2) && later.skips(&origin, 5) && !later.applies(&input(0), 2));
     }
 }

@@ -133,6 +133,8 @@ pub struct Delivery {
     round: u32,
     /// How it fares.
     pub health: Arc<Health>,
+    /// The last epoch, when all before its end is there: it is over when that is durable.
+    last: Option<u64>,
     is_over: bool,
     facts: Vec<RowFacts>,
     needs_facts: bool,
@@ -154,6 +156,7 @@ impl Delivery {
             told: None,
             is_told: false,
             health: Arc::default(),
+            last: None,
             is_over: false,
             facts: Vec::new(),
             needs_facts: parts.sink.needs_facts() || parts.inputs.iter().any(|i| i.of_sink.writer.meta),
@@ -178,6 +181,10 @@ impl Delivery {
             return Ok(Step::Done);
         }
         self.commit().await;
+        if let Some(last) = self.last {
+            self.is_over = self.committed >= last;
+            return Ok(if self.is_over { Step::Done } else { Step::Idle });
+        }
         let mut step = self.fly().await?;
         if !self.flights.is_empty()
             && let Some(outage) = self.parts.sink.trouble()
@@ -413,13 +420,13 @@ impl Delivery {
         if !self.waiting.is_empty() || !self.flights.is_empty() {
             return Ok(Step::Idle);
         }
-        match self.parts.sink.seal().await {
+        match self.parts.sink.seal(barrier.epoch).await {
             Ok(state) => {
                 self.recover();
                 self.sealing = None;
                 let dead_letter = self.parts.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, &self.parts.name));
                 self.parts.reports.send(Report::Sealed { sink: self.parts.sink_number, epoch: barrier.epoch, state, dead_letter });
-                self.is_over = barrier.is_last;
+                self.last = barrier.is_last.then_some(barrier.epoch);
                 Ok(Step::Worked)
             }
             Err(outage) => {

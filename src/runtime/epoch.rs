@@ -96,7 +96,7 @@ pub struct Coordinator {
     /// Sources that have ended.
     pub ended: Vec<bool>,
     counts: (usize, usize, usize),
-    /// Signals of the intakes.
+    /// Signals of the intakes and deliveries.
     wakes: Vec<Arc<Signal>>,
     forget: Vec<Vec<u8>>,
 }

@@ -143,7 +143,7 @@ impl Intake {
                 let builder = std::mem::take(&mut self.builder);
                 let input = builder.seal(origin, base, positions, self.clock.now());
                 if let Some(careful) = &self.row_by_row
-                    && self.orders.durable.load(Ordering::Acquire) < careful.until
+                    && careful.applies(&input, self.orders.durable.load(Ordering::Acquire))
                 {
                     self.deal_rows(&input, &careful.clone());
                     return Next::Again;

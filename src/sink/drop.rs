@@ -21,7 +21,7 @@ impl Sink for DropSink {
     fn send<'a>(&'a self, _body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async { Ok(Sent::All) })
     }
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
     fn discards(&self) -> bool {

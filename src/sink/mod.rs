@@ -7,6 +7,8 @@ pub mod kafka;
 pub mod stdout;
 pub mod thehive;
 
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::time::Duration;
 
 use crate::component::Kind;
@@ -47,6 +49,55 @@ const RETRY: &[Field] = &[
     Field::optional("min", Type::Duration, "the first wait; each further one is twice as long; default 100ms"),
     Field::optional("max", Type::Duration, "the longest; default 10s"),
 ];
+
+/// How bodies are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// By gzip.
+    Gzip,
+    /// By Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// What the option `compression` says.
+    pub fn read(options: &Options<'_>) -> Compression {
+        match options.text("compression").as_deref() {
+            Some("gzip") => Compression::Gzip,
+            Some("zstd") => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+
+    /// Whether bodies go as they are.
+    pub fn is_none(self) -> bool {
+        self == Compression::None
+    }
+
+    /// Its name in `content-encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "identity",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// Packs a body.
+    pub fn pack(self, body: &[u8]) -> std::io::Result<Cow<'_, [u8]>> {
+        Ok(Cow::Owned(match self {
+            Compression::None => return Ok(Cow::Borrowed(body)),
+            Compression::Gzip => {
+                let mut packer = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+                packer.write_all(body)?;
+                packer.finish()?
+            }
+            Compression::Zstd => zstd::encode_all(body, 1)?,
+        }))
+    }
+}
 
 /// What the options `batch` and `retry` of a sink say.
 #[derive(Clone, Copy, Debug, Default)]

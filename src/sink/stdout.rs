@@ -68,7 +68,7 @@ impl Sink for StdoutSink {
         })
     }
 
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

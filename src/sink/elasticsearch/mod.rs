@@ -11,7 +11,7 @@ use hyper::Method;
 
 use self::endpoints::Endpoints;
 pub use self::options::KIND;
-use self::options::{Compression, Id, Settings, Target};
+use self::options::{Id, Settings, Target};
 use crate::codec::format::json_members::{Member, members};
 use crate::component::sink::{Mark, OutRow, Outcome, Packing, Sent};
 use crate::component::{Body, BoxFuture, Outage, Sink};
@@ -199,13 +199,12 @@ impl Sink for Elasticsearch {
     fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let mut headers = vec![("content-type", "application/x-ndjson")];
-            let bytes = match self.settings.compression {
-                Compression::None => Bytes::copy_from_slice(&body.bytes),
-                packed => {
-                    headers.push(("content-encoding", packed.name()));
-                    packed.pack(&body.bytes).map_err(|e| Outage::new(format!("cannot be packed: {e}")))?
-                }
-            };
+            let compression = self.settings.compression;
+            if !compression.is_none() {
+                headers.push(("content-encoding", compression.name()));
+            }
+            let packed = compression.pack(&body.bytes).map_err(|e| Outage::new(format!("cannot be packed: {e}")))?;
+            let bytes = Bytes::from(packed.into_owned());
             let reply = self.ask(Method::POST, BULK, &headers, bytes).await?;
             match reply.status {
                 200 => reply::outcomes(&reply.body, body.rows()).map_err(|e| Outage::new(format!("{e}: {}", reply.excerpt()))),
@@ -221,7 +220,7 @@ impl Sink for Elasticsearch {
         })
     }
 
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -1,9 +1,7 @@
 //! What the options of `elasticsearch` say.
-use std::io::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
-use bytes::Bytes;
 use hyper::Uri;
 
 use super::Elasticsearch;
@@ -12,7 +10,7 @@ use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::limits::{BULK_IN_FLIGHT_MAX, BULK_TIMEOUT_MS};
 use crate::net::tls::{TLS, TlsOptions};
-use crate::sink::{BindSink, BoundSink, COMMON};
+use crate::sink::{BindSink, BoundSink, COMMON, Compression};
 
 const AUTH: &[Field] = &[
     Field::optional("user", Type::Text, "the user"),
@@ -67,38 +65,6 @@ pub(super) enum Id {
     Template,
 }
 
-/// How bodies are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    /// Its name in `content-encoding`.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Compression::None => "identity",
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        }
-    }
-
-    /// Packs a body.
-    pub(super) fn pack(self, body: &[u8]) -> std::io::Result<Bytes> {
-        Ok(Bytes::from(match self {
-            Compression::None => body.to_vec(),
-            Compression::Gzip => {
-                let mut packer = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
-                packer.write_all(body)?;
-                packer.finish()?
-            }
-            Compression::Zstd => zstd::encode_all(body, 1)?,
-        }))
-    }
-}
-
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -141,11 +107,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         id,
         authorization,
         tls,
-        compression: match options.text("compression").as_deref() {
-            Some("gzip") => Compression::Gzip,
-            Some("zstd") => Compression::Zstd,
-            _ => Compression::None,
-        },
+        compression: Compression::read(options),
         in_flight_max: options.count("in_flight_max").map_or(BULK_IN_FLIGHT_MAX, |n| (n as usize).max(1)),
         timeout: options.duration("timeout").map_or(Duration::from_millis(BULK_TIMEOUT_MS), |d| Duration::from_nanos(d.unsigned_abs())),
         ecs: options.bool("ecs", false),

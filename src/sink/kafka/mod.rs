@@ -164,7 +164,7 @@ impl Sink for KafkaSink {
         Some(Outage::new(format!("{}: {trouble}", self.settings.kafka.brokers())))
     }
 
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

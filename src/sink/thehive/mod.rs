@@ -183,7 +183,7 @@ impl Sink for TheHive {
         })
     }
 
-    fn seal(&self) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(self.groups(|g| g.save())) })
     }
 }

@@ -1,0 +1,137 @@
+//! Files that the `file` sink writes: paths by fields, full files, packed files, through kill -9.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
+mod outside;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use outside::{folder, killed_after, said, text, tripline};
+use serde_json::Value;
+
+fn pipeline(options: &str) -> tempfile::TempDir {
+    folder(&format!(
+        "barrier: {{interval: 10ms}}
+sources: {{a: {{type: file, paths: [in.log], follow: false, format: json}}}}
+sinks: {{o: {{type: file, inputs: [a], {options}}}}}
+"
+    ))
+}
+
+fn lines(count: usize, hosts: usize) -> String {
+    (0..count).map(|n| format!("{{\"n\":{n},\"host\":\"h{}\",\"text\":\"{}\"}}\n", n % hosts, "x".repeat(n % 90))).collect()
+}
+
+fn run(folder: &Path) -> Value {
+    let out = tripline(folder, &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", said(&out));
+    serde_json::from_str(text(&out.stderr).lines().last().unwrap()).unwrap()
+}
+
+/// All files below a folder, with what is in them, unpacked.
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            out.extend(files(&path));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        let mut text = String::new();
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("gz") => drop(flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap()),
+            Some("zst") => drop(zstd::Decoder::new(&bytes[..]).unwrap().read_to_string(&mut text).unwrap()),
+            _ => text = String::from_utf8_lossy(&bytes).into_owned(),
+        }
+        out.push((path, text));
+    }
+    out.sort();
+    out
+}
+
+/// Each row once, in the file of its host, in order.
+fn assert_each_once(found: &[(PathBuf, String)], wanted: usize, hosts: usize) {
+    let mut seen = vec![0u8; wanted];
+    for (path, text) in found {
+        let mut last = None;
+        for line in text.lines() {
+            let row: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e}: {line}", path.display()));
+            let n = row["n"].as_u64().unwrap() as usize;
+            seen[n] += 1;
+            assert!(path.to_str().unwrap().contains(&format!("/h{}/", n % hosts)), "{n} is in {}", path.display());
+            assert!(last.replace(n).is_none_or(|last| last < n), "{} is out of order", path.display());
+        }
+    }
+    let wrong: Vec<(usize, &u8)> = seen.iter().enumerate().filter(|(_, n)| **n != 1).take(5).collect();
+    assert!(wrong.is_empty(), "number and count: {wrong:?}");
+}
+
+#[test]
+fn each_row_is_in_its_file_once_through_kills() {
+    const COUNT: usize = 150_000;
+    for (name, compression) in [("ndjson", "none"), ("ndjson.gz", "gzip"), ("ndjson.zst", "zstd")] {
+        let options =
+            format!("path: 'out/{{host}}/events.{name}', rotate: {{bytes: 20KiB}}, compression: {compression}, batch: {{rows: 200}}");
+        let folder = pipeline(&options);
+        fs::write(folder.path().join("in.log"), lines(COUNT, 30)).unwrap();
+        killed_after(folder.path(), &[40, 70, 110, 60, 150, 90]);
+        run(folder.path());
+        let found = files(&folder.path().join("out"));
+        assert_each_once(&found, COUNT, 30);
+        assert!(found.len() >= 60, "{} files: none was full", found.len());
+        assert!(!found.iter().any(|(path, _)| path.to_str().unwrap().contains("journal")), "the journal is not forgotten");
+        // A further run begins where this one ended.
+        let more = lines(COUNT + 100, 30).lines().skip(COUNT).map(|l| l.to_owned() + "\n").collect::<String>();
+        let mut log = fs::read_to_string(folder.path().join("in.log")).unwrap();
+        log.push_str(&more);
+        fs::write(folder.path().join("in.log"), log).unwrap();
+        run(folder.path());
+        assert_each_once(&files(&folder.path().join("out")), COUNT + 100, 30);
+    }
+}
+
+#[test]
+fn more_files_than_may_be_open_and_names_that_lead_nowhere() {
+    let folder = pipeline("path: 'out/{host}/x.ndjson'");
+    fs::write(folder.path().join("in.log"), lines(30_000, 700)).unwrap();
+    run(folder.path());
+    let found = files(&folder.path().join("out"));
+    assert_eq!(found.len(), 700);
+    assert_each_once(&found, 30_000, 700);
+
+    let folder = pipeline("path: 'out/{host}.ndjson'");
+    let long = "ü".repeat(300);
+    let hosts = ["../../evil", "..", "", "a/b", &long];
+    let log: String = hosts.iter().map(|host| serde_json::json!({"host": host}).to_string() + "\n").collect();
+    fs::write(folder.path().join("in.log"), log + "{\"none\":1}\n").unwrap();
+    let summary = run(folder.path());
+    assert_eq!((&summary["out"]["o"], &summary["dead_letters"]), (&6.into(), &0.into()));
+    let names: Vec<String> =
+        files(&folder.path().join("out")).iter().map(|(p, _)| p.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["-.ndjson", ".._.._evil.ndjson", "_.ndjson", "a_b.ndjson", &("ü".repeat(50) + ".ndjson")]);
+    // A path that is a folder takes no row: it is in the dead letter, and the others are written.
+    let folder = pipeline("path: 'out/{host}'");
+    fs::create_dir_all(folder.path().join("out/taken")).unwrap();
+    fs::write(folder.path().join("in.log"), "{\"host\":\"taken\"}\n{\"host\":\"free\"}\n").unwrap();
+    let summary = run(folder.path());
+    assert_eq!((&summary["out"]["o"], &summary["dead_letters"]), (&1.into(), &1.into()));
+    assert!(folder.path().join("out/free").is_file());
+}
+
+#[test]
+fn one_file_rotates_by_size_and_by_time() {
+    let folder = pipeline("path: events.ndjson, rotate: {bytes: 100KiB, every: 1s}, batch: {rows: 500}");
+    fs::write(folder.path().join("in.log"), lines(400_000, 1)).unwrap();
+    run(folder.path());
+    let all = || files(folder.path()).into_iter().filter(|(p, _)| p.to_str().unwrap().contains("/events.")).collect::<Vec<_>>();
+    let count = |found: &[(PathBuf, String)]| found.iter().map(|(_, text)| text.lines().count()).sum::<usize>();
+    let found = all();
+    assert!(found.len() > 1 && count(&found) == 400_000, "{} files, {} rows", found.len(), count(&found));
+    // Its second is over: what comes now is in another file.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    fs::write(folder.path().join("in.log"), lines(400_001, 1)).unwrap();
+    run(folder.path());
+    let later = all();
+    assert!(later.len() > found.len() && count(&later) == 400_001, "{} files, then {}", found.len(), later.len());
+}
