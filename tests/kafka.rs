@@ -426,3 +426,81 @@ fn a_broker_that_dies_is_waited_for() {
         .collect::<Vec<_>>();
     assert!(numbers.iter().copied().eq(0..COUNT as u64), "{} messages", numbers.len());
 }
+
+/// Certificates of a private authority for 127.0.0.1, made by openssl; false where there is none.
+fn certificates(folder: &Path) -> bool {
+    let script = "set -e; cd $1
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=authority
+for who in broker client; do
+  openssl req -newkey rsa:2048 -nodes -keyout $who.key -out $who.csr -subj /CN=$who
+  printf 'subjectAltName=IP:127.0.0.1' >ext; openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out $who.crt -extfile ext
+done
+openssl pkcs8 -topk8 -nocrypt -in broker.key -out broker.pk8; cat broker.pk8 broker.crt ca.pem >broker.pem";
+    let out = Command::new("bash").args(["-c", script, "bash"]).arg(folder).output();
+    out.is_ok_and(|out| out.status.success())
+}
+
+#[test]
+fn secured_brokers_are_read_and_written() {
+    let certs = tempfile::tempdir().unwrap();
+    if !certificates(certs.path()) {
+        assert_ne!(std::env::var("TRIPLINE_REQUIRE_SERVICES").as_deref(), Ok("1"), "no openssl to make certificates with");
+        eprintln!("skipped: no openssl to make certificates with");
+        return;
+    }
+    let at = |name: &str| certs.path().join(name).display().to_string();
+    let store = at("broker.pem");
+    let authority = at("ca.pem");
+    let lines = |port: u16| {
+        let all =
+            |secure: &str| format!("PLAINTEXT://127.0.0.1:{port},{secure}SECURE://127.0.0.1:{},MUTUAL://127.0.0.1:{}", port + 2, port + 3);
+        vec![
+            format!("listeners={}", all(&format!("CONTROLLER://127.0.0.1:{},", port + 1))),
+            format!("advertised.listeners={}", all("")),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL".to_owned(),
+            "sasl.enabled.mechanisms=PLAIN".to_owned(),
+            "listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_ada=\"right\";".to_owned(),
+            "ssl.keystore.type=PEM".to_owned(),
+            format!("ssl.keystore.location={store}"),
+            "ssl.truststore.type=PEM".to_owned(),
+            format!("ssl.truststore.location={authority}"),
+            "listener.name.mutual.ssl.client.auth=required".to_owned(),
+        ]
+    };
+    let Some(broker) = Server::start(&["kafka.sh"], lines).map(Broker) else { return };
+    broker.topic("secret", 1);
+    broker.topic("copy", 1);
+    broker.send("secret", numbered(1, 0, 100));
+    let pipeline = |port: u16, options: &str, group: &str| {
+        let wire = format!("brokers: ['127.0.0.1:{port}'], {options}");
+        folder(&format!(
+            "barrier: {{interval: 100ms}}
+stop_timeout: 1s
+sources: {{k: {{type: kafka, {wire}, topics: [secret], group: {group}, format: json}}}}
+sinks: {{o: {{type: file, inputs: [k], path: out.ndjson}}, copy: {{type: kafka, {wire}, inputs: [k], topic: copy}}}}
+"
+        ))
+    };
+    let sasl = |password: &str| format!("tls: {{ca: {authority}}}, sasl: {{user: ada, password: {password}}}");
+    let client = format!("tls: {{ca: {authority}, cert: {}, key: {}}}", at("client.crt"), at("client.key"));
+    for (port, options, group) in [(broker.0.port + 2, sasl("right"), "sasl"), (broker.0.port + 3, client, "mutual")] {
+        let folder = pipeline(port, &options, group);
+        let (summary, words) = run(folder.path());
+        assert_eq!((&summary["in"]["k"], &summary["out"]["copy"]), (&100.into(), &100.into()), "{words}");
+        let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+        assert!(words.contains("1 partitions of secret") && !words.contains("right"), "{words}");
+    }
+    // What is wrong is told, and no secret with it.
+    let wrong = [
+        (broker.0.port + 2, sasl("wr0ng"), "Authentication"),
+        (broker.0.port + 2, "tls: {}, sasl: {user: ada, password: right}".to_owned(), "certificate"),
+        (broker.0.port + 3, format!("tls: {{ca: {authority}}}"), "SSL"),
+    ];
+    let check = |(port, options, word): &(u16, String, &str)| {
+        let folder = pipeline(*port, options, "wrong");
+        let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+        assert!(words.contains("failed k") && words.contains("failed copy") && words.contains(word), "{word}: {words}");
+        assert!(!words.contains("wr0ng") && !words.contains("right"), "{words}");
+    };
+    std::thread::scope(|scope| wrong.iter().for_each(|case| drop(scope.spawn(move || check(case)))));
+}

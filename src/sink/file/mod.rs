@@ -9,7 +9,7 @@ mod options;
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::files::Files;
@@ -120,7 +120,9 @@ fn try_path(path: &Path) -> std::io::Result<String> {
         std::fs::OpenOptions::new().append(true).open(path)?;
         return Ok(format!("{} can be written", path.display()));
     }
-    let folder = path.ancestors().find(|a| a.is_dir()).map_or_else(|| PathBuf::from("."), Path::to_owned);
+    // A file that stands where a folder is meant shows here, too.
+    let first = path.ancestors().skip(usize::from(!path.is_dir())).find(|a| a.exists() || a.as_os_str().is_empty());
+    let folder = first.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = folder.join(format!(".tripline-{}", std::process::id()));
     std::fs::File::create_new(&name)?;
     std::fs::remove_file(&name)?;
