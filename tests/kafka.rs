@@ -11,59 +11,22 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use outside::{folder, killed_after, said, text, tripline};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use server::Server;
+use server::broker::{Broker, TIMEOUT, wait_for};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// What the tests ask of a broker besides.
+trait Asked {
+    fn messages(&self, topic: &str, partitions: i32) -> Vec<OwnedMessage>;
+    fn pipeline(&self, topic: &str, options: &str, rest: &str) -> tempfile::TempDir;
+}
 
-/// A broker, and clients of it.
-struct Broker(Server);
-
-impl Broker {
-    fn start() -> Option<Broker> {
-        Server::start(&["kafka.sh"], |_| Vec::new()).map(Broker)
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.0.port)
-    }
-
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.address()).set("group.id", "tests").set("enable.auto.commit", "false");
-        config
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.config().create().unwrap()
-    }
-
-    fn topic(&self, name: &str, partitions: i32) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        let made = wait_for(self.admin().create_topics([&topic], &AdminOptions::new().operation_timeout(Some(TIMEOUT))));
-        made.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
-    }
-
-    /// Sends messages: partition and value.
-    fn send(&self, topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
-        let producer: BaseProducer = self.config().set("linger.ms", "5").create().unwrap();
-        for (partition, value) in messages {
-            let mut record = BaseRecord::<str, str>::to(topic).partition(partition).payload(&value);
-            while let Err((_, again)) = producer.send(record) {
-                producer.poll(Duration::from_millis(5));
-                record = again;
-            }
-        }
-        producer.flush(TIMEOUT).unwrap();
-    }
-
+impl Asked for Broker {
     /// All messages of a topic.
     fn messages(&self, topic: &str, partitions: i32) -> Vec<OwnedMessage> {
         let consumer: BaseConsumer = self.config().set("enable.partition.eof", "true").create().unwrap();
@@ -93,10 +56,6 @@ sources: {{k: {{type: kafka, brokers: ['{}'], topics: [{topic}], group: {topic},
 }
 
 const TO_FILE: &str = "sinks: {o: {type: file, inputs: [k], path: out.ndjson, meta: true}}";
-
-fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
 
 fn numbered(partitions: i32, from: usize, to: usize) -> impl Iterator<Item = (i32, String)> {
     (from..to).map(move |n| (n as i32 % partitions, format!("{{\"n\":{n},\"text\":\"message {n}\"}}")))

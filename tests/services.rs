@@ -5,47 +5,13 @@ mod outside;
 mod server;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use outside::{folder, killed_after, said, text, tripline};
 use serde_json::Value;
-use server::Server;
-
-/// A node, killed when the test is over.
-struct Node(Server);
-
-impl Node {
-    /// Starts one; none where the test is skipped.
-    fn start(script: &'static [&'static str], line: &str) -> Option<Node> {
-        Server::start(script, |_| vec![line.to_owned()]).map(Node)
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.0.port)
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.0.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let head = format!("{method} {path} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-        stream.write_all((head + body).as_bytes()).unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or_default())
-    }
-
-    /// How many documents an index holds.
-    fn count(&self, index: &str) -> u64 {
-        self.ask("POST", &format!("/{index}/_refresh"), "");
-        self.ask("GET", &format!("/{index}/_count"), "").1["count"].as_u64().unwrap_or(0)
-    }
-}
+use server::node::Node;
 
 fn lines(folder: &Path, count: usize) {
     let line = |n: usize| format!("{{\"@timestamp\":\"2026-11-25T00:00:{:02}Z\",\"n\":{n},\"host\":\"host{}\"}}\n", n % 60, n % 7);

@@ -1,5 +1,9 @@
 //! Real servers, started by the scripts of `tests/services` on loopback and killed when the test is over.
 #![allow(dead_code)] // each test binary uses a part of it
+#[cfg(feature = "kafka")]
+pub mod broker;
+pub mod node;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;

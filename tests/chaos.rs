@@ -1,0 +1,111 @@
+//! Kafka → tripline → Elasticsearch, real ones, while each of the three dies. `CHAOS=2000000 cargo test --release --test chaos` for more events.
+#![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
+mod outside;
+mod server;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use outside::folder;
+use serde_json::Value;
+use server::broker::Broker;
+use server::node::Node;
+
+const PARTITIONS: i32 = 4;
+const KILLS: usize = 20;
+
+fn started(folder: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("words.log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::from(log)).spawn().unwrap()
+}
+
+/// One of a thousand has text where the index wants a number; each address fails three times in a row, which is one alert.
+fn message(n: usize) -> (i32, String) {
+    let host = n / 3;
+    let value = if n % 1000 == 500 { format!("\"x{n}\"") } else { n.to_string() };
+    let second = n / 100;
+    let time = format!("2026-11-25T{:02}:{:02}:{:02}.{:02}Z", second / 3600 % 24, second / 60 % 60, second % 60, n % 100);
+    (
+        host as i32 % PARTITIONS,
+        format!("{{\"@timestamp\":\"{time}\",\"n\":{value},\"ip\":\"10.{}.{}.{}\"}}", host >> 16, host >> 8 & 255, host & 255),
+    )
+}
+
+#[test]
+fn each_event_is_there_once_whatever_dies() {
+    let events: usize = std::env::var("CHAOS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000) / 3000 * 3000;
+    let Some(broker) = Broker::start() else { return };
+    let Some(node) = Node::start(&["node.sh", "es"], "thread_pool.write.queue_size: 4") else { return };
+    broker.topic("events", PARTITIONS);
+    assert_eq!(node.ask("PUT", "/events", r#"{"mappings":{"properties":{"n":{"type":"long"}}}}"#).0, 200);
+    let folder = folder(&format!(
+        "barrier: {{interval: 200ms}}
+sources:
+  k: {{type: kafka, brokers: ['{}'], topics: [events], group: chaos, instance: one, format: json, time: {{field: '@timestamp', lateness: 1h}}}}
+correlations:
+  three: {{type: threshold, inputs: [k], by: [ip], within: 1h, count: 3}}
+sinks:
+  es: {{type: elasticsearch, inputs: [k], endpoints: ['{url}'], index: events, batch: {{bytes: 300KiB}}, in_flight_max: 8, retry: {{max: 500ms}}}}
+  alerts: {{type: elasticsearch, inputs: [three], endpoints: ['{url}'], index: alerts, retry: {{max: 500ms}}}}
+",
+        broker.address(),
+        url = node.url()
+    ));
+    let since = Instant::now();
+    let mut child = started(folder.path());
+    let part = events / (KILLS + 2);
+    for kill in 0..KILLS {
+        broker.send("events", (kill * part..(kill + 1) * part).map(message));
+        // Moments that differ: in the first breath, in the middle, when all is quiet.
+        std::thread::sleep(Duration::from_millis([50, 300, 700, 1300, 150][kill % 5]));
+        match kill {
+            7 => broker.0.kill(),
+            13 => node.0.kill(),
+            _ => {}
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match kill {
+            7 => assert!(broker.0.up()),
+            13 => assert!(node.0.up()),
+            _ => {}
+        }
+        child = started(folder.path());
+    }
+    broker.send("events", (KILLS * part..events).map(message));
+    let rejected = (0..events).filter(|n| n % 1000 == 500).count();
+    let wanted = (events - rejected) as u64;
+    while node.count("events") < wanted {
+        assert!(since.elapsed() < Duration::from_secs(240), "{} of {wanted} events", node.count("events"));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    // What would come twice has time to come.
+    std::thread::sleep(Duration::from_secs(3));
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(child.wait().unwrap().success());
+    let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
+    let mut refused: Vec<Value> = letters.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    refused.sort_by_key(|l| l["event"]["n"].as_str().unwrap().to_owned());
+    refused.dedup_by_key(|l| l["event"]["n"].clone());
+    let counted = (node.count("events"), letters.lines().count(), refused.len());
+    println!(
+        "{events} events, {KILLS} kills, {:.0} s: {counted:?} documents, letters, different letters, {} alerts",
+        since.elapsed().as_secs_f64(),
+        node.count("alerts")
+    );
+    assert_eq!(counted, (wanted, rejected, rejected));
+    assert!(refused.iter().all(|l| l["status"] == 400 && l["reason"].as_str().unwrap().contains("failed to parse field [n]")));
+    // Lateness holds the last alerts back; a run to the end closes nothing that is open, and gives those that are due.
+    let out = Command::new(env!("CARGO_BIN_EXE_tripline"))
+        .args(["run", "pipeline.yaml", "--admin", "off", "--until-end"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", outside::said(&out));
+    assert_eq!(node.count("alerts"), events as u64 / 3, "alerts");
+}
