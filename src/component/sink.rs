@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::BoxFuture;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
 use crate::diagnostic::Place;
-use crate::event::{Batch, Slot};
+use crate::event::{Batch, Slot, id};
 use crate::expr::Template;
 use crate::limits::{BODY_BYTES_MAX, RETRY_MAX_MS, RETRY_MIN_MS};
 
@@ -177,6 +177,19 @@ pub struct OutRow<'r> {
 }
 
 impl OutRow<'_> {
+    /// The identity of the event.
+    pub fn identity(&self) -> [u8; 32] {
+        let input = &self.batch.input;
+        id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(self.row), input.line(self.row))
+    }
+
+    /// Ends a row of a body with the event, marked for the dead letter.
+    pub fn end(&self, id: [u8; 32], body: &mut Body) {
+        body.marks.push(Mark { event_at: body.bytes.len(), id });
+        self.write(&mut body.bytes);
+        body.ends.push(body.bytes.len());
+    }
+
     /// Appends the event as JSON and a line feed.
     pub fn write(&self, out: &mut Vec<u8>) {
         self.input.writer.write(self.batch, self.row, self.facts, out);

@@ -97,6 +97,17 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     out
 }
 
+/// The address of a peer, without a slash at its end. Otherwise what is wrong with it and what to do; `instead`: where a password belongs.
+pub fn address(text: &str, instead: &'static str) -> Result<String, (&'static str, &'static str)> {
+    let base = text.trim_end_matches('/');
+    let uri = base.parse::<Uri>().ok().filter(|u| matches!(u.scheme_str(), Some("http" | "https")));
+    match uri.as_ref().and_then(Uri::authority) {
+        None => Err(("an address such as https://es-1:9200 is expected", "with http:// or https:// before it")),
+        Some(authority) if authority.as_str().contains('@') => Err(("an address must not hold a password", instead)),
+        Some(_) => Ok(base.to_owned()),
+    }
+}
+
 /// A status in words.
 pub fn status_text(status: u16) -> String {
     let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();

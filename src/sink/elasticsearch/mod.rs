@@ -15,7 +15,7 @@ use self::options::{Id, Settings, Target};
 use crate::codec::format::json_members::{Member, members};
 use crate::component::sink::{Mark, OutRow, Outcome, Packing, Sent};
 use crate::component::{Body, BoxFuture, Outage, Sink};
-use crate::event::{id, text, time};
+use crate::event::{text, time};
 use crate::expr::eval::BatchRow;
 use crate::limits::BULK_BYTES_MAX;
 use crate::net::http::{HttpClient, Reply, status_text};
@@ -133,11 +133,6 @@ fn alert_of(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((find(b"\"id\"")?.strip_prefix(b"\"")?.strip_suffix(b"\"")?, find(b"\"revision\"")?))
 }
 
-fn identity(row: &OutRow<'_>) -> [u8; 32] {
-    let input = &row.batch.input;
-    id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(row.row), input.line(row.row))
-}
-
 impl Sink for Elasticsearch {
     /// A peer that is away now may come.
     fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
@@ -164,7 +159,7 @@ impl Sink for Elasticsearch {
     }
 
     fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
-        let event_id = identity(row);
+        let event_id = row.identity();
         // The id of an alert stands in its own text, which is written first.
         let alert = (self.settings.id == Id::Event && row.input.is_alert).then(|| {
             let mut alert = Vec::new();

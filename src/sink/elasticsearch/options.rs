@@ -2,13 +2,13 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use hyper::Uri;
 
 use super::Elasticsearch;
 use crate::component::{Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::limits::{BULK_IN_FLIGHT_MAX, BULK_TIMEOUT_MS};
+use crate::net::http::address;
 use crate::net::tls::{TLS, TlsOptions};
 use crate::sink::{BindSink, BoundSink, COMMON, Compression};
 
@@ -124,20 +124,13 @@ fn endpoints(options: &Options<'_>) -> Option<Vec<String>> {
     let mut out = Vec::new();
     let mut is_fine = true;
     for (text, place) in options.texts("endpoints") {
-        let base = text.trim_end_matches('/').to_owned();
-        let uri = base.parse::<Uri>().ok().filter(|u| matches!(u.scheme_str(), Some("http" | "https")));
-        let (message, help) = match uri.as_ref().and_then(Uri::authority) {
-            None => ("an address such as https://es-1:9200 is expected", "with http:// or https:// before it"),
-            Some(authority) if authority.as_str().contains('@') => {
-                ("an address must not hold a password", "write `auth: {user, password: {env: NAME}}`")
+        match address(&text, "write `auth: {user, password: {env: NAME}}`") {
+            Ok(base) => out.push(base),
+            Err((message, help)) => {
+                is_fine = false;
+                options.fault(Diagnostic::error(&place, "bad_endpoint", message).help(help));
             }
-            Some(_) => {
-                out.push(base);
-                continue;
-            }
-        };
-        is_fine = false;
-        options.fault(Diagnostic::error(&place, "bad_endpoint", message).help(help));
+        }
     }
     (is_fine && !out.is_empty()).then_some(out)
 }

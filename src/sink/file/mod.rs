@@ -15,9 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::files::Files;
 pub use self::options::KIND;
 use self::options::Settings;
-use crate::component::sink::{Mark, OutRow, Outcome, Sent};
+use crate::component::sink::{OutRow, Outcome, Sent};
 use crate::component::{Body, BoxFuture, Outage, Sink};
-use crate::event::id;
 use crate::expr::eval::BatchRow;
 use crate::state::{StateReader, StateWriter};
 
@@ -147,9 +146,7 @@ impl Sink for FileSink {
             let mut out = StateWriter { bytes: std::mem::take(&mut body.bytes) };
             out.bytes(&path);
             body.bytes = out.bytes;
-            let input = &row.batch.input;
-            let id = id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(row.row), input.line(row.row));
-            body.marks.push(Mark { event_at: body.bytes.len(), id });
+            return row.end(row.identity(), body);
         }
         row.write(&mut body.bytes);
         body.ends.push(body.bytes.len());

@@ -10,9 +10,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub use self::options::KIND;
 use self::options::Settings;
 use self::producer::{Deliveries, Producer};
-use crate::component::sink::{Mark, OutRow, Outcome, Sent};
+use crate::component::sink::{OutRow, Outcome, Sent};
 use crate::component::{Body, BoxFuture, Outage, Sink};
-use crate::event::id;
 use crate::expr::eval::BatchRow;
 use crate::net::kafka::words;
 use crate::state::{StateError, StateReader, StateWriter};
@@ -128,11 +127,7 @@ impl Sink for KafkaSink {
             out.bytes(value);
         }
         body.bytes = out.bytes;
-        let input = &row.batch.input;
-        let id = id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(row.row), input.line(row.row));
-        body.marks.push(Mark { event_at: body.bytes.len(), id });
-        row.write(&mut body.bytes);
-        body.ends.push(body.bytes.len());
+        row.end(row.identity(), body);
     }
 
     fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {

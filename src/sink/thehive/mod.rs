@@ -17,9 +17,9 @@ use self::groups::{Group, Groups};
 pub use self::options::KIND;
 use self::options::Settings;
 use crate::codec::format::json_out::write_value;
-use crate::component::sink::{Mark, OutRow, Outcome, Sent};
+use crate::component::sink::{OutRow, Outcome, Sent};
 use crate::component::{Body, BoxFuture, Outage, Sink};
-use crate::event::{id, text, time};
+use crate::event::{text, time};
 use crate::expr::eval::BatchRow;
 
 /// Rounds in which a part that the server does not know is taken out of an alert.
@@ -155,12 +155,9 @@ impl Sink for TheHive {
     }
 
     fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
-        let input = &row.batch.input;
-        let id = id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(row.row), input.line(row.row));
+        let id = row.identity();
         self.write_head(row, &id, &mut body.bytes);
-        body.marks.push(Mark { event_at: body.bytes.len(), id });
-        row.write(&mut body.bytes);
-        body.ends.push(body.bytes.len());
+        row.end(id, body);
     }
 
     fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {

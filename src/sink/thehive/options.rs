@@ -1,13 +1,12 @@
 //! What the options of `thehive` say.
 use std::time::Duration;
 
-use hyper::Uri;
-
 use super::TheHive;
 use crate::component::{Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::limits::THEHIVE_TIMEOUT_MS;
+use crate::net::http::address;
 use crate::net::tls::{TLS, TlsOptions};
 use crate::sink::{BindSink, BoundSink, COMMON};
 
@@ -104,17 +103,10 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
     Some(BoundSink { templates, expressions, ..BoundSink::new(move || Box::new(TheHive::new(settings.clone()))) })
 }
 
-/// The address, without a slash at its end.
 fn url(options: &Options<'_>) -> Option<String> {
     let (text, place) = options.placed("url")?;
-    let base = text.trim_end_matches('/');
-    let uri = base.parse::<Uri>().ok().filter(|u| matches!(u.scheme_str(), Some("http" | "https")));
-    let is_fine = uri.as_ref().and_then(Uri::authority).is_some_and(|a| !a.as_str().contains('@'));
-    if !is_fine {
-        let fault = Diagnostic::error(&place, "bad_endpoint", "an address such as https://thehive:9000 is expected");
-        options.fault(fault.help("with http:// or https:// before it, and without a password in it: that is `key`"));
-    }
-    is_fine.then(|| base.to_owned())
+    let fault = |(message, help)| options.fault(Diagnostic::error(&place, "bad_endpoint", message).help(help));
+    address(&text, "it has a `key`, and no password").map_err(fault).ok()
 }
 
 fn kind(options: &Options<'_>) -> Option<String> {
