@@ -126,7 +126,7 @@ pub const THEHIVE_TIMEOUT_MS: u64 = 30_000;
 pub const THEHIVE_GROUPS_MAX: usize = 10_000;
 
 /// Observables that are remembered of one of them.
-pub const THEHIVE_OBSERVABLES_MAX: usize = 1_000;
+pub const THEHIVE_OBSERVABLES_MAX: usize = 100;
 
 /// How long a connection may take to come about.
 pub const HTTP_CONNECT_TIMEOUT_MS: u64 = 5_000;

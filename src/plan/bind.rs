@@ -321,7 +321,10 @@ pub(super) fn kind_of<F>(options: &Options<'_>, kinds: &'static [&'static Kind<F
     };
     let found = kinds.iter().find(|k| k.name == name).copied();
     if found.is_none() {
-        let help = suggest(&name, kinds.iter().map(|k| k.name));
+        let help = match name.as_str() {
+            "kafka" if cfg!(not(feature = "kafka")) => "this program was built without Kafka: build it with the feature `kafka`".to_owned(),
+            _ => suggest(&name, kinds.iter().map(|k| k.name)),
+        };
         options.fault(Diagnostic::error(&place, "unknown_type", format!("there is no type `{name}`")).help(help));
     }
     found

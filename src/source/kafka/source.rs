@@ -143,6 +143,10 @@ impl KafkaSource {
     /// A peer that is away is told once in a while; the client goes on trying by itself.
     fn tell_trouble(&mut self, error: &KafkaError, group: &Group) {
         let outage = self.outage("brokers", error, Some(group));
+        self.tell(&outage);
+    }
+
+    fn tell(&mut self, outage: &Outage) {
         if self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
             (self.told, self.is_troubled) = (Some(Stopwatch::start()), true);
             self.news.push_back(Fill::Word("warn", "source_outage", format!("{outage}; trying again")));
@@ -405,7 +409,7 @@ impl Source for KafkaSource {
 
     fn tend(&mut self) {
         if let Err(outage) = self.serve() {
-            self.news.push_back(Fill::Word("warn", "source_outage", outage.message));
+            self.tell(&outage);
         }
     }
 
