@@ -24,6 +24,8 @@ struct Tracked {
     is_stream: bool,
     /// Something was written behind the last seal.
     is_dirty: bool,
+    /// Its name is not known to be on the disk.
+    is_new: bool,
     /// When its first byte was written.
     since: Timestamp,
     used: u64,
@@ -62,7 +64,8 @@ impl Files {
         self.epoch = epoch;
         for (path, length, since) in files {
             match self.open(&path, Some(length)) {
-                Ok(tracked) => drop(self.tracked.insert(path, Tracked { since, ..tracked })),
+                // It was cut; it is opened again when something is written to it.
+                Ok(tracked) => drop(self.tracked.insert(path, Tracked { since, file: None, ..tracked })),
                 // What was put elsewhere or deleted is not made again before something is written to it.
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
@@ -87,51 +90,59 @@ impl Files {
             }
             file.seek(SeekFrom::Start(length))?;
         }
-        Ok(Tracked { file: Some(file), length, is_stream, is_dirty: false, since: self.clock.now(), used: self.uses })
+        Ok(Tracked { file: Some(file), length, is_stream, is_dirty: false, is_new: false, since: self.clock.now(), used: self.uses })
     }
 
     /// Begins to write to a path.
     fn begin(&mut self, path: &Path) -> std::io::Result<()> {
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         let present = std::fs::metadata(path).ok();
+        let is_new = present.is_none();
         if let (Some(journal), true) = (&mut self.journal, present.as_ref().is_none_or(std::fs::Metadata::is_file)) {
             let length = present.map(|m| m.len());
             journal.note(Entry::Begun { epoch: self.epoch + 1, path: path.to_owned(), length })?;
         }
         let tracked = self.open(path, None)?;
-        self.tracked.insert(path.to_owned(), tracked);
+        self.tracked.insert(path.to_owned(), Tracked { is_new, ..tracked });
         Ok(())
+    }
+
+    /// Sees to it that a path can be written to.
+    fn prepare(&mut self, path: &Path) -> std::io::Result<()> {
+        let known = self.tracked.get(path).map(|t| (t.file.is_some(), t.length));
+        if let Some((true, _)) = known {
+            return Ok(());
+        }
+        self.make_room()?;
+        let Some((_, length)) = known else { return self.begin(path) };
+        match self.open(path, Some(length)) {
+            // Somebody deleted it while it was closed.
+            Err(e) if e.kind() == ErrorKind::NotFound => self.begin(path),
+            Err(e) => Err(e),
+            Ok(opened) => {
+                if let Some(tracked) = self.tracked.get_mut(path) {
+                    tracked.file = opened.file;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Writes bytes whole, or nothing of them: a stream says how many it took.
     pub(super) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), (usize, std::io::Error)> {
+        self.prepare(path).map_err(|e| (0, e))?;
         self.uses += 1;
-        if !self.tracked.contains_key(path) {
-            self.begin(path).map_err(|e| (0, e))?;
-        }
-        self.make_room(path).map_err(|e| (0, e))?;
-        let uses = self.uses;
-        let reopened = match self.tracked.get(path) {
-            Some(Tracked { file: None, length, .. }) => Some(self.open(path, Some(*length)).map_err(|e| (0, e))?),
-            _ => None,
-        };
         let Some(tracked) = self.tracked.get_mut(path) else { return Err((0, std::io::Error::other("is not open"))) };
-        if let Some(reopened) = reopened {
-            tracked.file = reopened.file;
-        }
-        tracked.used = uses;
-        tracked.is_dirty = true;
+        (tracked.used, tracked.is_dirty) = (self.uses, true);
         tracked.write(bytes)
     }
 
     /// Closes the file that was not written to for longest, where too many are open.
-    fn make_room(&mut self, path: &Path) -> std::io::Result<()> {
-        let open = || self.tracked.iter().filter(|(other, t)| t.file.is_some() && *other != path);
-        if open().count() < SINK_FILES_OPEN_MAX {
+    fn make_room(&mut self) -> std::io::Result<()> {
+        if self.tracked.values().filter(|t| t.file.is_some()).count() < SINK_FILES_OPEN_MAX {
             return Ok(());
         }
-        let Some(oldest) = open().min_by_key(|(_, t)| t.used).map(|(path, _)| path.clone()) else { return Ok(()) };
-        if let Some(tracked) = self.tracked.get_mut(&oldest) {
+        if let Some(tracked) = self.tracked.values_mut().filter(|t| t.file.is_some()).min_by_key(|t| t.used) {
             tracked.sync()?;
             tracked.file = None;
         }
@@ -142,7 +153,9 @@ impl Files {
     pub(super) fn seal(&mut self, epoch: u64) -> std::io::Result<Vec<u8>> {
         for (path, tracked) in self.tracked.iter_mut().filter(|(_, t)| t.is_dirty && !t.is_stream) {
             tracked.sync()?;
-            sync_folder(path)?;
+            if std::mem::take(&mut tracked.is_new) {
+                sync_folder(path)?;
+            }
         }
         let now = self.clock.now();
         let full: Vec<PathBuf> = self
