@@ -97,7 +97,7 @@ impl Input {
     }
 
     /// The facts of a row.
-    pub fn facts_of(&self, row: usize) -> &[Span] {
+    fn facts_of(&self, row: usize) -> &[Span] {
         let width = self.facts.len() / self.lines.len().max(1);
         &self.facts[row * width..(row + 1) * width]
     }

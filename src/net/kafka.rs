@@ -1,16 +1,28 @@
 //! What every client of Kafka is told: brokers, TLS, SASL, and what it says of its peers.
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
-use super::tls::TlsOptions;
+use super::tls::{TLS, TlsOptions};
 use crate::config::{Field, Options, Type};
 use crate::diagnostic::Diagnostic;
+use crate::limits::KAFKA_TIMEOUT_MS;
+
+/// How long a request to the brokers may take.
+pub const TIMEOUT: Duration = Duration::from_millis(KAFKA_TIMEOUT_MS);
+
+/// The option `brokers` of whatever speaks to them.
+pub const BROKERS: Field = Field::required("brokers", Type::Texts, "addresses of some brokers, as in kafka-1:9092");
+/// The option `tls`.
+pub const TLS_OPTION: Field = Field::optional("tls", Type::Section(TLS), "TLS to the brokers; `tls: {}` trusts the system's authorities");
+/// The option `sasl`.
+pub const SASL_OPTION: Field = Field::optional("sasl", Type::Section(SASL), "who asks");
 
 /// Options of `sasl:`.
-pub const SASL: &[Field] = &[
+const SASL: &[Field] = &[
     Field::optional("mechanism", Type::Word(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), "how the password is shown; default PLAIN"),
     Field::required("user", Type::Text, "the user"),
     Field::required("password", Type::Secret, "the password: a text, {env: NAME} or {file: PATH}"),
@@ -37,14 +49,10 @@ impl KafkaOptions {
             is_fine.then_some(text)
         });
         let brokers: Vec<String> = brokers.collect();
-        let sasl = options.section("sasl").map(|s| {
-            let mechanism = s.text("mechanism").unwrap_or_else(|| "PLAIN".to_owned());
-            Some((mechanism, s.text("user")?, s.secret("password")?))
-        });
         let tls = options.has("tls").then(|| TlsOptions::read(options));
-        let sasl = match sasl {
+        let sasl = match options.section("sasl") {
             None => None,
-            Some(sasl) => Some(sasl?),
+            Some(s) => Some((s.text("mechanism").unwrap_or_else(|| "PLAIN".to_owned()), s.text("user")?, s.secret("password")?)),
         };
         (!brokers.is_empty()).then(|| KafkaOptions { brokers: brokers.join(","), tls, sasl })
     }
@@ -87,6 +95,18 @@ impl KafkaOptions {
 pub struct Trouble(Arc<Mutex<Option<String>>>);
 
 impl Trouble {
+    /// Remembers a line of the client's log, if it is about trouble.
+    pub fn log(&self, level: RDKafkaLogLevel, message: &str) {
+        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            self.note(message);
+        }
+    }
+
+    /// An error, with what the client said last.
+    pub fn words(&self, error: &KafkaError) -> String {
+        self.take().map_or_else(|| words(error), |more| format!("{}: {more}", words(error)))
+    }
+
     /// Remembers it.
     pub fn note(&self, words: &str) {
         // `[thrd:sasl_ssl://host:9093/bootstrap]: sasl_ssl://host:9093/bootstrap: what happened (after 3ms in state …)`

@@ -203,7 +203,9 @@ impl Lane {
         for row in &batch.input.truncated {
             batch.tags[usize::from(*row)] |= 1 << tag::TRUNCATED;
         }
-        set_facts(batch, &self.facts);
+        if !self.facts.is_empty() {
+            set_facts(batch, &self.facts);
+        }
         let mut good = all;
         let mut bad = Vec::new();
         for (decoder, subject) in &mut self.decoders {

@@ -5,6 +5,8 @@
 mod options;
 mod producer;
 
+use std::sync::{Mutex, PoisonError};
+
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub use self::options::KIND;
@@ -15,7 +17,6 @@ use crate::component::{Body, BoxFuture, Outage, Sink};
 use crate::expr::eval::BatchRow;
 use crate::net::kafka::words;
 use crate::state::{StateError, StateReader, StateWriter};
-use std::sync::{Mutex, PoisonError};
 
 /// A row as it lies in a body: topic, key, headers, then the event.
 struct Message<'b> {
@@ -66,8 +67,7 @@ impl KafkaSink {
     }
 
     fn outage(&self, error: &KafkaError, producer: &Producer) -> Outage {
-        let more = producer.trouble().map(|t| format!(": {t}")).unwrap_or_default();
-        Outage::new(format!("{}: {}{more}", self.settings.kafka.brokers(), words(error)))
+        Outage::new(format!("{}: {}", self.settings.kafka.brokers(), producer.trouble().words(error)))
     }
 }
 
@@ -155,7 +155,7 @@ impl Sink for KafkaSink {
 
     fn trouble(&self) -> Option<Outage> {
         let slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let trouble = slot.as_ref()?.trouble()?;
+        let trouble = slot.as_ref()?.trouble().take()?;
         Some(Outage::new(format!("{}: {trouble}", self.settings.kafka.brokers())))
     }
 

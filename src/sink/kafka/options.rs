@@ -2,12 +2,11 @@
 use super::KafkaSink;
 use crate::component::{Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
-use crate::net::kafka::{KafkaOptions, SASL};
-use crate::net::tls::TLS;
+use crate::net::kafka::{BROKERS, KafkaOptions, SASL_OPTION, TLS_OPTION};
 use crate::sink::{BindSink, BoundSink, COMMON};
 
 const FIELDS: &[Field] = &[
-    Field::required("brokers", Type::Texts, "addresses of some brokers, as in kafka-1:9092"),
+    BROKERS,
     Field::required("topic", Type::Template, "the topic, with fields in braces"),
     Field::optional(
         "key",
@@ -22,8 +21,8 @@ const FIELDS: &[Field] = &[
     ),
     Field::optional("compression", Type::Word(&["none", "gzip", "snappy", "lz4", "zstd"]), "how messages are packed; default none"),
     Field::optional("message_bytes_max", Type::Size, "a larger message goes to the dead letter; default 1MiB, as the brokers have it"),
-    Field::optional("tls", Type::Section(TLS), "TLS to the brokers; `tls: {}` trusts the system's authorities"),
-    Field::optional("sasl", Type::Section(SASL), "who sends"),
+    TLS_OPTION,
+    SASL_OPTION,
 ];
 
 /// See the room.

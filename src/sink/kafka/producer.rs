@@ -13,12 +13,11 @@ use tokio::sync::Notify;
 use super::options::Settings;
 use super::{Message, outcome};
 use crate::component::sink::Outcome;
-use crate::limits::{KAFKA_QUEUE_BYTES_MAX, KAFKA_TIMEOUT_MS};
-use crate::net::kafka::Trouble;
+use crate::limits::KAFKA_QUEUE_BYTES_MAX;
+use crate::net::kafka::{TIMEOUT, Trouble};
 
 /// How long a full queue is waited for before it is tried again.
 const FULL: Duration = Duration::from_millis(5);
-const TIMEOUT: Duration = Duration::from_millis(KAFKA_TIMEOUT_MS);
 
 /// Reports of the rows of one body.
 #[derive(Default)]
@@ -79,9 +78,7 @@ struct Ear {
 
 impl ClientContext for Ear {
     fn log(&self, level: RDKafkaLogLevel, _: &str, message: &str) {
-        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
-            self.trouble.note(message);
-        }
+        self.trouble.log(level, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -143,9 +140,9 @@ impl Producer {
         self.ear().is_broken.load(Ordering::Acquire)
     }
 
-    /// What it said last of its brokers, once.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.ear().trouble.take()
+    /// What it says of its brokers.
+    pub(super) fn trouble(&self) -> Trouble {
+        self.ear().trouble.clone()
     }
 
     /// Begins a body of so many rows.

@@ -8,20 +8,18 @@ use rdkafka::metadata::Metadata;
 use super::Settings;
 use super::group::Group;
 use crate::component::Outage;
-use crate::limits::{KAFKA_SESSION_MS, KAFKA_TIMEOUT_MS};
+use crate::limits::KAFKA_SESSION_MS;
 use crate::metrics::Registry;
-use crate::net::kafka::words;
+use crate::net::kafka::{TIMEOUT, words};
 
-/// How long a request to the brokers may take.
-pub(super) const TIMEOUT: Duration = Duration::from_millis(KAFKA_TIMEOUT_MS);
 /// The least that is fetched ahead of one partition.
 const PREFETCH_MIN_BYTES: u64 = 64 * 1024;
 
 impl Settings {
     /// What went wrong, with what the client said of it.
     pub(super) fn outage(&self, what: &str, error: &KafkaError, group: Option<&Group>) -> Outage {
-        let more = group.and_then(|g| g.trouble.take()).map(|t| format!(": {t}")).unwrap_or_default();
-        Outage::new(format!("{}: {what}: {}{more}", self.kafka.brokers(), words(error)))
+        let words = group.map_or_else(|| words(error), |g| g.trouble.words(error));
+        Outage::new(format!("{}: {what}: {words}", self.kafka.brokers()))
     }
 
     /// Asks the brokers for the topics, without joining the group: the cluster's id, and how many partitions there are.

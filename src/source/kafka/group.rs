@@ -20,6 +20,7 @@ use crate::net::kafka::{Trouble, words};
 pub(super) type TopicPartition = (String, i32);
 
 /// See the module.
+#[derive(Clone)]
 pub(super) enum GroupEvent {
     /// Partitions are ours from now on.
     Assigned(Vec<TopicPartition>),
@@ -60,8 +61,8 @@ impl Group {
     }
 
     /// The oldest event that waits. It stays until it is answered.
-    pub(super) fn first<T>(&self, look: impl FnOnce(&GroupEvent) -> T) -> Option<T> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).front().map(look)
+    pub(super) fn first(&self) -> Option<GroupEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).front().cloned()
     }
 
     /// The oldest event has been answered.
@@ -72,9 +73,7 @@ impl Group {
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, _: &str, message: &str) {
-        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
-            self.trouble.note(message);
-        }
+        self.trouble.log(level, message);
     }
 
     fn error(&self, _: KafkaError, reason: &str) {

@@ -14,11 +14,10 @@ use crate::component::{Kind, OutputNames};
 use crate::config::{Field, Options, ROOT, Type};
 use crate::diagnostic::Diagnostic;
 use crate::event::time;
-use crate::net::kafka::{KafkaOptions, SASL};
-use crate::net::tls::TLS;
+use crate::net::kafka::{BROKERS, KafkaOptions, SASL_OPTION, TLS_OPTION};
 
 const FIELDS: &[Field] = &[
-    Field::required("brokers", Type::Texts, "addresses of some brokers, as in kafka-1:9092"),
+    BROKERS,
     Field::required("topics", Type::Texts, "the topics; one that begins with ^ is a pattern"),
     Field::required("group", Type::Text, "the consumer group: its members share the partitions"),
     Field::optional(
@@ -27,8 +26,8 @@ const FIELDS: &[Field] = &[
         "where a partition begins that the group has not read yet: earliest (default), latest, or a time as in 2026-11-25T00:00:00Z",
     ),
     Field::optional("instance", Type::Text, "a name that stays over restarts, so that they move no partition (static membership)"),
-    Field::optional("tls", Type::Section(TLS), "TLS to the brokers; `tls: {}` trusts the system's authorities"),
-    Field::optional("sasl", Type::Section(SASL), "who asks"),
+    TLS_OPTION,
+    SASL_OPTION,
     Field::optional("prefetch", Type::Size, "bytes that are fetched ahead, over all partitions; default 64MiB"),
 ];
 

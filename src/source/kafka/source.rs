@@ -11,7 +11,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::TIMEOUT;
 use super::group::{Group, GroupEvent, TopicPartition};
 use super::partition::{Fact, Offsets, Partition};
 use super::{Settings, Start};
@@ -21,6 +20,7 @@ use crate::component::{BoxFuture, Outage};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
 use crate::limits::{KAFKA_DRAIN_MS, KAFKA_SILENCE};
+use crate::net::kafka::TIMEOUT;
 use crate::window::watermark::Activity;
 
 /// Longest sleep between two looks at the group's events.
@@ -118,18 +118,12 @@ impl KafkaSource {
             }
         }
         let group = Arc::clone(consumer.client().context());
-        let next = group.first(|event| match event {
-            GroupEvent::Assigned(partitions) => (true, partitions.clone(), false),
-            GroupEvent::Revoked(partitions, is_lost) => (false, partitions.clone(), *is_lost),
-        });
-        match next {
-            Some((true, partitions, _)) => {
+        match group.first() {
+            Some(GroupEvent::Assigned(partitions)) => {
                 self.take_over(&consumer, &partitions)?;
                 group.answered();
             }
-            Some((false, partitions, is_lost)) if self.leaving.is_none() => {
-                self.leave(partitions, is_lost);
-            }
+            Some(GroupEvent::Revoked(partitions, is_lost)) if self.leaving.is_none() => self.leave(partitions, is_lost),
             _ => {}
         }
         let is_over = |l: &Leaving| l.is_lost || l.partitions.iter().all(|p| self.is_drained(p)) || l.since.elapsed() >= drain_max();
