@@ -101,11 +101,6 @@ sinks:
     assert_eq!(counted, (wanted, rejected, rejected));
     assert!(refused.iter().all(|l| l["status"] == 400 && l["reason"].as_str().unwrap().contains("failed to parse field [n]")));
     // Lateness holds the last alerts back; a run to the end closes nothing that is open, and gives those that are due.
-    let out = Command::new(env!("CARGO_BIN_EXE_tripline"))
-        .args(["run", "pipeline.yaml", "--admin", "off", "--until-end"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}", outside::said(&out));
+    outside::finished(folder.path(), &["--until-end"]);
     assert_eq!(node.count("alerts"), events as u64 / 3, "alerts");
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use outside::{folder, killed_after, said, text, tripline};
+use outside::{finished, folder, killed_after, said, text, tripline};
 use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
@@ -63,12 +63,7 @@ fn numbered(partitions: i32, from: usize, to: usize) -> impl Iterator<Item = (i3
 
 /// Reads to the end of what is there now.
 fn run(folder: &Path) -> (Value, String) {
-    let mut command = Command::new("timeout");
-    command.args(["90", env!("CARGO_BIN_EXE_tripline"), "run", "pipeline.yaml", "--admin", "off", "--until-end"]).current_dir(folder);
-    let out = command.stdin(Stdio::null()).output().unwrap();
-    let words = text(&out.stderr);
-    assert!(out.status.success(), "{words}");
-    (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
+    finished(folder, &["--until-end"])
 }
 
 fn started(folder: &Path) -> Child {

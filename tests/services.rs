@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outside::{folder, killed_after, said, text, tripline};
+use outside::{finished, folder, killed_after, said, text, tripline};
 use serde_json::Value;
 use server::node::Node;
 
@@ -28,22 +28,13 @@ sinks: {{es: {{type: elasticsearch, inputs: [a], endpoints: ['{}'], {options}}}}
     ))
 }
 
-fn run(folder: &Path) -> (Value, String) {
-    let mut command = Command::new("timeout");
-    command.args(["60", env!("CARGO_BIN_EXE_tripline"), "run", "pipeline.yaml", "--admin", "off"]).current_dir(folder);
-    let out = command.stdin(Stdio::null()).output().unwrap();
-    let words = text(&out.stderr);
-    assert!(out.status.success(), "{words}");
-    (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
-}
-
 /// kill -9 of tripline at some moments, then a run to the end: one document for each event.
 fn killed_often(node: &Node, index: &str, options: &str) {
     const COUNT: usize = 30_000;
     let folder = pipeline(node, options);
     lines(folder.path(), COUNT);
     killed_after(folder.path(), &[150, 300, 200]);
-    run(folder.path());
+    finished(folder.path(), &[]);
     assert_eq!(node.count(index), COUNT as u64);
 }
 
@@ -60,7 +51,7 @@ fn mapping_conflict(node: &Node) {
     };
     fs::write(folder.path().join("in.log"), well.lines().enumerate().map(one_of_a_hundred).collect::<String>()).unwrap();
     let wanted = 50;
-    let (summary, _) = run(folder.path());
+    let (summary, _) = finished(folder.path(), &[]);
     assert_eq!((&summary["dead_letters"], &summary["out"]["es"]), (&wanted.into(), &(5000 - wanted).into()));
     assert_eq!(node.count("strict"), 5000 - wanted);
     let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
@@ -98,7 +89,7 @@ fn elasticsearch() {
     mapping_conflict(&node);
     let folder = pipeline(&node, "index: stormed, batch: {bytes: 300KiB}, in_flight_max: 16, retry: {min: 10ms, max: 100ms}");
     lines(folder.path(), 20_000);
-    let (summary, words) = run(folder.path());
+    let (summary, words) = finished(folder.path(), &[]);
     assert_eq!((node.count("stormed"), &summary["dead_letters"]), (20_000, &0.into()));
     assert!(words.contains("429") && words.contains("sink_recovered"), "the server was never short: {words}");
 }
@@ -114,7 +105,7 @@ fn opensearch() {
     // An alias that nobody made is no reason to lose what was meant for it.
     let folder = pipeline(&node, "alias: nowhere, batch: {rows: 10}");
     lines(folder.path(), 20);
-    let (summary, _) = run(folder.path());
+    let (summary, _) = finished(folder.path(), &[]);
     assert_eq!(summary["dead_letters"], 20);
     let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
     assert!(letters.lines().all(|l| l.contains("\"status\":404")), "{letters}");

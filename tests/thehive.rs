@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use hive::{Deal, Hive, KEY};
-use outside::{folder, killed_after, said, text, tripline};
+use outside::{finished, folder, killed_after, said, text, tripline};
 use serde_json::{Value, json};
 
 /// A rule over logins: an alert at three failures of one address within a minute.
@@ -46,10 +46,7 @@ fn lines(failures: &[(usize, &str, &str)]) -> String {
 
 fn run(folder: &Path, failures: &[(usize, &str, &str)]) -> (Value, String) {
     fs::write(folder.join("in.log"), lines(failures)).unwrap();
-    let out = tripline(folder, &["run", "pipeline.yaml", "--admin", "off"]);
-    let words = text(&out.stderr);
-    assert!(out.status.success(), "{words}");
-    (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
+    finished(folder, &[])
 }
 
 const THREE: [(usize, &str, &str); 3] = [(0, "10.0.0.1", "bob"), (10, "10.0.0.1", "eve|1"), (20, "10.0.0.1", "bob")];

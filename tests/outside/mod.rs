@@ -9,6 +9,16 @@ pub fn tripline(folder: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tripline")).args(words).current_dir(folder).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs the pipeline of a folder to its end, which must be a good one. Gives the summary and all words.
+pub fn finished(folder: &Path, more: &[&str]) -> (serde_json::Value, String) {
+    let mut command = Command::new("timeout");
+    command.args(["90", env!("CARGO_BIN_EXE_tripline"), "run", "pipeline.yaml", "--admin", "off"]).args(more).current_dir(folder);
+    let out = command.stdin(Stdio::null()).output().unwrap();
+    let words = text(&out.stderr);
+    assert!(out.status.success(), "{words}");
+    (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
+}
+
 /// Starts the pipeline of a folder, to be fed on its standard input.
 pub fn fed(folder: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
