@@ -15,7 +15,7 @@ use common::{Bench, Measured};
 use tripline::clock::Clock;
 use tripline::metrics::Registry;
 use tripline::runtime::assemble::RunOptions;
-use tripline::runtime::delivery::Health;
+use tripline::runtime::sender::Health;
 use tripline::runtime::topology::{Host, run};
 use tripline::state::MemoryStore;
 
@@ -34,7 +34,7 @@ impl Host for Quiet {
 fn chain(pipeline: &Path, workers: usize, shards: usize) {
     let (plan, faults) = tripline::plan::load_plan(&[pipeline.to_owned()], Clock::System, &|_| None, &[], &Registry::default());
     let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
-    let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![0; 16], dead_letters: None };
+    let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![0; 16], folder: None };
     run(plan, &options, Box::new(MemoryStore::default()), &mut Quiet).expect("the chain runs");
 }
 

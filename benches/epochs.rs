@@ -12,7 +12,7 @@ use common::Bench;
 use tripline::clock::Clock;
 use tripline::metrics::Registry;
 use tripline::runtime::assemble::RunOptions;
-use tripline::runtime::delivery::Health;
+use tripline::runtime::sender::Health;
 use tripline::runtime::topology::{Host, run};
 use tripline::state::FolderStore;
 use tripline::window::ring::RingGroups;
@@ -37,7 +37,7 @@ fn chain(folder: &Path, interval: &str) {
     let (plan, faults) = tripline::plan::load_plan(&[path], Clock::System, &|_| None, &[], &Registry::default());
     let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
     let store = FolderStore::open(&folder.join("state"), true).expect("a temporary folder");
-    let options = RunOptions { shards: 1, workers: 1, until_end: true, close: false, installation: vec![0; 16], dead_letters: None };
+    let options = RunOptions { shards: 1, workers: 1, until_end: true, close: false, installation: vec![0; 16], folder: None };
     run(plan, &options, Box::new(store), &mut Quiet).expect("the chain runs");
 }
 

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Bench, Measured, cpu_of_children, rfc5424};
+use common::{Bench, Measured, cpu_of_children, outcome_map, rfc5424};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -58,10 +58,7 @@ fn main() {
         _ => Some((200, "{\"version\":{\"number\":\"9.0.0\"}}".to_owned())),
     });
     let folder = tempfile::tempdir().unwrap();
-    let mut map = "event.sd.auth@32473.outcome,event.appname,set.event.categoryOutcome,set.event.categoryBehavior\n".to_owned();
-    map.push_str("failure,sshd,/Failure,/Authentication/Verify\nsuccess,sshd,/Success,/Authentication/Verify\n");
-    (0..998).for_each(|row| map.push_str(&format!("outcome{row},app{row},/Attempt,/Access\n")));
-    std::fs::write(folder.path().join("map.csv"), map).unwrap();
+    std::fs::write(folder.path().join("map.csv"), outcome_map()).unwrap();
     let pipeline = |group: u32| {
         format!(
             "sources: {{k: {{type: kafka, brokers: ['{}'], topics: [lines], group: g{group}, format: syslog, time: {{field: timestamp}}}}}}

@@ -20,7 +20,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 doors | [`cli`] [`admin`] [`cases`] |
-//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery flights epoch checkpoint caution dead_letter crew assemble topology probe |
+//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery sender flights buffered disk_buffer epoch checkpoint caution dead_letter crew assemble outgoing topology probe |
 //! | 5 plan | [`plan`]: files graph tables lane rule bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
@@ -34,8 +34,8 @@
 //! ([`runtime::lane`]) runs decoder and operators, one call per operator and batch, and gives the batch to its taps: rows to a sink's delivery, hits to the shards of a
 //! rule. A shard ([`runtime::rule`]) collects the workers in the rotation in which they were dealt, judges lateness per partition ([`window::watermark`]), keeps
 //! hits until the watermark has passed them ([`window::reorder`]), takes them in order and fires. An alert is a JSON event in a lane of its own, so it may enter
-//! another rule. What makes one event of several ([`transform::gather`]) is such a shard too. [`runtime::delivery`] packs rows into bodies and sends them, several at once where the
-//! sink allows it, until they are there or in the dead letter.
+//! another rule. What makes one event of several ([`transform::gather`]) is such a shard too. [`runtime::delivery`] packs rows into bodies, through a disk buffer where there is one, and [`runtime::sender`] sends them,
+//! several at once where the sink allows it, until they are there or in the dead letter.
 //!
 //! # Invariants
 //!
@@ -47,7 +47,7 @@
 //! # Where this code departs from the plan of the house
 //!
 //! A rule is its own unit with its own shards (not one operator for all rules of an input), and every unit is a thread; with hundreds of rules that must change.
-//! Disk buffers are not there yet and are refused by `check`.
+//! Disk buffers stand before sinks only, and hold encoded rows. A sink with one seals when it is idle; an epoch of an outage says how far it had come before.
 pub mod admin;
 pub mod cases;
 pub mod cli;

@@ -110,6 +110,12 @@ pub const GATHERED_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one node's dead letter: at the bound what leads there holds, so that nothing is lost and no disk fills up.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;
 
+/// Fewest bytes of a disk buffer: bodies of an eighth of it must be worth a write.
+pub const DISK_BUFFER_BYTES_MIN: u64 = 1 << 20;
+
+/// Bytes of the disk buffer before TheHive where nothing is said: some hundred thousand alerts.
+pub const THEHIVE_BUFFER_BYTES: u64 = 1 << 30;
+
 /// Bytes of one `_bulk` body: of the 5 to 15 MB that the vendors advise, the least, so that a few under way stay small.
 pub const BULK_BYTES_MAX: usize = 5 * 1024 * 1024;
 

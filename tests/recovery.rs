@@ -19,7 +19,7 @@ use tripline::event::Batch;
 use tripline::metrics::Registry;
 use tripline::plan::load_plan;
 use tripline::runtime::assemble::RunOptions;
-use tripline::runtime::delivery::Health;
+use tripline::runtime::sender::Health;
 use tripline::runtime::topology::{Host, run};
 use tripline::state::MemoryStore;
 
@@ -60,19 +60,19 @@ fn through(lines: &[String], with_dead_letter: bool) -> (Result<(), String>, Str
     let mut plan = plan.unwrap();
     let moods = Arc::new(AtomicU32::new(0));
     plan.lanes[0].nodes[0].factory = Box::new(move || Box::new(Fragile(Arc::clone(&moods))));
-    let letters = folder.path().join("dead");
+    let state = folder.path().join("state");
     let options = RunOptions {
         shards: 2,
         workers: 2,
         until_end: true,
         close: false,
         installation: vec![1; 16],
-        dead_letters: with_dead_letter.then(|| letters.clone()),
+        folder: with_dead_letter.then(|| state.clone()),
     };
     let mut host = Listener::default();
     let outcome = run(plan, &options, Box::new(MemoryStore::default()), &mut host).map(drop).map_err(|e| e.0);
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    (outcome, read(&folder.path().join("out.ndjson")), read(&letters.join("a.ndjson")), host.0)
+    (outcome, read(&folder.path().join("out.ndjson")), read(&state.join("dead_letter/a.ndjson")), host.0)
 }
 
 #[test]

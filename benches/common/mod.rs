@@ -238,6 +238,14 @@ pub fn rfc5424(n: u64) -> Vec<u8> {
     out
 }
 
+/// A map of 1,000 rows over fields of [`rfc5424`] lines; each line hits one.
+pub fn outcome_map() -> String {
+    let mut map = "event.sd.auth@32473.outcome,event.appname,set.event.categoryOutcome,set.event.categoryBehavior\n".to_owned();
+    map.push_str("failure,sshd,/Failure,/Authentication/Verify\nsuccess,sshd,/Success,/Authentication/Verify\n");
+    (0..998).for_each(|row| map.push_str(&format!("outcome{row},app{row},/Attempt,/Access\n")));
+    map
+}
+
 /// About 171 bytes, Cisco IOS over RFC 3164.
 pub fn cisco(n: u64) -> Vec<u8> {
     let mut r = Rng(2);

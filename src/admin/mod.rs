@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::metrics::Registry;
-use crate::runtime::delivery::Health;
+use crate::runtime::sender::Health;
 
 /// Where it listens if nothing else is said; any free port if that is taken.
 pub const DEFAULT: &str = "127.0.0.1:9617";

@@ -9,7 +9,7 @@ use crate::component::{Body, BoxFuture, Outage, Sink};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
 use crate::plan::Plan;
-use crate::runtime::delivery::Health;
+use crate::runtime::sender::Health;
 use crate::runtime::topology::Host;
 use crate::state::{StateReader, StateWriter};
 use crate::window::watermark::Activity;

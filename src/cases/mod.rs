@@ -161,7 +161,7 @@ pub fn run_sample(mut plan: Plan, sample: &Path) -> Result<(), String> {
 }
 
 fn options(close: bool) -> RunOptions {
-    RunOptions { shards: 2, workers: 1, until_end: true, close, installation: vec![0; 16], dead_letters: None }
+    RunOptions { shards: 2, workers: 1, until_end: true, close, installation: vec![0; 16], folder: None }
 }
 
 /// Runs a case.

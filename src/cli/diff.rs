@@ -57,17 +57,19 @@ fn compare(plan: &Plan, record: &Record) -> Vec<Value> {
     gone.iter().for_each(|name| say("node", name, false, "is gone: its state is forgotten".into()));
     let sources: Vec<&str> = plan.sources.iter().map(|s| s.name.as_str()).collect();
     let sinks: Vec<&str> = plan.sinks.iter().map(|s| s.name.as_str()).collect();
+    let read: Vec<&str> = record.positions.iter().map(|(name, _)| name.as_str()).collect();
+    let written: Vec<&str> = record.sinks.iter().map(|(name, _)| name.as_str()).collect();
     let families = [
-        ("source", sources, &record.positions, "goes on where it was", "is new: reads from its start"),
-        ("sink", sinks, &record.sinks, "goes on where it was", "is new"),
+        ("source", sources, read, "goes on where it was", "is new: reads from its start"),
+        ("sink", sinks, written, "goes on where it was", "is new"),
     ];
     for (family, present, saved, kept, new) in families {
         for name in &present {
-            let has = saved.iter().any(|(n, _)| n == name);
+            let has = saved.contains(name);
             say(family, name, has, if has { kept } else { new }.into());
         }
-        let gone = saved.iter().filter(|(n, _)| !present.contains(&n.as_str()));
-        gone.for_each(|(name, _)| say(family, name, false, "is gone: where it was is forgotten".into()));
+        let gone = saved.iter().filter(|n| !present.contains(n));
+        gone.for_each(|name| say(family, name, false, "is gone: where it was is forgotten".into()));
     }
     for (name, table) in &plan.contents {
         let (family, name_alone) = name.split_once('/').unwrap_or(("table", name));

@@ -32,7 +32,7 @@ pub(super) fn replay(arguments: &Arguments) -> u8 {
         until_end: true,
         close: arguments.has("--close"),
         installation: vec![0; 16],
-        dead_letters: None,
+        folder: None,
     };
     execute(plan, &options, Box::new(MemoryStore::default()), arguments, None)
 }

@@ -16,7 +16,7 @@ use crate::limits::SHARDS_MAX;
 use crate::metrics::Registry;
 use crate::plan::Plan;
 use crate::runtime::assemble::RunOptions;
-use crate::runtime::delivery::Health;
+use crate::runtime::sender::Health;
 use crate::runtime::topology::{Host, Outcome, run as run_plan};
 use crate::state::{FolderStore, StateError, Store};
 
@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         until_end: arguments.has("--until-end"),
         close: arguments.has("--close"),
         installation,
-        dead_letters: Some(state.join("dead_letter")),
+        folder: Some(state),
     };
     let reloads = Reloads::new(arguments.paths.clone(), arguments.has("--watch"), plan.registry.clone());
     execute(plan, &options, Box::new(store), arguments, Some(reloads))

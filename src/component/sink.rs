@@ -84,6 +84,12 @@ impl Body {
         out
     }
 
+    /// Itself, empty, with its memory.
+    pub fn empty(&mut self) -> Body {
+        self.clear();
+        std::mem::take(self)
+    }
+
     /// Makes it empty and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -121,6 +127,16 @@ pub enum Sent {
     TooLarge(String),
 }
 
+/// What becomes of rows for an edge that is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Whoever has them waits.
+    #[default]
+    Wait,
+    /// They are dropped and counted.
+    DropNewest,
+}
+
 /// How rows are packed into bodies, and bodies sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packing {
@@ -134,6 +150,14 @@ pub struct Packing {
     pub in_flight: usize,
     /// First and longest wait between two tries.
     pub retry: (Duration, Duration),
+}
+
+impl Packing {
+    /// Bodies small enough for a disk buffer of so many bytes.
+    pub fn within(self, buffer: Option<u64>) -> Packing {
+        let most = buffer.map_or(usize::MAX, |bytes| usize::try_from(bytes / 8).unwrap_or(usize::MAX)).max(1);
+        Packing { bytes: self.bytes.min(most), ..self }
+    }
 }
 
 impl Default for Packing {
@@ -209,12 +233,14 @@ pub struct BoundSink {
     pub reads: Vec<String>,
     /// Expressions whose values it wants of each event.
     pub expressions: Vec<(String, Place)>,
+    /// Bytes of the disk buffer before it, where the file says nothing.
+    pub buffer: Option<u64>,
 }
 
 impl BoundSink {
     /// A sink that reads nothing but whole events.
     pub fn new(factory: impl Fn() -> Box<dyn Sink> + 'static) -> BoundSink {
-        BoundSink { factory: Box::new(factory), templates: Vec::new(), reads: Vec::new(), expressions: Vec::new() }
+        BoundSink { factory: Box::new(factory), templates: Vec::new(), reads: Vec::new(), expressions: Vec::new(), buffer: None }
     }
 }
 

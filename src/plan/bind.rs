@@ -14,7 +14,7 @@ use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
 use crate::component::bind::{Context, Tables};
 use crate::component::correlator::{Correlator, Extractor};
 use crate::component::operator::OperatorFactory;
-use crate::component::sink::{BoundSink, SinkFactory, SinkInput};
+use crate::component::sink::{BoundSink, SinkFactory, SinkInput, WhenFull};
 use crate::component::source::{BoundSource, SourceFactory};
 use crate::component::view::{DecoderPlan, SlotInfo};
 use crate::component::{Kind, OutputNames, Reload};
@@ -25,7 +25,7 @@ use crate::event::Slot;
 use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
-use crate::sink::PackingOptions;
+use crate::sink::{EdgeOptions, PackingOptions};
 use crate::table::Handle;
 use crate::transform::BindTransform;
 use crate::transform::formats::Format;
@@ -146,10 +146,16 @@ pub struct PlannedRule {
 pub struct PlannedSink {
     /// Name of the node.
     pub name: String,
+    /// Name of its kind.
+    pub kind: &'static str,
     /// Makes it.
     pub factory: SinkFactory,
     /// How its bodies are packed and sent, as far as the file says it.
     pub packing: PackingOptions,
+    /// Bytes of the disk buffer before it, if it has one.
+    pub buffer: Option<u64>,
+    /// What becomes of rows that find no room before it.
+    pub when_full: WhenFull,
     /// Its inputs.
     pub inputs: Vec<PlannedInput>,
     /// Texts with fields in braces, compiled for each input.
@@ -379,9 +385,21 @@ impl<'a> Builder<'a, '_> {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::sink::KINDS) else { continue };
             let packing = PackingOptions::read(&options);
-            if let Some(BoundSink { factory, templates, reads, expressions }) = (kind.bind)(&options) {
+            let edge = EdgeOptions::read(&options);
+            if let Some(BoundSink { factory, templates, reads, expressions, buffer }) = (kind.bind)(&options) {
                 self.sink_places.push((name.to_owned(), self.sinks.len()));
-                self.sinks.push(PlannedSink { name: name.to_owned(), factory, packing, inputs: Vec::new(), templates, reads, expressions });
+                self.sinks.push(PlannedSink {
+                    name: name.to_owned(),
+                    kind: kind.name,
+                    factory,
+                    packing,
+                    buffer: edge.buffer.unwrap_or(buffer),
+                    when_full: edge.when_full,
+                    inputs: Vec::new(),
+                    templates,
+                    reads,
+                    expressions,
+                });
             }
         }
     }

@@ -24,11 +24,11 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
         nodes.extend(lane.nodes.iter().map(|n| n.name.clone()));
         stages.push(json!({"id": lane.name, "nodes": nodes, "shards": count}));
         for tap in &lane.taps {
-            let (to, kind) = match tap {
-                PlannedTap::Sink(sink, _) => (&plan.sinks[*sink].name, "forward"),
-                PlannedTap::Rule(rule, ..) => (&plan.rules[*rule].name, "key_by"),
+            let (to, kind, disk) = match tap {
+                PlannedTap::Sink(sink, _) => (&plan.sinks[*sink].name, "forward", plan.sinks[*sink].buffer),
+                PlannedTap::Rule(rule, ..) => (&plan.rules[*rule].name, "key_by", None),
             };
-            edges.push(json!({"from": lane.name, "to": to, "kind": kind, "bytes_max": EDGE_BYTES_MAX, "disk": null}));
+            edges.push(json!({"from": lane.name, "to": to, "kind": kind, "bytes_max": EDGE_BYTES_MAX, "disk": disk}));
         }
     }
     for sink in &plan.sinks {
@@ -49,7 +49,8 @@ pub fn explain_text(plan: &Plan, workers: usize, shards: usize) -> String {
     out.push_str("edges\n");
     for edge in list("edges") {
         let text = |key: &str| edge[key].as_str().unwrap_or_default().to_owned();
-        out.push_str(&format!("  {} → {}  {}  at most {} bytes\n", text("from"), text("to"), text("kind"), edge["bytes_max"]));
+        let disk = edge["disk"].as_u64().map_or_else(String::new, |bytes| format!(", then {bytes} on the disk"));
+        out.push_str(&format!("  {} → {}  {}  at most {} bytes{disk}\n", text("from"), text("to"), text("kind"), edge["bytes_max"]));
     }
     out.push_str("slots\n");
     for slot in list("slots") {

@@ -6,20 +6,23 @@ use std::sync::atomic::Ordering;
 
 use super::caution::Caution;
 use super::checkpoint::{Record, UnitState};
-use super::dead_letter;
-use super::delivery::{Delivery, Health, Outcomes, Parts};
+use super::delivery::Delivery;
 use super::edge::{EdgeReceiver, Signal, edge};
 use super::epoch::{Coordinator, Reports};
 use super::intake::{Intake, Orders};
 use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
+use super::outgoing;
 use super::ports::{Port, Ports};
 use super::rule::RuleStage;
 use super::saves::Saves;
+use super::sender::Health;
+use crate::component::Operator;
 use crate::component::correlator::shard_of;
+use crate::component::sink::WhenFull;
 use crate::component::source::{Discarded, Pace, SourceContext};
-use crate::component::{Operator, Sink};
 use crate::event::Origin;
 use crate::event::builder::Pool;
+use crate::metrics::Counter;
 use crate::plan::{Plan, PlannedLane, PlannedNode, PlannedTap, TargetPlan};
 use crate::state::{StateError, Store};
 
@@ -35,8 +38,15 @@ pub struct RunOptions {
     pub close: bool,
     /// Identity of this installation.
     pub installation: Vec<u8>,
-    /// Where rows go that break a unit; none: the first panic ends the run.
-    pub dead_letters: Option<PathBuf>,
+    /// The state folder, for dead letters and disk buffers. None: the first panic ends the run, and rows wait in memory.
+    pub folder: Option<PathBuf>,
+}
+
+impl RunOptions {
+    /// Where rows go that are refused or break a unit.
+    pub fn dead_letters(&self) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join("dead_letter"))
+    }
 }
 
 /// All units of a run, ready to be driven.
@@ -100,7 +110,11 @@ impl Maker<'_> {
                     PlannedTap::Sink(sink, input) => {
                         let (sender, receiver) =
                             edge(signal, &self.sink_signals[*sink], self.gauge(&planned.name, &self.plan.sinks[*sink].name));
-                        instance.push(Tap::Sink { edge: sender, rows: Pool::default() });
+                        let to = &self.plan.sinks[*sink];
+                        // With a disk buffer it is the buffer that may be full.
+                        let drops = to.when_full == WhenFull::DropNewest && to.buffer.is_none();
+                        let dropped = drops.then(|| discarded(self.plan, &to.name, "edge_full"));
+                        instance.push(Tap::Sink { edge: sender, rows: Pool::default(), dropped });
                         sink_edges.push(receiver);
                         if is_rule {
                             self.ends.sinks[*sink].push((*input, std::mem::take(&mut sink_edges)));
@@ -216,15 +230,13 @@ impl Topology {
         let mut record = Record { epoch: old.epoch, ..Record::default() };
         record.contents = plan.contents.iter().map(|(n, t)| (n.clone(), t.get().content_hash)).collect();
         let runtime = blocking()?;
-        let (sinks, sealed) = connect_sinks(plan, &old, &runtime)?;
+        let reports = Reports::default();
+        let (sinks, sealed) = outgoing::connect(plan, options, &old, &reports, &runtime)?;
         record.sinks = sealed;
-        let length = |name: &str| options.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, name));
-        record.dead_letters = plan.sinks.iter().map(|s| (s.name.clone(), length(&s.name))).collect();
         // What sinks found is durable before the first byte goes out; what the last run left stays readable until the first epoch.
-        let start = Record { sinks: record.sinks.clone(), dead_letters: record.dead_letters.clone(), ..old.clone() };
+        let start = Record { sinks: record.sinks.clone(), ..old.clone() };
         store.publish(Vec::new(), &start.to_bytes(), &[])?;
         let orders = Arc::new(Orders::default());
-        let reports = Reports::default();
         let pace = Pace::new(plan.sources.iter().map(|s| s.skew_max).min().unwrap_or(crate::limits::SKEW_MAX));
         let signals = |n: usize| (0..n).map(|_| Signal::new()).collect::<Vec<_>>();
         let mut maker = Maker {
@@ -272,7 +284,7 @@ impl Topology {
         let mut forget: Vec<Vec<u8>> = Vec::new();
         let rules =
             make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
-        let deliveries = make_deliveries(plan, options, sinks, ends.sinks, sink_signals, &reports, caution, &orders);
+        let deliveries = outgoing::deliveries(plan, options, sinks, &record.sinks, ends.sinks, sink_signals, &reports, caution, &orders);
         let wakes = parts.iter().map(|(signal, _)| signal).chain(deliveries.iter().map(|(_, signal)| signal)).cloned().collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
@@ -301,7 +313,7 @@ impl Topology {
                 caution.row_by_row(),
             ));
         }
-        let health = deliveries.iter().map(|(d, _)| (d.name().to_owned(), Arc::clone(&d.health))).collect();
+        let health = deliveries.iter().map(|(d, _)| (d.name().to_owned(), Arc::clone(d.health()))).collect();
         let coordinator = Coordinator::new(record, Arc::clone(&orders), wakes, forget);
         Ok(Topology { intakes, lanes, rules, deliveries, coordinator, orders, reports, health, exhausted, listening })
     }
@@ -309,7 +321,7 @@ impl Topology {
 
 pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace) -> SourceContext {
     let source = &plan.sources[number];
-    let discarded = |reason: &str| plan.registry.counter("tripline_discarded_total", &[("node", &source.name), ("reason", reason)]);
+    let discarded = |reason: &str| discarded(plan, &source.name, reason);
     SourceContext {
         folder: plan.folder.clone(),
         installation: options.installation.clone(),
@@ -348,21 +360,9 @@ fn node_states(plan: &Plan, old: &Record, record: &mut Record, store: &dyn Store
     Ok(out)
 }
 
-type ConnectedSinks = (Vec<Arc<dyn Sink>>, Vec<(String, Vec<u8>)>);
-
-fn connect_sinks(plan: &Plan, old: &Record, runtime: &tokio::runtime::Runtime) -> Result<ConnectedSinks, RunError> {
-    let (mut sinks, mut sealed) = (Vec::new(), Vec::new());
-    for planned in &plan.sinks {
-        let sink: Arc<dyn Sink> = Arc::from((planned.factory)());
-        let last = old.sinks.iter().find(|(n, _)| *n == planned.name).map(|(_, s)| s.as_slice()).filter(|s| !s.is_empty());
-        let state = runtime.block_on(async {
-            sink.connect(last).await?;
-            sink.seal(old.epoch).await
-        });
-        sealed.push((planned.name.clone(), state.map_err(|e| RunError(format!("{}: {e}", planned.name)))?));
-        sinks.push(sink);
-    }
-    Ok((sinks, sealed))
+/// Counts what a node drops.
+pub(super) fn discarded(plan: &Plan, node: &str, reason: &str) -> Counter {
+    plan.registry.counter("tripline_discarded_total", &[("node", node), ("reason", reason)])
 }
 
 #[allow(clippy::too_many_arguments)] // a step of `Topology::new`, cut out for its length
@@ -431,38 +431,6 @@ fn make_rules(
     }
     forget.extend(old.units.iter().filter(|u| !kept.contains(&u.name)).flat_map(|u| u.blobs.iter().cloned()));
     Ok(out)
-}
-
-#[allow(clippy::too_many_arguments)] // a step of `Topology::new`, cut out for its length
-fn make_deliveries(
-    plan: &Plan,
-    options: &RunOptions,
-    sinks: Vec<Arc<dyn Sink>>,
-    ends: Vec<Vec<(usize, Vec<EdgeReceiver>)>>,
-    signals: Vec<Arc<Signal>>,
-    reports: &Reports,
-    caution: &Caution,
-    orders: &Arc<Orders>,
-) -> Vec<(Delivery, Arc<Signal>)> {
-    let mut out = Vec::new();
-    for (sink_number, (((planned, sink), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
-        let delivery = Delivery::new(Parts {
-            sink_number,
-            name: planned.name.clone(),
-            inputs: ends.iter().map(|(input, _)| planned.inputs[*input].clone()).collect(),
-            ports: Ports::new(ends.into_iter().map(|(_, edges)| Port::new(edges)).collect()),
-            packing: planned.packing.over(sink.packing()),
-            sink,
-            reports: reports.clone(),
-            outcomes: Outcomes::new(&plan.registry, &planned.name),
-            suspect: caution.suspect(),
-            orders: Arc::clone(orders),
-            dead_letters: options.dead_letters.clone(),
-            clock: plan.clock.clone(),
-        });
-        out.push((delivery, signal));
-    }
-    out
 }
 
 /// A runtime for the calling thread.

@@ -1,8 +1,37 @@
 //! The record of an epoch: positions, which blobs hold the operators' state, and what the sinks sealed.
+use super::disk_buffer::Bounds;
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+
+/// What a sink has sealed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// What it said itself.
+    pub state: Vec<u8>,
+    /// Length of its dead letter.
+    pub dead_letter: u64,
+    /// How far its disk buffer was written and delivered, if it has one.
+    pub buffer: Option<Bounds>,
+}
+
+impl Sealed {
+    fn save(&self, out: &mut StateWriter) {
+        out.bytes(&self.state);
+        out.u64(self.dead_letter);
+        out.u8(u8::from(self.buffer.is_some()));
+        if let Some(bounds) = &self.buffer {
+            bounds.save(out);
+        }
+    }
+
+    fn load(from: &mut StateReader<'_>) -> Result<Sealed, StateError> {
+        let (state, dead_letter) = (from.bytes()?.to_vec(), from.u64()?);
+        let buffer = if from.u8()? == 1 { Some(Bounds::load(from)?) } else { None };
+        Ok(Sealed { state, dead_letter, buffer })
+    }
+}
 
 /// What one unit's state is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,11 +54,9 @@ pub struct Record {
     /// State of each unit.
     pub units: Vec<UnitState>,
     /// What each sink sealed, by name.
-    pub sinks: Vec<(String, Vec<u8>)>,
+    pub sinks: Vec<(String, Sealed)>,
     /// Content hashes of tables and lists, by name.
     pub contents: Vec<(String, u128)>,
-    /// Length of each sink's dead letter, by name.
-    pub dead_letters: Vec<(String, u64)>,
 }
 
 impl Record {
@@ -38,12 +65,15 @@ impl Record {
         let mut out = StateWriter::default();
         out.u32(VERSION);
         out.u64(self.epoch);
-        for pairs in [&self.positions, &self.sinks] {
-            out.u32(pairs.len() as u32);
-            for (name, value) in pairs {
-                out.bytes(name.as_bytes());
-                out.bytes(value);
-            }
+        out.u32(self.positions.len() as u32);
+        for (name, position) in &self.positions {
+            out.bytes(name.as_bytes());
+            out.bytes(position);
+        }
+        out.u32(self.sinks.len() as u32);
+        for (name, sealed) in &self.sinks {
+            out.bytes(name.as_bytes());
+            sealed.save(&mut out);
         }
         out.u32(self.units.len() as u32);
         for unit in &self.units {
@@ -56,11 +86,6 @@ impl Record {
         for (name, hash) in &self.contents {
             out.bytes(name.as_bytes());
             out.u128(*hash);
-        }
-        out.u32(self.dead_letters.len() as u32);
-        for (name, length) in &self.dead_letters {
-            out.bytes(name.as_bytes());
-            out.u64(*length);
         }
         out.bytes
     }
@@ -75,10 +100,11 @@ impl Record {
             )));
         }
         let mut record = Record { epoch: from.u64()?, ..Record::default() };
-        for pairs in [&mut record.positions, &mut record.sinks] {
-            for _ in 0..from.u32()? {
-                pairs.push((from.text()?.to_owned(), from.bytes()?.to_vec()));
-            }
+        for _ in 0..from.u32()? {
+            record.positions.push((from.text()?.to_owned(), from.bytes()?.to_vec()));
+        }
+        for _ in 0..from.u32()? {
+            record.sinks.push((from.text()?.to_owned(), Sealed::load(&mut from)?));
         }
         for _ in 0..from.u32()? {
             let mut unit = UnitState { name: from.text()?.to_owned(), fingerprint: from.text()?.to_owned(), blobs: Vec::new() };
@@ -89,9 +115,6 @@ impl Record {
         }
         for _ in 0..from.u32()? {
             record.contents.push((from.text()?.to_owned(), from.u128()?));
-        }
-        for _ in 0..from.u32()? {
-            record.dead_letters.push((from.text()?.to_owned(), from.u64()?));
         }
         Ok(record)
     }
@@ -123,9 +146,11 @@ mod tests {
             epoch: 7,
             positions: vec![("a".into(), vec![1])],
             units: vec![unit],
-            sinks: vec![("s".into(), vec![])],
+            sinks: vec![
+                ("s".into(), Sealed { state: vec![1], dead_letter: 3, buffer: Some(Bounds::default()) }),
+                ("t".into(), Sealed::default()),
+            ],
             contents: vec![("t".into(), 9)],
-            dead_letters: vec![("s".into(), 3)],
         };
         assert_eq!(Record::from_bytes(&record.to_bytes()).unwrap(), record);
         let mut forget = Vec::new();

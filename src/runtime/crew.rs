@@ -13,7 +13,6 @@ use super::epoch::{Report, Reports};
 use super::intake::{Intake, Next, Orders};
 use super::lane::{LaneStage, Step};
 use super::rule::RuleStage;
-use crate::clock::Stopwatch;
 
 /// See the module.
 pub(super) struct Crew {
@@ -96,27 +95,13 @@ fn drive_delivery(mut delivery: Delivery, signal: &Signal, orders: &Orders) {
     let Ok(runtime) = blocking() else { return };
     runtime.block_on(async {
         while !is_called_off(orders) {
-            let wait = match delivery.step().await {
-                Ok(Step::Worked) => continue,
-                Ok(Step::Done) => return,
-                Ok(Step::Idle) => Duration::from_secs(1),
-                Err(back_off) => {
-                    hold(&mut delivery, back_off, signal, orders).await;
-                    continue;
-                }
-            };
-            delivery.idle(signal, wait, true).await;
+            match delivery.step().await {
+                Step::Worked => {}
+                Step::Done => return,
+                Step::Idle => delivery.idle(signal, Duration::from_secs(1)).await,
+            }
         }
     });
-}
-
-/// Waits as long as a peer that is out is left alone: new rows do not shorten it, being called off does.
-async fn hold(delivery: &mut Delivery, back_off: Duration, signal: &Signal, orders: &Orders) {
-    let since = Stopwatch::start();
-    while since.elapsed() < back_off && !is_called_off(orders) {
-        let part = (back_off - since.elapsed().min(back_off)).min(Duration::from_millis(100));
-        delivery.idle(signal, part, false).await;
-    }
 }
 
 fn drive_intake(mut intake: Intake, orders: &Orders) {

@@ -1,138 +1,91 @@
-//! Delivery: rows of all inputs of a sink into bodies, bodies to the sink, again and again until they are there.
+//! Delivery: rows of all inputs of a sink into bodies, through the disk buffer where there is one, to the sender; and the sink's part of an epoch.
 //!
-//! Packing, backing off, splitting, the dead letter and settling are here, so that no sink has to know them. An outage stops what leads to the sink; nothing
-//! is lost. What a peer refuses for good goes to the dead letter and is settled when it is on the disk.
+//! Without a disk buffer an outage stops what leads to the sink, and an epoch waits for all its rows to be settled. With one, what is synced there is settled:
+//! the epoch then says how far the sink has come since it was last idle, and what it sealed then.
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::Poll;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::buffered::{Buffered, Put, REST};
 use super::caution::Suspect;
-use super::dead_letter::{self, Letter};
+use super::disk_buffer::Place;
 use super::edge::Signal;
-use super::epoch::{Report, Reports};
-use super::flights::Flights;
+use super::epoch::{Report, Reports, Sealed};
 use super::intake::Orders;
 use super::lane::Step;
 use super::message::{Barrier, Message};
 use super::ports::{Arrival, Ports};
-use crate::clock::{Clock, Stopwatch, Timestamp};
+use super::sender::{Health, Sender, SenderParts};
+use crate::clock::{Stopwatch, Timestamp};
 use crate::codec::format::json_out::RowFacts;
-use crate::component::sink::{Body, OutRow, Outage, Outcome, Packing, Sent, Sink};
+use crate::component::sink::{Body, OutRow, Outage};
 use crate::event::{Batch, Origin};
-use crate::metrics::{Counter, Registry};
 use crate::plan::PlannedInput;
 use crate::window::watermark::PartitionClock;
 
-/// An outage that follows another one so soon is not told.
-const TOLD_AGAIN: Duration = Duration::from_secs(5);
-
-/// Tries after which a body that was put off whole is sent in two.
-const TRIES_WHOLE: u32 = 3;
-
-/// How a sink fares, for `/health`.
-#[derive(Debug, Default)]
-pub struct Health(AtomicU8);
-
-impl Health {
-    /// `ok`, `retrying` or `held`.
-    pub fn word(&self) -> &'static str {
-        match self.0.load(Ordering::Relaxed) {
-            0 => "ok",
-            1 => "retrying",
-            _ => "held",
-        }
-    }
-
-    fn set(&self, tries: u32) {
-        self.0.store(
-            if tries == 0 {
-                0
-            } else if tries < 10 {
-                1
-            } else {
-                2
-            },
-            Ordering::Relaxed,
-        );
-    }
-}
-
-/// What becomes of rows, counted.
-#[derive(Clone)]
-pub struct Outcomes {
-    accepted: Counter,
-    duplicate: Counter,
-    rejected: Counter,
-    retried: Counter,
-    dead_letters: Counter,
-}
-
-impl Outcomes {
-    /// The counters of a sink.
-    pub fn new(registry: &Registry, sink: &str) -> Outcomes {
-        let outcome = |word: &str| registry.counter("tripline_sink_rows_total", &[("sink", sink), ("outcome", word)]);
-        Outcomes {
-            accepted: outcome("accepted"),
-            duplicate: outcome("duplicate"),
-            rejected: outcome("rejected"),
-            retried: outcome("retried"),
-            dead_letters: registry.counter("tripline_dead_letters_total", &[("node", sink)]),
-        }
-    }
-}
+/// How long a barrier waits for bodies under way before a buffered sink seals what it had before them.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a delivery is made of.
 pub struct Parts {
     /// Number of the sink, for reports.
     pub sink_number: usize,
-    /// Name of the node.
-    pub name: String,
     /// Its edges.
     pub ports: Ports,
     /// What is known of each input.
     pub inputs: Vec<PlannedInput>,
-    /// The sink.
-    pub sink: Arc<dyn Sink>,
-    /// How bodies are packed and sent.
-    pub packing: Packing,
-    /// Where it reports.
-    pub reports: Reports,
-    /// Counters.
-    pub outcomes: Outcomes,
+    /// What is made of the sender.
+    pub sender: SenderParts,
+    /// Where rows wait, if on the disk.
+    pub buffer: Option<Buffered>,
+    /// What the sink sealed at the start.
+    pub sealed: Sealed,
     /// What it is working on.
     pub suspect: Suspect,
     /// What the coordinator asks.
     pub orders: Arc<Orders>,
-    /// Where rows go that the peer refuses.
-    pub dead_letters: Option<PathBuf>,
-    /// The clock.
-    pub clock: Clock,
+    /// Wakes it.
+    pub signal: Arc<Signal>,
+    /// How long a peer that takes nothing is tried for when all else has ended, before its rows are left on the disk.
+    pub end_timeout: Duration,
+}
+
+/// An epoch that is under way: what the sink had sealed then.
+struct UnderWay {
+    epoch: u64,
+    sealed: u64,
+    read: Option<Place>,
 }
 
 /// See the module.
 pub struct Delivery {
-    parts: Parts,
+    sink_number: usize,
+    ports: Ports,
+    inputs: Vec<PlannedInput>,
+    sender: Sender,
+    buffer: Option<Buffered>,
+    suspect: Suspect,
+    orders: Arc<Orders>,
+    signal: Arc<Signal>,
+    end_timeout: Duration,
+    reports: Reports,
     /// The body that is being filled.
     body: Body,
     /// Since when.
     filling: Option<Stopwatch>,
-    /// Bodies that are to be sent, oldest first.
-    waiting: VecDeque<Body>,
-    flights: Flights,
     clocks: Vec<(usize, Arc<Origin>, PartitionClock)>,
+    /// Bodies are under way that the disk buffer had no room for.
+    is_direct: bool,
     /// A barrier that waits for its rows to be there.
     sealing: Option<Barrier>,
-    tries: u32,
-    /// When an outage was last told, and whether its end is still to be told.
-    told: Option<Stopwatch>,
-    is_told: bool,
-    /// The tries that there had been when the body that came back was sent.
-    round: u32,
-    /// How it fares.
-    pub health: Arc<Health>,
+    /// A barrier that waits for the disk, and what the sink had sealed at it, in which epoch.
+    syncing: Option<(Barrier, u64, Sealed)>,
+    /// Since the barrier came, or a body last landed.
+    waited: Stopwatch,
+    /// What the sink sealed last, and in which epoch.
+    sealed: (u64, Sealed),
+    under_way: VecDeque<UnderWay>,
     /// The last epoch, when all before its end is there: it is over when that is durable.
     last: Option<u64>,
     is_over: bool,
@@ -144,81 +97,108 @@ pub struct Delivery {
 impl Delivery {
     /// A delivery of a connected sink.
     pub fn new(parts: Parts) -> Delivery {
+        let Parts { sink_number, ports, inputs, sender, buffer, sealed, suspect, orders, signal, end_timeout } = parts;
+        let committed = orders.durable.load(Ordering::Acquire);
         Delivery {
+            sink_number,
+            ports,
+            needs_facts: sender.sink.needs_facts() || inputs.iter().any(|i| i.of_sink.writer.meta),
+            inputs,
+            reports: sender.reports.clone(),
+            sender: Sender::new(sender),
+            buffer,
+            suspect,
+            orders,
+            signal,
+            end_timeout,
             body: Body::default(),
             filling: None,
-            waiting: VecDeque::new(),
-            flights: Flights::new(parts.packing.in_flight),
             clocks: Vec::new(),
+            is_direct: false,
             sealing: None,
-            tries: 0,
-            round: 0,
-            told: None,
-            is_told: false,
-            health: Arc::default(),
+            syncing: None,
+            waited: Stopwatch::start(),
+            sealed: (committed, sealed),
+            under_way: VecDeque::new(),
             last: None,
             is_over: false,
             facts: Vec::new(),
-            needs_facts: parts.sink.needs_facts() || parts.inputs.iter().any(|i| i.of_sink.writer.meta),
-            committed: parts.orders.durable.load(Ordering::Acquire),
-            parts,
+            committed,
         }
     }
 
     /// Name of the node.
     pub fn name(&self) -> &str {
-        &self.parts.name
+        &self.sender.parts.name
+    }
+
+    /// How it fares.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.sender.health
     }
 
     /// What it is working on.
     pub fn suspect(&self) -> &Suspect {
-        &self.parts.suspect
+        &self.suspect
     }
 
-    /// Takes what waits, and sends what is due. An outage says how long to wait before the next step.
-    pub async fn step(&mut self) -> Result<Step, Duration> {
-        if self.is_over {
-            return Ok(Step::Done);
-        }
+    /// Takes what waits, and sends what is due.
+    pub async fn step(&mut self) -> Step {
         self.commit().await;
         if let Some(last) = self.last {
-            self.is_over = self.committed >= last;
-            return Ok(if self.is_over { Step::Done } else { Step::Idle });
+            self.is_over |= self.committed >= last;
+            return if self.is_over { Step::Done } else { Step::Idle };
         }
-        let mut step = self.fly().await?;
-        if !self.flights.is_empty()
-            && let Some(outage) = self.parts.sink.trouble()
-        {
-            self.tell(&outage);
-            self.health.set(1);
+        self.refill();
+        let mut step = self.fly().await;
+        if self.sender.is_gone() {
+            return Step::Done;
+        }
+        if self.report_seal() == Step::Worked {
+            return Step::Worked;
         }
         if let Some(barrier) = self.sealing {
-            return match self.seal(barrier).await? {
-                Step::Idle => Ok(step),
-                sealed => Ok(sealed),
+            if self.syncing.is_some() {
+                return step;
+            }
+            return match self.seal(barrier).await {
+                Step::Idle => step,
+                sealed => sealed,
             };
         }
-        if !self.is_full() && self.waiting.is_empty() {
+        if !self.is_full() && (self.buffer.is_some() || !self.sender.has_waiting()) {
             step = self.receive(step);
+        }
+        if let Some(buffer) = &mut self.buffer {
+            buffer.write_on(&self.signal);
         }
         if self.is_due() {
             self.close_body();
             // Sinks that answer at once need no further step.
-            self.fly().await?;
+            self.fly().await;
         }
-        Ok(step)
+        step
+    }
+
+    async fn fly(&mut self) -> Step {
+        let step = self.sender.fly().await;
+        if step == Step::Worked {
+            self.waited = Stopwatch::start();
+        }
+        self.is_direct &= !self.sender.is_empty();
+        step
     }
 
     /// Takes a message.
     fn receive(&mut self, idle: Step) -> Step {
-        match self.parts.ports.receive() {
+        match self.ports.receive() {
             Some(Arrival::Message(port, Message::Rows(batch, rows))) => {
-                self.parts.suspect.note(&batch.input);
+                self.suspect.note(&batch.input);
                 self.encode(port, &batch, &rows);
                 Step::Worked
             }
             Some(Arrival::Barrier(barrier)) => {
-                self.parts.suspect.clear();
+                self.suspect.clear();
                 self.sealing = Some(barrier);
                 Step::Worked
             }
@@ -228,166 +208,99 @@ impl Delivery {
     }
 
     fn is_full(&self) -> bool {
-        self.body.bytes.len() >= self.parts.packing.bytes || self.body.rows() >= self.parts.packing.rows
+        self.body.bytes.len() >= self.packing().bytes || self.body.rows() >= self.packing().rows
     }
 
     /// Whether the body that is being filled is to be sent.
     fn is_due(&self) -> bool {
-        let is_old = || self.filling.as_ref().is_some_and(|since| since.elapsed() >= self.parts.packing.age);
-        self.body.rows() > 0 && (self.is_full() || (self.flights.has_room() && self.parts.ports.is_quiet() && is_old()))
+        let is_old = || self.filling.as_ref().is_some_and(|since| since.elapsed() >= self.packing().age);
+        self.body.rows() > 0 && (self.is_full() || (self.sender.has_room() && self.ports.is_quiet() && is_old()))
     }
 
+    /// Hands the body on: to the disk buffer, or to the sender. A disk that takes nothing leaves it where it is.
     fn close_body(&mut self) {
+        if self.body.rows() == 0 {
+            return;
+        }
+        let body = match &mut self.buffer {
+            None => self.sender.push(std::mem::take(&mut self.body)),
+            Some(buffer) => {
+                // All before it is delivered or under way: it is sent from memory. If all is delivered, what finds no room on the disk needs no detour.
+                let is_next = buffer.is_read() && !self.sender.is_laden();
+                let has_other_way = buffer.is_read() && self.sender.is_empty();
+                match buffer.put(&self.body, has_other_way) {
+                    Put::Queued if is_next => {
+                        buffer.skip();
+                        self.sender.push(std::mem::take(&mut self.body))
+                    }
+                    Put::Queued | Put::Dropped => self.body.empty(),
+                    Put::Held if has_other_way => {
+                        self.is_direct = true;
+                        self.sender.push(std::mem::take(&mut self.body))
+                    }
+                    Put::Held => return,
+                }
+            }
+        };
+        self.body = body;
         self.filling = None;
-        if self.body.rows() > 0 {
-            self.waiting.push_back(std::mem::take(&mut self.body));
+    }
+
+    /// Takes bodies out of the disk buffer while the peer can take them. While a barrier waits for those under way
+    /// it does not, unless all is to be delivered, or rows before it wait for room.
+    fn refill(&mut self) {
+        let may_read = self.sealing.is_none_or(|barrier| self.drains(barrier)) || self.body.rows() > 0;
+        let Some(buffer) = self.buffer.as_mut().filter(|_| may_read) else { return };
+        while self.sender.has_room() {
+            match buffer.next() {
+                Ok(Some(body)) => drop(self.sender.push(body)),
+                Ok(None) => return,
+                Err(e) => {
+                    let message = format!("disk buffer: {e}: its rows cannot be read");
+                    return self.sender.put_off(&Outage::new(message));
+                }
+            }
         }
     }
 
-    /// Waits until there may be something to do, at most so long. Unless it `hears`, only time ends it: bodies under way go on all the same.
-    pub async fn idle(&mut self, signal: &Signal, longest: Duration, hears: bool) {
-        let age = self.parts.packing.age;
-        let due = self.filling.as_ref().map(|since| age.saturating_sub(since.elapsed()));
-        let longest = due.filter(|_| hears && !age.is_zero()).map_or(longest, |due| longest.min(due.max(Duration::from_millis(1))));
-        let flights = &mut self.flights;
-        let landed = std::future::poll_fn(|context| match flights.poll(context) {
-            Poll::Ready(()) if hears => Poll::Ready(()),
-            _ => Poll::Pending,
-        });
+    fn packing(&self) -> &crate::component::sink::Packing {
+        &self.sender.parts.packing
+    }
+
+    /// Waits until there may be something to do, at most so long.
+    pub async fn idle(&mut self, signal: &Signal, longest: Duration) {
+        let mut longest = self.sender.until_due(longest);
+        if let Some(since) = &self.filling
+            && self.sender.has_room()
+            && !self.packing().age.is_zero()
+        {
+            longest = longest.min(self.packing().age.saturating_sub(since.elapsed()).max(Duration::from_millis(1)));
+        }
+        if self.buffer.as_ref().is_some_and(Buffered::rests) {
+            longest = longest.min(REST);
+        }
         tokio::select! {
-            () = landed => {}
-            () = signal.wait(), if hears => {}
+            () = self.sender.landed() => {}
+            () = signal.wait() => {}
             () = tokio::time::sleep(longest) => {}
         }
-    }
-
-    /// Sends bodies, and takes back those that have landed.
-    async fn fly(&mut self) -> Result<Step, Duration> {
-        let mut step = Step::Idle;
-        loop {
-            while self.flights.has_room()
-                && let Some(body) = self.waiting.pop_front()
-            {
-                self.flights.start(&self.parts.sink, body, self.tries);
-            }
-            let Some((round, body, outcome)) = self.flights.land().await else { return Ok(step) };
-            step = Step::Worked;
-            self.round = round;
-            self.take_back(body, outcome)?;
-        }
-    }
-
-    fn take_back(&mut self, mut body: Body, outcome: Result<Sent, Outage>) -> Result<(), Duration> {
-        match outcome {
-            Ok(Sent::All) => {
-                self.parts.outcomes.accepted.increment(body.rows() as u64);
-                self.flights.grow();
-                self.recover();
-                if self.body.rows() == 0 && self.body.bytes.capacity() == 0 {
-                    body.clear();
-                    self.body = body;
-                }
-                Ok(())
-            }
-            Ok(Sent::Rows(rows, outage)) => self.settle(&body, rows, outage),
-            Ok(Sent::TooLarge(reason)) if body.rows() <= 1 => {
-                self.settle(&body, vec![Outcome::Rejected { status: Some(413), reason }; body.rows()], None)
-            }
-            Ok(Sent::TooLarge(_)) => {
-                self.split(&body);
-                Ok(())
-            }
-            Err(outage) => {
-                self.flights.collapse();
-                let rows = body.rows();
-                self.waiting.push_front(body);
-                Err(self.back_off(&outage, rows))
-            }
-        }
-    }
-
-    /// Puts a body back as two.
-    fn split(&mut self, body: &Body) {
-        let half = body.rows() / 2;
-        self.waiting.push_front(body.only(|row| row >= half));
-        self.waiting.push_front(body.only(|row| row < half));
-    }
-
-    /// Counts what became of each row. Those that were refused are on the disk before they count; those that were put off are sent again.
-    fn settle(&mut self, body: &Body, mut rows: Vec<Outcome>, outage: Option<Outage>) -> Result<(), Duration> {
-        rows.resize(body.rows(), Outcome::Retry);
-        let refused = rows.iter().enumerate().filter_map(|(row, outcome)| match outcome {
-            Outcome::Rejected { status, reason } => Some((row, *status, reason.as_str())),
-            _ => None,
-        });
-        let refused: Vec<_> = refused.collect();
-        if let Err(outage) = self.bury(body, &refused) {
-            // Nothing is settled: the peer will refuse them again.
-            self.waiting.push_front(body.only(|row| matches!(rows[row], Outcome::Rejected { .. } | Outcome::Retry)));
-            self.count(&rows, false);
-            return Err(self.back_off(&outage, refused.len()));
-        }
-        self.count(&rows, true);
-        let put_off = rows.iter().filter(|o| **o == Outcome::Retry).count();
-        if put_off == 0 {
-            self.flights.grow();
-            self.recover();
-            return Ok(());
-        }
-        self.flights.shrink();
-        let rest = body.only(|row| rows[row] == Outcome::Retry);
-        // A peer that is short of memory may never take so much at once.
-        if put_off == body.rows() && put_off > 1 && self.tries >= TRIES_WHOLE {
-            self.split(&rest);
-        } else {
-            self.waiting.push_front(rest);
-        }
-        let outage = outage.unwrap_or_else(|| Outage::new(format!("{put_off} rows were put off")));
-        Err(self.back_off(&outage, put_off))
-    }
-
-    fn count(&self, rows: &[Outcome], are_buried: bool) {
-        let of = |is: fn(&Outcome) -> bool| rows.iter().filter(|o| is(o)).count() as u64;
-        let outcomes = &self.parts.outcomes;
-        outcomes.accepted.increment(of(|o| *o == Outcome::Accepted));
-        outcomes.duplicate.increment(of(|o| *o == Outcome::Duplicate));
-        if are_buried {
-            let rejected = of(|o| matches!(o, Outcome::Rejected { .. }));
-            outcomes.rejected.increment(rejected);
-            outcomes.dead_letters.increment(rejected);
-        }
-    }
-
-    /// Puts refused rows into the dead letter.
-    fn bury(&self, body: &Body, refused: &[(usize, Option<u16>, &str)]) -> Result<(), Outage> {
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let Some(folder) = &self.parts.dead_letters else { return Err(Outage::new("rows were refused, and this run has no dead letter")) };
-        let now = self.parts.clock.now();
-        let letters = refused.iter().map(|(row, status, reason)| {
-            let (event, id) = body.event(*row).unwrap_or((&body.bytes[body.range(*row..*row + 1)], [b'0'; 32]));
-            Letter { id, stage: "sink", reason, status: *status, time: now, event: Some(event), raw: None }
-        });
-        let what = format!("dead letter of `{}`", self.parts.name);
-        dead_letter::put(folder, &self.parts.name, letters).map_err(|e| Outage::new(format!("{what}: {e}")))
     }
 
     fn encode(&mut self, port: usize, batch: &Batch, rows: &[u16]) {
         if self.needs_facts {
             self.judge(port, batch);
         }
-        if self.parts.sink.discards() {
-            return self.parts.outcomes.accepted.increment(rows.len() as u64);
+        if self.sender.parts.sink.discards() {
+            return self.sender.parts.outcomes.accepted.increment(rows.len() as u64);
         }
         if self.filling.is_none() && !rows.is_empty() {
             self.filling = Some(Stopwatch::start());
         }
-        let input = &self.parts.inputs[port].of_sink;
+        let input = &self.inputs[port].of_sink;
         for row in rows {
             let row = usize::from(*row);
             let facts = self.facts.get(row).copied().unwrap_or_default();
-            self.parts.sink.encode(&OutRow { input, batch, row, facts }, &mut self.body);
+            self.sender.parts.sink.encode(&OutRow { input, batch, row, facts }, &mut self.body);
         }
     }
 
@@ -397,12 +310,12 @@ impl Delivery {
         let at = match self.clocks.iter().position(|(p, o, _)| *p == port && o.partition == origin.partition) {
             Some(at) => at,
             None => {
-                self.clocks.push((port, Arc::clone(origin), PartitionClock::new(self.parts.inputs[port].policy)));
+                self.clocks.push((port, Arc::clone(origin), PartitionClock::new(self.inputs[port].policy)));
                 self.clocks.len() - 1
             }
         };
         let clock = &mut self.clocks[at].2;
-        let is_late = self.parts.inputs[port].is_late;
+        let is_late = self.inputs[port].is_late;
         self.facts.clear();
         let received: Timestamp = batch.input.received;
         self.facts.extend(batch.times.iter().map(|time| {
@@ -411,81 +324,100 @@ impl Delivery {
         }));
     }
 
-    /// Seals once all rows before the barrier are there.
-    async fn seal(&mut self, barrier: Barrier) -> Result<Step, Duration> {
+    /// Seals once all rows before the barrier are settled.
+    async fn seal(&mut self, barrier: Barrier) -> Step {
         if self.body.rows() > 0 {
             self.close_body();
-            self.fly().await?;
+            self.fly().await;
+            if self.body.rows() > 0 {
+                return Step::Idle;
+            }
         }
-        if !self.waiting.is_empty() || !self.flights.is_empty() {
-            return Ok(Step::Idle);
+        if self.is_idle(barrier) {
+            let is_sealed = !self.sender.rests() && self.seal_sink(barrier.epoch).await;
+            if !is_sealed && self.buffer.is_none() {
+                return Step::Idle;
+            }
+        } else if self.buffer.is_none() || self.is_direct || self.is_patient(barrier) {
+            return Step::Idle;
         }
-        match self.parts.sink.seal(barrier.epoch).await {
+        let (epoch, mut sealed) = self.sealed.clone();
+        if let (Some(buffer), Some(bounds)) = (&self.buffer, &mut sealed.buffer) {
+            bounds.written = buffer.bounds().written;
+            if barrier.is_last && !bounds.is_empty() {
+                buffer.tell("warn", "buffer_left", "rows wait in it for the next run");
+            }
+        }
+        self.sealing = None;
+        self.syncing = Some((barrier, epoch, sealed));
+        self.report_seal();
+        Step::Worked
+    }
+
+    /// Reports what was sealed at a barrier, once the rows before it that wait in the disk buffer are on the disk.
+    fn report_seal(&mut self) -> Step {
+        if let (Some((.., Sealed { buffer: Some(bounds), .. })), Some(buffer)) = (&self.syncing, &mut self.buffer)
+            && !buffer.is_synced(bounds.written, &self.signal)
+        {
+            return Step::Idle;
+        }
+        let Some((Barrier { epoch, is_last }, of, sealed)) = self.syncing.take() else { return Step::Idle };
+        self.under_way.push_back(UnderWay { epoch, sealed: of, read: sealed.buffer.map(|bounds| bounds.read) });
+        self.last = is_last.then_some(epoch);
+        self.reports.send(Report::Sealed { sink: self.sink_number, epoch, sealed });
+        Step::Worked
+    }
+
+    /// Whether what waits on the disk is to be delivered before the run ends: not if the end comes by a stop or a reload.
+    fn drains(&self, barrier: Barrier) -> bool {
+        barrier.is_last && !self.orders.hurry.load(Ordering::Acquire)
+    }
+
+    /// Whether a barrier waits for bodies of a buffered sink that are under way, and at the end for those on the disk.
+    fn is_patient(&self, barrier: Barrier) -> bool {
+        match self.sender.trouble() {
+            trouble if self.drains(barrier) => trouble.is_none_or(|lasts| lasts < self.end_timeout),
+            trouble => trouble.is_none() && self.waited.elapsed() < PATIENCE,
+        }
+    }
+
+    /// Whether the sink has all that it was given, and at the end all that waits for it.
+    fn is_idle(&self, barrier: Barrier) -> bool {
+        self.sender.is_empty() && (!self.drains(barrier) || self.buffer.as_ref().is_none_or(Buffered::is_read))
+    }
+
+    /// Whether the sink has sealed what it was given.
+    async fn seal_sink(&mut self, epoch: u64) -> bool {
+        match self.sender.parts.sink.seal(epoch).await {
             Ok(state) => {
-                self.recover();
-                self.sealing = None;
-                let dead_letter = self.parts.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, &self.parts.name));
-                self.parts.reports.send(Report::Sealed { sink: self.parts.sink_number, epoch: barrier.epoch, state, dead_letter });
-                self.last = barrier.is_last.then_some(barrier.epoch);
-                Ok(Step::Worked)
+                self.sender.recover();
+                let (dead_letter, buffer) = (self.sender.dead_letter(), self.buffer.as_ref().map(Buffered::bounds));
+                self.sealed = (epoch, Sealed { state, dead_letter, buffer });
+                true
             }
             Err(outage) => {
-                self.round = self.tries;
-                Err(self.back_off(&outage, 0))
+                self.sender.put_off(&outage);
+                false
             }
         }
     }
 
-    /// Tells the sink that an epoch is durable.
+    /// Tells the sink that an epoch is durable, and gives the disk back what it need not keep.
     async fn commit(&mut self) {
-        let durable = self.parts.orders.durable.load(Ordering::Acquire);
-        if durable > self.committed {
-            self.committed = durable;
-            // A commit that fails is made up for by the next epoch's.
-            let _ = self.parts.sink.commit(durable).await;
+        let durable = self.orders.durable.load(Ordering::Acquire);
+        if durable <= self.committed {
+            return;
+        }
+        self.committed = durable;
+        let mut settled = None;
+        while let Some(epoch) = self.under_way.pop_front_if(|epoch| epoch.epoch <= durable) {
+            settled = Some(epoch);
+        }
+        let Some(UnderWay { sealed, read, .. }) = settled else { return };
+        // A commit that fails is made up for by the next epoch's.
+        let _ = self.sender.parts.sink.commit(sealed).await;
+        if let (Some(buffer), Some(read)) = (&mut self.buffer, read) {
+            buffer.forget(read);
         }
     }
-
-    fn recover(&mut self) {
-        if std::mem::take(&mut self.is_told) {
-            let message = format!("{}: writes again", self.parts.name);
-            self.parts.reports.send(Report::Word { level: "info", event: "sink_recovered", message });
-        }
-        self.tries = 0;
-        self.health.set(0);
-    }
-
-    /// Tells an outage. A peer that is busy puts rows off many times a second: that is told once in a while.
-    fn tell(&mut self, outage: &Outage) {
-        if !self.is_told && self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
-            (self.is_told, self.told) = (true, Some(Stopwatch::start()));
-            let message = format!("{}: {outage}; holding and trying again", self.parts.name);
-            self.parts.reports.send(Report::Word { level: "warn", event: "sink_outage", message });
-        }
-    }
-
-    fn back_off(&mut self, outage: &Outage, rows: usize) -> Duration {
-        self.parts.outcomes.retried.increment(rows as u64);
-        if outage.is_final {
-            self.is_over = true;
-            self.parts.reports.send(Report::ReaderGone);
-            return Duration::ZERO;
-        }
-        self.tell(outage);
-        // Bodies that were under way together fail together: that is one try.
-        if self.round >= self.tries {
-            self.tries = self.tries.saturating_add(1);
-        }
-        self.health.set(self.tries);
-        let (first, longest) = self.parts.packing.retry;
-        let wait = (first * 2u32.saturating_pow((self.tries - 1).min(16))).min(longest);
-        // Those that were put off at one time do not come back at one time.
-        wait.mul_f64(0.75 + f64::from(spread()) / f64::from(u16::MAX) / 2.0).min(longest)
-    }
-}
-
-/// A number that differs from call to call and from process to process.
-fn spread() -> u16 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(0u8) as u16
 }

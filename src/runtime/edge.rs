@@ -104,6 +104,19 @@ impl EdgeSender {
     }
 }
 
+impl EdgeSender {
+    /// Puts the turn of a message that was dropped: any number of them takes the room of one.
+    pub fn skip(&self) {
+        let mut queue = self.0.lock();
+        if let Some(Message::Skipped(turns)) = queue.messages.back_mut() {
+            *turns += 1;
+            return;
+        }
+        drop(queue);
+        self.send(Message::Skipped(1));
+    }
+}
+
 impl EdgeReceiver {
     /// Whether the next message is a control, if there is one.
     pub fn next_is_control(&self) -> Option<bool> {
@@ -113,6 +126,10 @@ impl EdgeReceiver {
     /// Takes the next message.
     pub fn receive(&self) -> Option<Message> {
         let mut queue = self.0.lock();
+        if let Some(Message::Skipped(turns @ 2..)) = queue.messages.front_mut() {
+            *turns -= 1;
+            return Some(Message::Skipped(1));
+        }
         let message = queue.messages.pop_front()?;
         let was_full = queue.bytes >= EDGE_BYTES_MAX || queue.messages.len() + 1 >= EDGE_MESSAGES_MAX;
         queue.bytes -= message.bytes();

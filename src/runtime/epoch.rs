@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::caution::Culprit;
 use super::checkpoint::Record;
+pub use super::checkpoint::Sealed;
 use super::edge::Signal;
 use super::intake::Orders;
 use crate::limits::EPOCHS_OPEN_MAX;
@@ -21,7 +22,7 @@ pub enum Report {
     /// A unit saved its state at a barrier.
     State { unit: usize, epoch: u64, full: bool, pieces: Vec<Vec<u8>> },
     /// A sink has everything before a barrier.
-    Sealed { sink: usize, epoch: u64, state: Vec<u8>, dead_letter: u64 },
+    Sealed { sink: usize, epoch: u64, sealed: Sealed },
     /// A source gives nothing more.
     SourceEnded { source: usize },
     /// Whoever read the output went away.
@@ -81,8 +82,7 @@ type StatePieces = (bool, Vec<Vec<u8>>);
 struct OpenEpoch {
     positions: BTreeMap<usize, Vec<u8>>,
     states: BTreeMap<usize, StatePieces>,
-    /// What each sink sealed, and the length of its dead letter.
-    sealed: BTreeMap<usize, (Vec<u8>, u64)>,
+    sealed: BTreeMap<usize, Sealed>,
 }
 
 /// See the module.
@@ -125,6 +125,12 @@ impl Coordinator {
         self.last.is_none() && self.open.len() < EPOCHS_OPEN_MAX
     }
 
+    /// The end comes by a stop or a reload, and is not to wait for what may wait on the disk.
+    pub fn hurry(&self) {
+        self.orders.hurry.store(true, Ordering::Release);
+        self.wakes.iter().for_each(|w| w.raise());
+    }
+
     /// Asks all intakes for a barrier.
     pub fn ask(&mut self, is_last: bool) {
         if self.last.is_some() {
@@ -145,9 +151,7 @@ impl Coordinator {
         match report {
             Report::Position { source, epoch, position } => drop(self.open.entry(epoch).or_default().positions.insert(source, position)),
             Report::State { unit, epoch, full, pieces } => drop(self.open.entry(epoch).or_default().states.insert(unit, (full, pieces))),
-            Report::Sealed { sink, epoch, state, dead_letter } => {
-                self.open.entry(epoch).or_default().sealed.insert(sink, (state, dead_letter));
-            }
+            Report::Sealed { sink, epoch, sealed } => drop(self.open.entry(epoch).or_default().sealed.insert(sink, sealed)),
             Report::SourceEnded { source } => self.ended[source] = true,
             Report::ReaderGone | Report::Word { .. } | Report::Panicked { .. } => {}
         }
@@ -176,9 +180,8 @@ impl Coordinator {
         for (source, position) in &epoch.positions {
             record.positions[*source].1.clone_from(position);
         }
-        for (sink, (state, dead_letter)) in &epoch.sealed {
-            record.sinks[*sink].1.clone_from(state);
-            record.dead_letters[*sink].1 = *dead_letter;
+        for (sink, sealed) in &epoch.sealed {
+            record.sinks[*sink].1.clone_from(sealed);
         }
         let mut forget = self.forget.clone();
         let mut blobs = Vec::new();

@@ -25,6 +25,8 @@ pub struct Orders {
     pub last: AtomicU64,
     /// The last durable epoch.
     pub durable: AtomicU64,
+    /// The last barrier is that of a stop or a reload: what waits in disk buffers is left for later.
+    pub hurry: AtomicBool,
     /// All units end where they stand.
     pub called_off: AtomicBool,
 }

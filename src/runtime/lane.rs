@@ -63,6 +63,8 @@ pub enum Tap {
         edge: EdgeSender,
         /// Rows that the sink wants.
         rows: Pool<Vec<u16>>,
+        /// Counts rows that a full edge drops; none: a full edge is waited for.
+        dropped: Option<Counter>,
     },
     /// To the shards of a rule.
     Rule {
@@ -76,6 +78,10 @@ pub enum Tap {
 }
 
 impl Tap {
+    fn never_waits(&self) -> bool {
+        matches!(self, Tap::Sink { dropped: Some(_), .. })
+    }
+
     fn edges(&self) -> &[EdgeSender] {
         match self {
             Tap::Sink { edge, .. } => std::slice::from_ref(edge),
@@ -161,7 +167,7 @@ impl Lane {
 
     /// Whether every way out has room.
     pub fn has_room(&self) -> bool {
-        self.taps.iter().all(|t| t.edges().iter().all(EdgeSender::has_room))
+        self.taps.iter().all(|t| t.never_waits() || t.edges().iter().all(EdgeSender::has_room))
     }
 
     /// Sends a control to every way out.
@@ -297,7 +303,11 @@ impl Lane {
         for (at, shard, found) in messages {
             match (&mut self.taps[at], found) {
                 (Tap::Rule { edges, .. }, Some(found)) => edges[shard].send(Message::Hits(Arc::clone(&shared), found)),
-                (Tap::Sink { edge, rows }, _) => {
+                (Tap::Sink { edge, dropped: Some(dropped), .. }, _) if !edge.has_room() => {
+                    dropped.increment(self.tap_rows[at].len() as u64);
+                    edge.skip();
+                }
+                (Tap::Sink { edge, rows, .. }, _) => {
                     let mut selection = rows.take();
                     if let Some(selection) = Arc::get_mut(&mut selection) {
                         selection.clear();

@@ -22,6 +22,8 @@ pub enum Message {
     Input(Arc<Input>),
     /// Selected rows, from a lane to a delivery.
     Rows(Arc<Batch>, Arc<Vec<u16>>),
+    /// Turns of messages that an edge was too full for.
+    Skipped(u64),
     /// Hits, from a lane to a shard of a rule.
     Hits(Arc<Batch>, Arc<HitBatch>),
     /// A partition appeared, fell silent, or ended; with the present time.
@@ -48,6 +50,6 @@ impl Message {
 
     /// Whether every copy of an edge gets it, instead of one in turn.
     pub fn is_control(&self) -> bool {
-        !matches!(self, Message::Input(_) | Message::Rows(..) | Message::Hits(..))
+        !matches!(self, Message::Input(_) | Message::Rows(..) | Message::Hits(..) | Message::Skipped(_))
     }
 }

@@ -1,19 +1,23 @@
 //! The runtime: intake, stages, delivery and the epoch that ties them together. It names no concrete component and parses no config.
 //!
 pub mod assemble;
+mod buffered;
 pub mod caution;
 pub mod checkpoint;
 mod crew;
 mod dead_letter;
 pub mod delivery;
+mod disk_buffer;
 pub mod edge;
 pub mod epoch;
 mod flights;
 pub mod intake;
 pub mod lane;
 pub mod message;
+mod outgoing;
 pub mod ports;
 pub mod probe;
 pub mod rule;
 pub mod saves;
+pub mod sender;
 pub mod topology;

@@ -10,7 +10,7 @@ pub type Probed = (String, Result<String, Outage>);
 /// Tries every source and sink.
 pub fn probe(plan: &Plan) -> Result<Vec<Probed>, RunError> {
     let runtime = blocking()?;
-    let options = RunOptions { shards: 1, workers: 1, until_end: false, close: false, installation: Vec::new(), dead_letters: None };
+    let options = RunOptions { shards: 1, workers: 1, until_end: false, close: false, installation: Vec::new(), folder: None };
     let mut out = Vec::new();
     for (number, planned) in plan.sources.iter().enumerate() {
         let mut source = (planned.factory)(source_context(plan, &options, number, &Pace::default()));

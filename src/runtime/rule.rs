@@ -105,7 +105,7 @@ impl RuleStage {
                 self.send_control(&Message::Opened);
             }
             Message::Watermark(time) => self.correlator.on_watermark(port, time, out),
-            Message::Input(_) | Message::Rows(..) | Message::Barrier(_) | Message::End => {}
+            Message::Input(_) | Message::Rows(..) | Message::Skipped(_) | Message::Barrier(_) | Message::End => {}
         }
     }
 

@@ -9,8 +9,8 @@ use super::caution::{Answer, Caution, Culprit};
 use super::checkpoint::Record;
 use super::crew::Crew;
 use super::dead_letter::{self, Letter};
-use super::delivery::Health;
 use super::epoch::{Coordinator, Phase, Report, Reports};
+use super::sender::Health;
 use crate::clock::Stopwatch;
 use crate::event::id;
 use crate::limits::RELOAD_INTERVAL_MS;
@@ -88,9 +88,9 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
 
 /// What was refused behind the last epoch comes again, and would stand in the dead letter twice.
 fn cut_dead_letters(options: &RunOptions, store: &dyn Store) -> Result<(), RunError> {
-    let (Some(folder), Some(record)) = (&options.dead_letters, store.record()?) else { return Ok(()) };
-    for (node, sealed) in Record::from_bytes(&record)?.dead_letters {
-        dead_letter::cut(folder, &node, sealed).map_err(|e| RunError(format!("dead letter of `{node}`: {e}")))?;
+    let (Some(folder), Some(record)) = (options.dead_letters(), store.record()?) else { return Ok(()) };
+    for (node, sealed) in Record::from_bytes(&record)?.sinks {
+        dead_letter::cut(&folder, &node, sealed.dead_letter).map_err(|e| RunError(format!("dead letter of `{node}`: {e}")))?;
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ fn recover(
     host: &mut dyn Host,
 ) -> Result<(), RunError> {
     let give_up = || RunError(format!("`{name}` panicked: this is a fault of the program; the state is that of epoch {epoch}"));
-    let Some(folder) = &options.dead_letters else { return Err(give_up()) };
+    let Some(folder) = options.dead_letters() else { return Err(give_up()) };
     let sources: Vec<&str> = plan.sources.iter().map(|s| s.name.as_str()).collect();
     match caution.learn(epoch, culprit, &sources) {
         Answer::GiveUp => Err(give_up()),
@@ -137,7 +137,7 @@ fn recover(
             let id = id::event_id(&row.origin.identity, row.origin.partition.as_bytes(), row.position, &row.line);
             let time = plan.clock.now();
             let letter = Letter { id, stage: "transform", reason, status: None, time, event: None, raw: Some(&row.line) };
-            dead_letter::put(folder, name, std::iter::once(letter)).map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;
+            dead_letter::put(&folder, name, std::iter::once(letter)).map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;
             plan.registry.counter("tripline_dead_letters_total", &[("node", name)]).increment(1);
             let place = format!("{}:{} at {}", row.origin.source, row.origin.partition, row.position);
             host.word(
@@ -199,11 +199,13 @@ fn coordinate(
         }
         if host.stops() > 0 && stopping.is_none() {
             stopping = Some(Stopwatch::start());
+            coordinator.hurry();
         }
         if !coordinator.is_ending()
             && let Some(plan) = host.reload()
         {
             next = Some(Box::new(plan));
+            coordinator.hurry();
             coordinator.ask(true);
         }
         if (stopping.is_some() || coordinator.ended.iter().all(|e| *e)) && !coordinator.is_ending() {

@@ -82,7 +82,8 @@ impl<'a> StateReader<'a> {
         self.rest.is_empty()
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+    /// Some bytes of a fixed number.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(short)?;
         self.rest = rest;
         Ok(*head)
@@ -95,23 +96,23 @@ impl<'a> StateReader<'a> {
 
     /// One byte.
     pub fn u8(&mut self) -> Result<u8, StateError> {
-        Ok(u8::from_le_bytes(self.take()?))
+        Ok(u8::from_le_bytes(self.array()?))
     }
     /// Four bytes.
     pub fn u32(&mut self) -> Result<u32, StateError> {
-        Ok(u32::from_le_bytes(self.take()?))
+        Ok(u32::from_le_bytes(self.array()?))
     }
     /// Eight bytes.
     pub fn u64(&mut self) -> Result<u64, StateError> {
-        Ok(u64::from_le_bytes(self.take()?))
+        Ok(u64::from_le_bytes(self.array()?))
     }
     /// Eight bytes, signed.
     pub fn i64(&mut self) -> Result<i64, StateError> {
-        Ok(i64::from_le_bytes(self.take()?))
+        Ok(i64::from_le_bytes(self.array()?))
     }
     /// Sixteen bytes.
     pub fn u128(&mut self) -> Result<u128, StateError> {
-        Ok(u128::from_le_bytes(self.take()?))
+        Ok(u128::from_le_bytes(self.array()?))
     }
     /// A length and that many bytes.
     pub fn bytes(&mut self) -> Result<&'a [u8], StateError> {

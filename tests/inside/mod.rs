@@ -9,7 +9,7 @@ use tripline::clock::Clock;
 use tripline::metrics::Registry;
 use tripline::plan::load_plan;
 use tripline::runtime::assemble::RunOptions;
-use tripline::runtime::delivery::Health;
+use tripline::runtime::sender::Health;
 use tripline::runtime::topology::{Host, run};
 use tripline::state::MemoryStore;
 
@@ -35,7 +35,7 @@ pub fn run_pipeline(folder: &Path, shards: usize, workers: usize, stops: &[usize
     for stop in stops.iter().copied().chain([usize::MAX]) {
         let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
         let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
-        let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16], dead_letters: None };
+        let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16], folder: None };
         run(plan, &options, Box::new(store.clone()), &mut Crashing(stop)).unwrap();
     }
 }

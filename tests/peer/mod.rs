@@ -37,6 +37,8 @@ pub struct Seen {
     pub requests: usize,
     /// What the next ones are answered with; then all go well.
     pub deals: VecDeque<Deal>,
+    /// It is being repaired: 503 to all that comes.
+    pub is_away: bool,
     /// Bodies beyond this are answered with 413.
     pub bytes_max: usize,
     /// Values of `authorization`.
@@ -63,6 +65,11 @@ impl Peer {
         Peer { address: listen(move |asked| answer(&asked, &shared)), seen }
     }
 
+    /// Goes away, or comes back.
+    pub fn away(&self, is_away: bool) {
+        self.seen.lock().unwrap().is_away = is_away;
+    }
+
     /// Documents of an index.
     pub fn documents(&self, index: &str) -> Vec<Value> {
         self.seen.lock().unwrap().documents.iter().filter(|((i, _), _)| i == index).map(|(_, d)| d.clone()).collect()
@@ -77,7 +84,7 @@ fn answer(asked: &Asked, seen: &Mutex<Seen>) -> Option<(u16, String)> {
     }
     assert_eq!(asked.header("content-type"), Some("application/x-ndjson"));
     seen.requests += 1;
-    let deal = seen.deals.pop_front().unwrap_or(Deal::Well);
+    let deal = if seen.is_away { Deal::Status(503) } else { seen.deals.pop_front().unwrap_or(Deal::Well) };
     seen.largest = seen.largest.max(asked.body.len());
     match deal {
         _ if asked.body.len() > seen.bytes_max => Some((413, String::new())),

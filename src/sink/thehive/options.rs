@@ -5,7 +5,7 @@ use super::TheHive;
 use crate::component::{Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
-use crate::limits::THEHIVE_TIMEOUT_MS;
+use crate::limits::{THEHIVE_BUFFER_BYTES, THEHIVE_TIMEOUT_MS};
 use crate::net::http::address;
 use crate::net::tls::{TLS, TlsOptions};
 use crate::sink::{BindSink, BoundSink, COMMON};
@@ -76,6 +76,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
     let promote = options.section("promote");
     let custom_fields = options.entries("custom_fields");
     let kind = kind(options);
+    let dry_run = options.bool("dry_run", false);
     let settings = Settings {
         url: url?,
         key: options.secret("key")?,
@@ -92,7 +93,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         group_for: options.duration("group_for").unwrap_or(0),
         promotes: promote.is_some(),
         case_template: promote.as_ref().and_then(|p| p.text("template")),
-        dry_run: options.bool("dry_run", false),
+        dry_run,
         timeout: options.duration("timeout").map_or(Duration::from_millis(THEHIVE_TIMEOUT_MS), |d| Duration::from_nanos(d.unsigned_abs())),
         tls: TlsOptions::read(options),
     };
@@ -100,7 +101,8 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
     templates.extend(options.texts("tags"));
     let mut expressions: Vec<(String, Place)> = promote.and_then(|p| p.placed("when")).into_iter().collect();
     expressions.extend(custom_fields.iter().map(|(_, value)| (value.text().unwrap_or_default(), value.place.clone())));
-    Some(BoundSink { templates, expressions, ..BoundSink::new(move || Box::new(TheHive::new(settings.clone()))) })
+    let buffer = (!dry_run).then_some(THEHIVE_BUFFER_BYTES);
+    Some(BoundSink { templates, expressions, buffer, ..BoundSink::new(move || Box::new(TheHive::new(settings.clone()))) })
 }
 
 fn url(options: &Options<'_>) -> Option<String> {

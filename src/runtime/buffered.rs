@@ -1,0 +1,195 @@
+//! What a delivery does with its disk buffer: bodies in and out, synced beside the work, outages of the disk told once.
+use std::io::{Error, Result};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::disk_buffer::{Bounds, DiskBuffer, Place};
+use super::edge::Signal;
+use super::epoch::{Report, Reports};
+use crate::clock::Stopwatch;
+use crate::component::sink::{Body, WhenFull};
+use crate::metrics::Counter;
+
+/// How long a disk that takes nothing is left alone.
+pub const REST: Duration = Duration::from_millis(500);
+
+/// After so many bytes a sync begins, so that a barrier finds little left to wait for.
+const SYNC_BYTES: u64 = 16 << 20;
+
+/// What a buffer is made of, beside the queue.
+pub struct BufferedParts {
+    /// The queue.
+    pub disk: DiskBuffer,
+    /// What becomes of rows that find no room.
+    pub when_full: WhenFull,
+    /// Counts rows that are dropped.
+    pub dropped: Counter,
+    /// Bytes on the disk.
+    pub bytes: metrics::Gauge,
+    /// Name of the sink, and where words for the user go.
+    pub name: String,
+    /// See above.
+    pub reports: Reports,
+}
+
+/// See the module.
+pub struct Buffered {
+    parts: BufferedParts,
+    /// Since when a disk that took nothing is left alone.
+    rest: Option<Stopwatch>,
+    /// Whether the end of an outage is still to be told.
+    is_told: bool,
+    is_syncing: bool,
+    /// What came of a sync that is over.
+    synced: Arc<Mutex<Option<Result<Place>>>>,
+}
+
+/// What became of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is in the queue.
+    Queued,
+    /// It found no room, and was dropped.
+    Dropped,
+    /// It cannot be put now.
+    Held,
+}
+
+impl Buffered {
+    /// A buffer whose disk has not failed yet.
+    pub fn new(parts: BufferedParts) -> Buffered {
+        parts.bytes.set(parts.disk.bytes() as f64);
+        Buffered { parts, rest: None, is_told: false, is_syncing: false, synced: Arc::default() }
+    }
+
+    /// Up to where it was read and written.
+    pub fn bounds(&self) -> Bounds {
+        self.parts.disk.bounds()
+    }
+
+    /// Whether all was read.
+    pub fn is_read(&self) -> bool {
+        self.parts.disk.is_read()
+    }
+
+    /// Whether a disk that took nothing is left alone.
+    pub fn rests(&self) -> bool {
+        self.rest.as_ref().is_some_and(|since| since.elapsed() < REST)
+    }
+
+    /// Puts a body into the queue. That it finds no room, or no disk, is told unless it can go another way.
+    pub fn put(&mut self, body: &Body, has_other_way: bool) -> Put {
+        let told = match self.try_to_put(body) {
+            Ok(true) => {
+                self.recover();
+                return Put::Queued;
+            }
+            // Rows go on, though not this way.
+            _ if has_other_way => {
+                self.recover();
+                return Put::Held;
+            }
+            Ok(false) if self.parts.when_full == WhenFull::DropNewest => {
+                self.parts.dropped.increment(body.rows() as u64);
+                return Put::Dropped;
+            }
+            Ok(false) => "it is full: what leads to it waits for its sink".to_owned(),
+            Err(None) => return Put::Held,
+            Err(Some(e)) => e.to_string(),
+        };
+        self.fail(&told);
+        Put::Held
+    }
+
+    /// Whether there was room. Without an error: the disk is left alone.
+    fn try_to_put(&mut self, body: &Body) -> std::result::Result<bool, Option<Error>> {
+        if self.rests() {
+            return Err(None);
+        }
+        self.rest = None;
+        self.parts.disk.append(body).map_err(Some)
+    }
+
+    /// What was put last is sent from memory.
+    pub fn skip(&mut self) {
+        self.parts.disk.skip();
+    }
+
+    /// Takes the next body out of the queue.
+    pub fn next(&mut self) -> Result<Option<Body>> {
+        self.parts.disk.next()
+    }
+
+    /// Deletes what was delivered before a durable epoch. What cannot be deleted now is deleted after a later one.
+    pub fn forget(&mut self, read: Place) {
+        self.collect();
+        // A sync that is under way will speak of places that would be written anew.
+        if !self.is_syncing {
+            let _ = self.parts.disk.forget(read);
+            self.parts.bytes.set(self.parts.disk.bytes() as f64);
+        }
+    }
+
+    /// Whether all before a place is synced; if not, it soon will be, and the signal says so.
+    pub fn is_synced(&mut self, upto: Place, signal: &Arc<Signal>) -> bool {
+        self.collect();
+        let is_synced = self.parts.disk.is_synced(upto);
+        if !is_synced {
+            self.sync(signal);
+        }
+        is_synced
+    }
+
+    /// Begins to sync what has come together.
+    pub fn write_on(&mut self, signal: &Arc<Signal>) {
+        if self.parts.disk.unsynced_bytes() > SYNC_BYTES {
+            self.collect();
+            self.sync(signal);
+        }
+    }
+
+    /// Hears what came of a sync that is over.
+    fn collect(&mut self) {
+        let outcome = self.synced.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_syncing &= outcome.is_none();
+        match outcome {
+            None => {}
+            Some(Ok(upto)) => self.parts.disk.note_synced(upto),
+            Some(Err(e)) => self.fail(&e.to_string()),
+        }
+    }
+
+    fn sync(&mut self, signal: &Arc<Signal>) {
+        if self.is_syncing || self.rests() {
+            return;
+        }
+        self.is_syncing = true;
+        let (job, synced, signal) = (self.parts.disk.sync(), Arc::clone(&self.synced), Arc::clone(signal));
+        tokio::task::spawn_blocking(move || {
+            let outcome = job();
+            *synced.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            signal.raise();
+        });
+    }
+
+    /// The disk took nothing: it is asked again after a rest.
+    fn fail(&mut self, what: &str) {
+        self.rest = Some(Stopwatch::start());
+        if !std::mem::replace(&mut self.is_told, true) {
+            self.tell("warn", "buffer_outage", what);
+        }
+    }
+
+    fn recover(&mut self) {
+        self.parts.bytes.set(self.parts.disk.bytes() as f64);
+        if std::mem::take(&mut self.is_told) {
+            self.tell("info", "buffer_recovered", "rows go on again");
+        }
+    }
+
+    /// A word for the user.
+    pub fn tell(&self, level: &'static str, event: &'static str, what: &str) {
+        let message = format!("disk buffer of {}: {what}", self.parts.name);
+        self.parts.reports.send(Report::Word { level, event, message });
+    }
+}

@@ -1,0 +1,359 @@
+//! Bodies on their way to one peer, again and again until they are there.
+//!
+//! Backing off, splitting and the dead letter are here, so that no sink has to know them. What a peer refuses for good goes to the dead letter and is settled
+//! when it is on the disk.
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use super::dead_letter::{self, Letter};
+use super::epoch::{Report, Reports};
+use super::flights::Flights;
+use super::lane::Step;
+use crate::clock::{Clock, Stopwatch};
+use crate::component::sink::{Body, Outage, Outcome, Packing, Sent, Sink};
+use crate::metrics::{Counter, Registry};
+
+/// An outage that follows another one so soon is not told.
+const TOLD_AGAIN: Duration = Duration::from_secs(5);
+
+/// Tries after which a body that was put off whole is sent in two.
+const TRIES_WHOLE: u32 = 3;
+
+/// How a sink fares, for `/health`.
+#[derive(Debug, Default)]
+pub struct Health(AtomicU8);
+
+impl Health {
+    /// `ok`, `retrying` or `held`.
+    pub fn word(&self) -> &'static str {
+        match self.0.load(Ordering::Relaxed) {
+            0 => "ok",
+            1 => "retrying",
+            _ => "held",
+        }
+    }
+
+    fn set(&self, tries: u32) {
+        self.0.store(
+            if tries == 0 {
+                0
+            } else if tries < 10 {
+                1
+            } else {
+                2
+            },
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// What becomes of rows, counted.
+#[derive(Clone)]
+pub struct Outcomes {
+    pub(super) accepted: Counter,
+    duplicate: Counter,
+    rejected: Counter,
+    retried: Counter,
+    dead_letters: Counter,
+}
+
+impl Outcomes {
+    /// The counters of a sink.
+    pub fn new(registry: &Registry, sink: &str) -> Outcomes {
+        let outcome = |word: &str| registry.counter("tripline_sink_rows_total", &[("sink", sink), ("outcome", word)]);
+        Outcomes {
+            accepted: outcome("accepted"),
+            duplicate: outcome("duplicate"),
+            rejected: outcome("rejected"),
+            retried: outcome("retried"),
+            dead_letters: registry.counter("tripline_dead_letters_total", &[("node", sink)]),
+        }
+    }
+}
+
+/// What a sender is made of.
+pub struct SenderParts {
+    /// Name of the node.
+    pub name: String,
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+    /// How bodies are packed and sent.
+    pub packing: Packing,
+    /// Where it reports.
+    pub reports: Reports,
+    /// Counters.
+    pub outcomes: Outcomes,
+    /// Where rows go that the peer refuses.
+    pub dead_letters: Option<PathBuf>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// See the module.
+pub struct Sender {
+    pub(super) parts: SenderParts,
+    /// Bodies that are to be sent, oldest first.
+    waiting: VecDeque<Body>,
+    flights: Flights,
+    tries: u32,
+    /// Since when none succeeded.
+    trouble: Option<Stopwatch>,
+    /// The tries that there had been when the body that came back was sent.
+    round: u32,
+    /// Since when and how long the peer is left alone.
+    rest: Option<(Stopwatch, Duration)>,
+    /// When an outage was last told, and whether its end is still to be told.
+    told: Option<Stopwatch>,
+    is_told: bool,
+    /// How it fares.
+    pub health: Arc<Health>,
+    /// Whoever read the output went away.
+    is_gone: bool,
+    /// The memory of a body that is there.
+    spare: Body,
+}
+
+impl Sender {
+    /// A sender to a connected sink.
+    pub fn new(parts: SenderParts) -> Sender {
+        Sender {
+            waiting: VecDeque::new(),
+            flights: Flights::new(parts.packing.in_flight),
+            tries: 0,
+            trouble: None,
+            round: 0,
+            rest: None,
+            told: None,
+            is_told: false,
+            health: Arc::default(),
+            is_gone: false,
+            spare: Body::default(),
+            parts,
+        }
+    }
+
+    /// Takes a body to send, and gives an empty one.
+    pub fn push(&mut self, body: Body) -> Body {
+        self.waiting.push_back(body);
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Whether another body could be sent now.
+    pub fn has_room(&self) -> bool {
+        self.flights.has_room() && self.waiting.is_empty() && self.rest.is_none()
+    }
+
+    /// Whether bodies wait for their turn.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether as many bodies wait for their turn as may be under way.
+    pub fn is_laden(&self) -> bool {
+        self.waiting.len() >= self.parts.packing.in_flight
+    }
+
+    /// Whether all bodies are settled.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.flights.is_empty()
+    }
+
+    /// How long no try has succeeded; none: the last one did.
+    pub fn trouble(&self) -> Option<Duration> {
+        self.trouble.as_ref().map(Stopwatch::elapsed)
+    }
+
+    /// Whether the peer is left alone for now.
+    pub fn rests(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Whoever read the output went away: nothing can follow.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    /// Length of the dead letter.
+    pub fn dead_letter(&self) -> u64 {
+        self.parts.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, &self.parts.name))
+    }
+
+    /// How long it may be left alone, at most so long, unless a body lands.
+    pub fn until_due(&self, longest: Duration) -> Duration {
+        self.rest.as_ref().map_or(longest, |(since, rest)| rest.saturating_sub(since.elapsed()).min(longest))
+    }
+
+    /// Waits until a body has landed.
+    pub async fn landed(&mut self) {
+        std::future::poll_fn(|context| self.flights.poll(context)).await;
+    }
+
+    /// Sends bodies, and takes back those that have landed.
+    pub async fn fly(&mut self) -> Step {
+        let mut step = Step::Idle;
+        while !self.is_gone {
+            self.rest.take_if(|(since, rest)| since.elapsed() >= *rest);
+            while self.rest.is_none()
+                && self.flights.has_room()
+                && let Some(body) = self.waiting.pop_front()
+            {
+                self.flights.start(&self.parts.sink, body, self.tries);
+            }
+            let Some((round, body, outcome)) = self.flights.land().await else { break };
+            step = Step::Worked;
+            self.round = round;
+            self.take_back(body, outcome);
+        }
+        if !self.flights.is_empty()
+            && let Some(outage) = self.parts.sink.trouble()
+        {
+            self.tell(&outage);
+            self.health.set(1);
+        }
+        step
+    }
+
+    fn take_back(&mut self, mut body: Body, outcome: Result<Sent, Outage>) {
+        match outcome {
+            Ok(Sent::All) => {
+                self.parts.outcomes.accepted.increment(body.rows() as u64);
+                self.flights.grow();
+                self.recover();
+                body.clear();
+                self.spare = body;
+            }
+            Ok(Sent::Rows(rows, outage)) => self.settle(&body, rows, outage),
+            Ok(Sent::TooLarge(reason)) if body.rows() <= 1 => {
+                self.settle(&body, vec![Outcome::Rejected { status: Some(413), reason }; body.rows()], None);
+            }
+            Ok(Sent::TooLarge(_)) => self.split(&body),
+            Err(outage) => {
+                self.flights.collapse();
+                let rows = body.rows();
+                self.waiting.push_front(body);
+                self.back_off(&outage, rows);
+            }
+        }
+    }
+
+    /// Puts a body back as two.
+    fn split(&mut self, body: &Body) {
+        let half = body.rows() / 2;
+        self.waiting.push_front(body.only(|row| row >= half));
+        self.waiting.push_front(body.only(|row| row < half));
+    }
+
+    /// Counts what became of each row. Those that were refused are on the disk before they count; those that were put off are sent again.
+    fn settle(&mut self, body: &Body, mut rows: Vec<Outcome>, outage: Option<Outage>) {
+        rows.resize(body.rows(), Outcome::Retry);
+        let refused = rows.iter().enumerate().filter_map(|(row, outcome)| match outcome {
+            Outcome::Rejected { status, reason } => Some((row, *status, reason.as_str())),
+            _ => None,
+        });
+        let refused: Vec<_> = refused.collect();
+        if let Err(outage) = self.bury(body, &refused) {
+            // Nothing is settled: the peer will refuse them again.
+            self.waiting.push_front(body.only(|row| matches!(rows[row], Outcome::Rejected { .. } | Outcome::Retry)));
+            self.count(&rows, false);
+            return self.back_off(&outage, refused.len());
+        }
+        self.count(&rows, true);
+        let put_off = rows.iter().filter(|o| **o == Outcome::Retry).count();
+        if put_off == 0 {
+            self.flights.grow();
+            return self.recover();
+        }
+        self.flights.shrink();
+        let rest = body.only(|row| rows[row] == Outcome::Retry);
+        // A peer that is short of memory may never take so much at once.
+        if put_off == body.rows() && put_off > 1 && self.tries >= TRIES_WHOLE {
+            self.split(&rest);
+        } else {
+            self.waiting.push_front(rest);
+        }
+        let outage = outage.unwrap_or_else(|| Outage::new(format!("{put_off} rows were put off")));
+        self.back_off(&outage, put_off);
+    }
+
+    fn count(&self, rows: &[Outcome], are_buried: bool) {
+        let of = |is: fn(&Outcome) -> bool| rows.iter().filter(|o| is(o)).count() as u64;
+        let outcomes = &self.parts.outcomes;
+        outcomes.accepted.increment(of(|o| *o == Outcome::Accepted));
+        outcomes.duplicate.increment(of(|o| *o == Outcome::Duplicate));
+        if are_buried {
+            let rejected = of(|o| matches!(o, Outcome::Rejected { .. }));
+            outcomes.rejected.increment(rejected);
+            outcomes.dead_letters.increment(rejected);
+        }
+    }
+
+    /// Puts refused rows into the dead letter.
+    fn bury(&self, body: &Body, refused: &[(usize, Option<u16>, &str)]) -> Result<(), Outage> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let Some(folder) = &self.parts.dead_letters else { return Err(Outage::new("rows were refused, and this run has no dead letter")) };
+        let now = self.parts.clock.now();
+        let letters = refused.iter().map(|(row, status, reason)| {
+            let (event, id) = body.event(*row).unwrap_or((&body.bytes[body.range(*row..*row + 1)], [b'0'; 32]));
+            Letter { id, stage: "sink", reason, status: *status, time: now, event: Some(event), raw: None }
+        });
+        let what = format!("dead letter of `{}`", self.parts.name);
+        dead_letter::put(folder, &self.parts.name, letters).map_err(|e| Outage::new(format!("{what}: {e}")))
+    }
+
+    /// The sink could not seal: it is asked again after a rest.
+    pub fn put_off(&mut self, outage: &Outage) {
+        self.round = self.tries;
+        self.back_off(outage, 0);
+    }
+
+    /// The peer takes again.
+    pub fn recover(&mut self) {
+        if std::mem::take(&mut self.is_told) {
+            let message = format!("{}: writes again", self.parts.name);
+            self.parts.reports.send(Report::Word { level: "info", event: "sink_recovered", message });
+        }
+        self.tries = 0;
+        self.trouble = None;
+        self.health.set(0);
+    }
+
+    /// Tells an outage. A peer that is busy puts rows off many times a second: that is told once in a while.
+    fn tell(&mut self, outage: &Outage) {
+        if !self.is_told && self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+            (self.is_told, self.told) = (true, Some(Stopwatch::start()));
+            let message = format!("{}: {outage}; holding and trying again", self.parts.name);
+            self.parts.reports.send(Report::Word { level: "warn", event: "sink_outage", message });
+        }
+    }
+
+    fn back_off(&mut self, outage: &Outage, rows: usize) {
+        self.parts.outcomes.retried.increment(rows as u64);
+        if outage.is_final {
+            self.is_gone = true;
+            return self.parts.reports.send(Report::ReaderGone);
+        }
+        self.tell(outage);
+        // Bodies that were under way together fail together: that is one try.
+        if self.round >= self.tries {
+            self.tries = self.tries.saturating_add(1);
+            self.trouble.get_or_insert_with(Stopwatch::start);
+        }
+        self.health.set(self.tries);
+        let (first, longest) = self.parts.packing.retry;
+        let wait = (first * 2u32.saturating_pow((self.tries - 1).min(16))).min(longest);
+        // Those that were put off at one time do not come back at one time.
+        let wait = wait.mul_f64(0.75 + f64::from(spread()) / f64::from(u16::MAX) / 2.0).min(longest);
+        self.rest = Some((Stopwatch::start(), wait));
+    }
+}
+
+/// A number that differs from call to call and from process to process.
+fn spread() -> u16 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0u8) as u16
+}

@@ -1,0 +1,289 @@
+//! Disk buffers: an outage of one sink stops nothing else, and nothing is lost or said twice, whatever is killed, full or away.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
+mod outside;
+mod peer;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use outside::{finished, folder, killed_after, said, text, tripline};
+use peer::Peer;
+use serde_json::Value;
+
+/// A pipeline from a file of JSON lines to a peer and to a file.
+fn pipeline(peer: &Peer, options: &str) -> tempfile::TempDir {
+    let folder = folder(&format!(
+        "barrier: {{interval: 50ms}}
+stop_timeout: 2s
+sources: {{a: {{type: file, paths: [in.log], format: json, follow: false}}}}
+sinks:
+  es: {{type: elasticsearch, inputs: [a], endpoints: ['{}'], index: logs, batch: {{rows: 50}}, retry: {{min: 5ms, max: 20ms}}, {options}}}
+  out: {{type: file, inputs: [a], path: out.ndjson}}
+",
+        peer.address
+    ));
+    fs::write(folder.path().join("in.log"), "").unwrap();
+    folder
+}
+
+/// Appends events of about 200 bytes.
+fn events(folder: &Path, numbers: std::ops::Range<usize>) {
+    let mut text = fs::read_to_string(folder.join("in.log")).unwrap();
+    numbers.for_each(|n| text.push_str(&format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(180))));
+    fs::write(folder.join("in.log"), text).unwrap();
+}
+
+fn start(folder: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let errors = fs::File::create(folder.join("stderr")).unwrap();
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdout(Stdio::null()).stderr(errors).spawn().unwrap()
+}
+
+/// Waits for something, at most half a minute.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Each event is there, once.
+fn assert_all(peer: &Peer, count: usize) {
+    let documents = peer.documents("logs");
+    let numbers: BTreeSet<u64> = documents.iter().map(|d| d["n"].as_u64().unwrap()).collect();
+    assert_eq!((documents.len(), numbers.len()), (count, count));
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read_to_string(path).unwrap_or_default().lines().count()
+}
+
+fn buffer_bytes(folder: &Path) -> u64 {
+    let segments = fs::read_dir(folder.join(".tripline/buffer/es")).unwrap();
+    segments.map(|segment| segment.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn an_outage_stops_nothing_else_and_what_waits_outlives_the_run() {
+    let peer = Peer::start(&[]);
+    peer.away(true);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    events(folder.path(), 0..20_000);
+    let started = Instant::now();
+    let (summary, errors) = finished(folder.path(), &[]);
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!((&summary["out"]["out"], &summary["out"]["es"]), (&20_000.into(), &0.into()));
+    assert!(errors.contains("buffer_left") && errors.contains("disk buffer of es: rows wait in it for the next run"), "{errors}");
+    assert!(buffer_bytes(folder.path()) > 20_000 * 200);
+    // The next run delivers them before its own.
+    peer.away(false);
+    events(folder.path(), 20_000..20_100);
+    let (summary, errors) = finished(folder.path(), &[]);
+    assert_eq!((&summary["out"]["out"], &summary["out"]["es"]), (&100.into(), &20_100.into()));
+    assert!(!errors.contains("buffer_left"), "{errors}");
+    assert_all(&peer, 20_100);
+    assert_eq!(lines(&folder.path().join("out.ndjson")), 20_100);
+    assert_eq!(peer.seen.lock().unwrap().duplicates, 0);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_peer_that_is_away() {
+    let peer = Peer::start(&[]);
+    peer.away(true);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true").replace("stop_timeout: 2s\n", ""))
+        .unwrap();
+    events(folder.path(), 0..5_000);
+    let mut child = start(folder.path());
+    wait_for("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 5_000);
+    let asked = Instant::now();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    peer.away(false);
+    finished(folder.path(), &["--until-end"]);
+    assert_all(&peer, 5_000);
+}
+
+#[test]
+fn a_kill_repeats_nothing_and_loses_nothing_whether_the_peer_is_there_or_not() {
+    let peer = Peer::start(&[]);
+    // A second buffered sink, which remembers nothing of its own: what is there once is there by its sealed lengths.
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    let mut text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    text.push_str("  second: {type: file, inputs: [a], path: 'second-{pad}.ndjson', buffer: {disk: 64MiB}}\n");
+    fs::write(folder.path().join("pipeline.yaml"), text).unwrap();
+    events(folder.path(), 0..30_000);
+    let bad: String = (0..50).map(|n| format!("{{\"n\":\"bad\",\"of\":{n}}}\n")).collect();
+    let mut all = fs::read_to_string(folder.path().join("in.log")).unwrap();
+    all.push_str(&bad);
+    fs::write(folder.path().join("in.log"), all).unwrap();
+    for (round, wait) in [40, 90, 60, 120, 70, 50].into_iter().enumerate() {
+        peer.away(round % 2 == 1);
+        killed_after(folder.path(), &[wait]);
+    }
+    peer.away(false);
+    finished(folder.path(), &[]);
+    assert_all(&peer, 30_000);
+    assert_eq!(lines(&folder.path().join("out.ndjson")), 30_050);
+    let second = fs::read_to_string(folder.path().join(format!("second-{}.ndjson", "x".repeat(100)))).unwrap_or_default();
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let numbers: Vec<u64> = second.lines().filter_map(|l| serde_json::from_str::<Value>(l).unwrap()["n"].as_u64()).collect();
+    assert!(numbers.iter().copied().eq(0..30_000), "{} lines in {names:?}", numbers.len());
+    assert_eq!(lines(&folder.path().join(".tripline/dead_letter/es.ndjson")), 50, "one letter for each event that was refused");
+}
+
+#[test]
+fn a_full_buffer_waits_or_drops_as_it_is_told() {
+    for (when_full, kept) in [("wait", 20_000), ("drop_newest", 0)] {
+        let peer = Peer::start(&[]);
+        peer.away(true);
+        let folder = pipeline(&peer, &format!("buffer: {{disk: 1MiB}}, when_full: {when_full}"));
+        events(folder.path(), 0..20_000);
+        let mut child = start(folder.path());
+        let errors = || fs::read_to_string(folder.path().join("stderr")).unwrap();
+        if when_full == "wait" {
+            wait_for("the buffer is full", || errors().contains("disk buffer of es: it is full"));
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(child.try_wait().unwrap().is_none());
+            assert!(buffer_bytes(folder.path()) <= 1 << 20);
+            peer.away(false);
+        }
+        assert!(child.wait().unwrap().success(), "{}", errors());
+        peer.away(false);
+        let summary: Value = serde_json::from_str(errors().lines().last().unwrap()).unwrap();
+        assert_eq!(summary["out"]["out"], 20_000, "the other sink has all");
+        finished(folder.path(), &[]);
+        if kept > 0 {
+            assert_all(&peer, kept);
+            assert!(errors().contains("buffer_recovered"), "{}", errors());
+        } else {
+            let count = peer.documents("logs").len();
+            assert!((2_000..6_000).contains(&count), "the oldest fill the buffer: {count}");
+            assert_all(&peer, count);
+        }
+    }
+}
+
+#[test]
+fn a_full_edge_in_memory_drops_what_it_was_told_to_drop() {
+    let peer = Peer::start(&[]);
+    peer.away(true);
+    let folder = pipeline(&peer, "when_full: drop_newest");
+    let mut text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    text = text.replace("barrier: {interval: 50ms}", "barrier: {interval: 1h}");
+    fs::write(folder.path().join("pipeline.yaml"), text).unwrap();
+    events(folder.path(), 0..200_000);
+    let mut child = start(folder.path());
+    wait_for("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 200_000);
+    peer.away(false);
+    assert!(child.wait().unwrap().success());
+    let count = peer.documents("logs").len();
+    assert!((10_000..190_000).contains(&count), "{count}");
+    assert_all(&peer, count);
+}
+
+#[test]
+fn a_full_disk_holds_until_the_peer_is_back() {
+    let peer = Peer::start(&[]);
+    peer.away(true);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    let buffer = folder.path().join(".tripline/buffer");
+    fs::create_dir_all(&buffer).unwrap();
+    events(folder.path(), 0..20_000);
+    // The buffer's folder is a small disk of its own.
+    let script = "mount -t tmpfs -o size=2m none .tripline/buffer || exit 99; exec \"$0\" run pipeline.yaml --admin off";
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_tripline")]).current_dir(folder.path());
+    let errors = fs::File::create(folder.path().join("stderr")).unwrap();
+    let Ok(mut child) = command.stdout(Stdio::null()).stderr(errors).spawn() else { return println!("skipped: there is no unshare") };
+    let errors = || fs::read_to_string(folder.path().join("stderr")).unwrap();
+    let mut ended = None;
+    wait_for("the disk is full", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some() || errors().contains("No space left on device")
+    });
+    if ended.is_some() && !errors().contains("ready") {
+        return println!("skipped: no small disk can be made here: {}", errors());
+    }
+    assert!(errors().contains("buffer_outage"), "{}", errors());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "{}", errors());
+    peer.away(false);
+    assert!(child.wait().unwrap().success(), "{}", errors());
+    assert!(errors().contains("buffer_recovered"), "{}", errors());
+    assert_all(&peer, 20_000);
+    assert_eq!(peer.seen.lock().unwrap().duplicates, 0);
+}
+
+#[test]
+fn what_waits_is_not_forgotten_by_a_changed_pipeline_or_program() {
+    let peer = Peer::start(&[]);
+    peer.away(true);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    events(folder.path(), 0..100);
+    finished(folder.path(), &[]);
+    let run = || tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    // Without a buffer, without the sink, with another kind.
+    let pipeline = folder.path().join("pipeline.yaml");
+    let whole = fs::read_to_string(&pipeline).unwrap();
+    let other = "es: {type: file, path: other.ndjson, buffer: {disk: 64MiB}, inputs";
+    let changes = [
+        (whole.replace("buffer: {disk: 64MiB}", "buffer: memory"), "es: rows wait in its disk buffer, and this pipeline has none for it"),
+        (whole.lines().filter(|l| !l.contains("  es:")).map(|l| format!("{l}\n")).collect(), "es: rows wait in its disk buffer"),
+        (
+            whole.lines().map(|l| if l.contains("  es:") { format!("  {other}: [a]}}\n") } else { format!("{l}\n") }).collect(),
+            "was not written by a sink of type file",
+        ),
+    ];
+    for (changed, words) in changes {
+        fs::write(&pipeline, changed).unwrap();
+        let out = run();
+        assert!(out.status.code() == Some(1) && said(&out).contains(words), "{}", said(&out));
+    }
+    fs::write(&pipeline, whole).unwrap();
+    // A program that writes another form.
+    let segment = fs::read_dir(folder.path().join(".tripline/buffer/es")).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs::read(&segment).unwrap();
+    let mut older = bytes.clone();
+    older["tripline buffer".len()] = 0;
+    fs::write(&segment, older).unwrap();
+    let out = run();
+    assert!(
+        said(&out).contains("it has form 0, and this program reads form 1: let the program that wrote it deliver it first"),
+        "{}",
+        said(&out)
+    );
+    fs::write(&segment, bytes).unwrap();
+    peer.away(false);
+    finished(folder.path(), &[]);
+    assert_all(&peer, 100);
+    // `--fresh` forgets.
+    peer.away(true);
+    events(folder.path(), 100..200);
+    finished(folder.path(), &[]);
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off", "--fresh"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+}
+
+#[test]
+fn options_that_make_no_buffer_are_named() {
+    let peer = Peer::start(&[]);
+    for (options, words) in [
+        ("buffer: disk", "`disk` is no buffer"),
+        ("buffer: {disk: 4KiB}", "4096 bytes are too few for a disk buffer"),
+        ("buffer: {memory: 4KiB}", "`memory`"),
+        ("buffer: {disk: many}", "`disk` wants"),
+        ("when_full: explode", "`when_full` wants"),
+    ] {
+        let folder = pipeline(&peer, options);
+        let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
+        assert!(out.status.code() == Some(2) && said(&out).contains(words), "{options}: {}", said(&out));
+    }
+}
