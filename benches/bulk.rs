@@ -87,7 +87,7 @@ fn main() {
             // An event that is a map owns its texts.
             let mut event: BTreeMap<String, String> = map.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             event.insert("@timestamp".into(), jiff::Timestamp::from_nanosecond(TIME.into()).expect("in range").to_string());
-            let id = id::event_id(b"bench", b"", number as u64, b"");
+            let id = id::hex(&id::event_hash(b"bench", b"", number as u64, b"").to_be_bytes());
             let action = serde_json::json!({"create": {"_index": "logs", "_id": std::str::from_utf8(&id).expect("digits")}});
             serde_json::to_writer(&mut body, &action).expect("to memory");
             body.push(b'\n');

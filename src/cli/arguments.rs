@@ -9,10 +9,10 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads words against what a command knows; a name that ends in `=` takes a value.
+    /// Reads words against what a command knows; a name that ends in `=` takes a value, one that ends in `=…` all words up to the next flag.
     pub(super) fn parse(words: &[String], known: &[&str]) -> Result<Arguments, String> {
         let mut out = Arguments::default();
-        let mut words = words.iter();
+        let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
             if !word.starts_with("--") {
                 out.paths.push(PathBuf::from(word));
@@ -22,9 +22,10 @@ impl Arguments {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (word.as_str(), None),
             };
-            let takes_value = known.contains(&format!("{name}=").as_str());
+            let takes_many = known.contains(&format!("{name}=…").as_str());
+            let takes_value = takes_many || known.contains(&format!("{name}=").as_str());
             if !takes_value && !known.contains(&name) {
-                let names: Vec<&str> = known.iter().map(|k| k.trim_end_matches('=')).collect();
+                let names: Vec<&str> = known.iter().map(|k| k.trim_end_matches(['=', '…'])).collect();
                 return Err(format!("there is no flag `{name}`: {}", crate::diagnostic::suggest(name, names)));
             }
             if takes_value && value.is_none() {
@@ -34,6 +35,9 @@ impl Arguments {
                 }
             }
             out.flags.push((name.to_owned(), value));
+            while takes_many && let Some(more) = words.next_if(|word| !word.starts_with("--")) {
+                out.flags.push((name.to_owned(), Some(more.clone())));
+            }
         }
         Ok(out)
     }

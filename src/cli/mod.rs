@@ -4,6 +4,7 @@ mod check;
 mod check_maps;
 mod connect;
 mod diff;
+mod letters;
 mod list;
 mod reload;
 mod replay;
@@ -30,6 +31,8 @@ tripline turns logs into incidents while they flow
       --watch             loads the pipeline again when a file of it changes (SIGHUP does so once)
   tripline replay PATH… --from SOURCE=FILE…
                           runs history through it once more; the alerts keep their ids
+  tripline replay PATH… --dead-letter FILE…
+                          gives what was refused to its sink or source again, with the identities that it had
   tripline check PATH…    finds all faults of a pipeline        [--json] [--strict]
       --connect           tries every source and sink
       --maps NODE=FILE    shows rows of a map that no line of a sample matched
@@ -50,7 +53,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
     };
     let flags: &[&str] = match command.as_str() {
         "run" => &["--state=", "--fresh", "--until-end", "--close", "--shards=", "--admin=", "--watch"],
-        "replay" => &["--from=", "--close", "--shards=", "--admin="],
+        "replay" => &["--from=", "--dead-letter=…", "--close", "--shards=", "--admin="],
         "check" => &["--json", "--strict", "--connect", "--maps="],
         "explain" => &["--json", "--diff="],
         "graph" => &["--format="],

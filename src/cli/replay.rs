@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::arguments::Arguments;
 use super::check::{plan_of, print_faults};
+use super::letters;
 use super::run::{execute, shards};
 use crate::component::source::SourceContext;
 use crate::diagnostic::suggest;
@@ -16,6 +17,9 @@ use crate::state::MemoryStore;
 
 pub(super) fn replay(arguments: &Arguments) -> u8 {
     let Some(shards) = shards(arguments) else { return 2 };
+    if arguments.has("--dead-letter") {
+        return letters::replay(arguments, shards);
+    }
     let (plan, faults) = plan_of(&arguments.paths, &Registry::default());
     print_faults(&faults);
     let Some(mut plan) = plan else { return 2 };
@@ -52,7 +56,7 @@ fn files(arguments: &Arguments, plan: &Plan) -> Result<BTreeMap<String, Vec<Path
         }
         out.entry(source.to_owned()).or_default().push(path);
     }
-    if out.is_empty() { Err("`--from SOURCE=FILE` says what is to be replayed".into()) } else { Ok(out) }
+    if out.is_empty() { Err("`--from SOURCE=FILE` or `--dead-letter FILE` says what is to be replayed".into()) } else { Ok(out) }
 }
 
 /// Each source reads its files; one without files gives nothing.

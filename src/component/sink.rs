@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::BoxFuture;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
 use crate::diagnostic::Place;
-use crate::event::{Batch, Slot, id};
+use crate::event::{Batch, Slot};
 use crate::expr::Template;
 use crate::limits::{BODY_BYTES_MAX, RETRY_MAX_MS, RETRY_MIN_MS};
 
@@ -204,7 +204,7 @@ impl OutRow<'_> {
     /// The identity of the event.
     pub fn identity(&self) -> [u8; 32] {
         let input = &self.batch.input;
-        id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(self.row), input.line(self.row))
+        input.origin.event_id(input.position(self.row), input.line(self.row))
     }
 
     /// Ends a row of a body with the event, marked for the dead letter.

@@ -126,7 +126,7 @@ impl Threshold {
         let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, since, EVIDENCE_EVENTS_MAX);
         for record in kept {
             if let Some(origin) = self.origins.get(record.origin as usize) {
-                let id = id::event_id(&origin.identity, origin.partition.as_bytes(), record.position, &record.text);
+                let id = origin.event_id(record.position, &record.text);
                 write_event(&id, record.time, &record.text, &mut events);
                 if self.ports[hit.port].is_rule
                     && let Some(id) = id_of(&record.text)

@@ -62,7 +62,7 @@ impl Threshold {
         self.origins.clear();
         for _ in 0..from.u32()? {
             let (source, partition) = (from.text()?.to_owned(), from.text()?.to_owned());
-            self.origins.push(Origin { source, partition, identity: from.bytes()?.to_vec() });
+            self.origins.push(Origin { source, partition, identity: from.bytes()?.to_vec(), known: None });
         }
         self.firings_at = from.i64()?;
         self.firings.clear();

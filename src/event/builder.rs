@@ -2,6 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::id;
 use super::span::{Kind, Span};
 use crate::clock::Timestamp;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TAIL_BYTES};
@@ -24,6 +25,20 @@ pub struct Origin {
     pub partition: String,
     /// Identity that does not change with names: goes into event ids.
     pub identity: Vec<u8>,
+    /// The hash of the one event of an origin that had its identity before: it comes from a dead letter.
+    pub known: Option<u128>,
+}
+
+impl Origin {
+    /// XXH3-128 over origin, partition, position and bytes of an event.
+    pub fn event_hash(&self, position: u64, line: &[u8]) -> u128 {
+        self.known.unwrap_or_else(|| id::event_hash(&self.identity, self.partition.as_bytes(), position, line))
+    }
+
+    /// 32 hex digits of that: the identity of an event.
+    pub fn event_id(&self, position: u64, line: &[u8]) -> [u8; 32] {
+        id::hex(&self.event_hash(position, line).to_be_bytes())
+    }
 }
 
 /// What positions of an input's lines are.

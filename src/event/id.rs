@@ -8,11 +8,6 @@ use crate::clock::Timestamp;
 /// Bytes that are hashed in one go.
 const SHORT: usize = 512;
 
-/// 32 hex digits of [`event_hash`].
-pub fn event_id(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> [u8; 32] {
-    hex(&event_hash(origin, partition, position, raw).to_be_bytes())
-}
-
 /// XXH3-128 over origin, partition, position and raw bytes.
 pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> u128 {
     // Of short input the hash in one go is much cheaper than a state that is filled bit by bit.
@@ -56,7 +51,8 @@ pub fn alert_id<'a>(rule: &str, tenant: &[u8], by: impl Iterator<Item = &'a [u8]
     hex(&head)
 }
 
-fn hex(bytes: &[u8; 16]) -> [u8; 32] {
+/// 32 hex digits.
+pub fn hex(bytes: &[u8; 16]) -> [u8; 32] {
     let mut out = [0u8; 32];
     for (i, byte) in bytes.iter().enumerate() {
         out[2 * i] = b"0123456789abcdef"[usize::from(byte >> 4)];

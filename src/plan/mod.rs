@@ -14,4 +14,4 @@ mod unit;
 pub use bind::{
     Errors, Plan, PlannedInput, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan,
 };
-pub use files::load_plan;
+pub use files::{load_letters_plan, load_plan};

@@ -412,7 +412,7 @@ fn make_rules(
             let has_whole = !unit.blobs.is_empty();
             let number = record.units.len();
             record.units.push(unit);
-            let origin = Arc::new(Origin { source: rule.name.clone(), partition: String::new(), identity: rule.name.clone().into_bytes() });
+            let origin = Arc::new(Origin { source: rule.name.clone(), identity: rule.name.clone().into_bytes(), ..Origin::default() });
             out.push((
                 RuleStage::new(
                     ports,

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_row_is_left_out_though_an_epoch_ends_before_it() {
-        let origin = Arc::new(Origin { source: "a".into(), partition: "p".into(), identity: Vec::new() });
+        let origin = Arc::new(Origin { source: "a".into(), partition: "p".into(), ..Origin::default() });
         let culprit = Culprit { origin: Arc::clone(&origin), position: 5, line: b"x".to_vec() };
         let mut caution = Caution::default();
         for _ in 0..PANICS_MAX {

@@ -12,7 +12,6 @@ use super::dead_letter::{self, Letter};
 use super::epoch::{Coordinator, Phase, Report, Reports};
 use super::sender::Health;
 use crate::clock::Stopwatch;
-use crate::event::id;
 use crate::limits::RELOAD_INTERVAL_MS;
 use crate::plan::Plan;
 use crate::state::Store;
@@ -134,7 +133,7 @@ fn recover(
         }
         Answer::Without(row) => {
             let reason = "a unit panicked at this row";
-            let id = id::event_id(&row.origin.identity, row.origin.partition.as_bytes(), row.position, &row.line);
+            let id = row.origin.event_id(row.position, &row.line);
             let time = plan.clock.now();
             let letter = Letter { id, stage: "transform", reason, status: None, time, event: None, raw: Some(&row.line) };
             dead_letter::put(&folder, name, std::iter::once(letter)).map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;

@@ -153,8 +153,12 @@ impl FileSource {
         };
         content.seek(known.offset)?;
         self.found_nothing_new &= known.offset >= len;
-        let origin =
-            Origin { source: self.name.clone(), partition: known.name.clone(), identity: identity(&self.context.installation, &known) };
+        let origin = Origin {
+            source: self.name.clone(),
+            partition: known.name.clone(),
+            identity: identity(&self.context.installation, &known),
+            known: None,
+        };
         Ok(Some(Tracked {
             path,
             content,

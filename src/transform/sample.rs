@@ -6,7 +6,7 @@ use crate::component::operator::{MAIN, Operator, Outputs};
 use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::Diagnostic;
-use crate::event::{Batch, id};
+use crate::event::Batch;
 
 const FIELDS: &[Field] = &[Field::required("one_in", Type::Count, "how many events one stands for")];
 
@@ -39,7 +39,7 @@ impl Operator for Sample {
         let input = &batch.input;
         let is_picked = |row: &&u16| {
             let row = usize::from(**row);
-            let id = id::event_id(&input.origin.identity, input.origin.partition.as_bytes(), input.position(row), input.line(row));
+            let id = input.origin.event_id(input.position(row), input.line(row));
             xxh3_64(&id).is_multiple_of(self.one_in)
         };
         out.rows[MAIN].extend(rows.iter().filter(is_picked));

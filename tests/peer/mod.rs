@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use tripline::codec::format::json_members::members;
 
 use crate::wire::{Asked, listen};
 
@@ -39,6 +40,10 @@ pub struct Seen {
     pub deals: VecDeque<Deal>,
     /// It is being repaired: 503 to all that comes.
     pub is_away: bool,
+    /// Documents of this index are refused.
+    pub refused_index: Option<String>,
+    /// Its mapping takes any value.
+    pub takes_words: bool,
     /// Bodies beyond this are answered with 413.
     pub bytes_max: usize,
     /// Values of `authorization`.
@@ -127,13 +132,18 @@ fn bulk(seen: &mut Seen, body: &[u8], deal: &Deal) -> Vec<Value> {
             items.push(json!({"create": {"status": 201}}));
         } else if matches!(deal, Deal::PutOff(every) if at % every == 0) {
             items.push(error(429, "es_rejected_execution_exception", "rejected execution"));
-        } else if document["n"] == "bad" {
+        } else if seen.refused_index.as_ref() == Some(&index) {
+            items.push(error(404, "index_not_found_exception", "no such index"));
+        } else if document["n"] == "bad" && !seen.takes_words {
             items.push(error(400, "document_parsing_exception", "failed to parse field [n] of type [long]"));
         } else if seen.documents.contains_key(&(index.clone(), id.clone())) {
             seen.duplicates += 1;
             items.push(error(409, "version_conflict_engine_exception", "document already exists"));
         } else {
             assert!(document["@timestamp"].is_string(), "a document has its time");
+            let mut keys: Vec<&[u8]> = members(pair[1]).map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            assert!(keys.windows(2).all(|two| two[0] != two[1]), "a key stands twice: {document}");
             seen.documents.insert((index, id), document);
             items.push(json!({"create": {"status": 201}}));
         }

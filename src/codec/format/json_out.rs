@@ -3,7 +3,7 @@
 //! A JSON event keeps its own bytes: changed paths are replaced in place, new fields are appended as literal keys. Events of other formats become one
 //! flat object: the decoded fields in their order, `event.original`, then what was added.
 use crate::event::batch::row_state;
-use crate::event::{Batch, Extra, Family, Kind, Slot, Span, Tags, id, text, time};
+use crate::event::{Batch, Extra, Family, Kind, Slot, Span, Tags, text, time};
 
 /// A field to write: its key with quotes and colon, and where its value is.
 #[derive(Clone, Debug)]
@@ -356,7 +356,7 @@ fn write_meta(batch: &Batch, row: usize, facts: RowFacts, out: &mut Vec<u8>) {
     let input = &batch.input;
     let origin = &input.origin;
     let position = input.position(row);
-    let event = id::event_id(&origin.identity, origin.partition.as_bytes(), position, input.line(row));
+    let event = origin.event_id(position, input.line(row));
     out.extend_from_slice(b"{\"id\":\"");
     out.extend_from_slice(&event);
     out.extend_from_slice(b"\",\"source\":");

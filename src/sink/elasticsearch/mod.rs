@@ -113,6 +113,10 @@ impl Elasticsearch {
 /// What an alert is called in the Elastic Common Schema, beside its own names.
 fn ecs_members(alert: &[u8]) -> Vec<u8> {
     let find = |name: &[u8]| members(alert).find(|(key, _)| *key == name).map(|(_, value)| value);
+    if find(b"\"event\"").is_some() {
+        // It comes from a dead letter, where it stands as it was sent.
+        return Vec::new();
+    }
     let mut out = b"\"event\":{\"kind\":\"alert\"}".to_vec();
     if let Some(title) = find(b"\"title\"") {
         out.extend_from_slice(b",\"message\":");

@@ -15,7 +15,7 @@ use crate::clock::{NEVER, Timestamp};
 use crate::codec::format::json_members::{elements, members};
 use crate::component::correlator::AlertRows;
 use crate::component::{Correlator, HitBatch};
-use crate::event::{Batch, Origin, amount, id, text};
+use crate::event::{Batch, Origin, amount, text};
 use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
 use crate::metrics::Registry;
 use crate::state::{Chunks, StateError, StateReader};
@@ -321,7 +321,7 @@ impl Correlator for Gatherer {
                 key: hits.key(hit),
                 role,
                 weight,
-                id: id::event_hash(&origin.identity, origin.partition.as_bytes(), batch.input.position(row), batch.input.line(row)),
+                id: origin.event_hash(batch.input.position(row), batch.input.line(row)),
                 sums: &sums,
                 event: Event::Row(&of_port, batch, row),
             };
