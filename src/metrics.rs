@@ -148,6 +148,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("tripline_edge_bytes", "bytes waiting on an edge {from,to}"),
     ("tripline_watermark_seconds", "event time that a node has passed {node}"),
     ("tripline_epoch", "last durable epoch"),
+    ("tripline_dead_letters_total", "rows and lines in the dead letter {node}"),
+    ("tripline_disk_buffer_bytes", "bytes of a sink's disk buffer {node}"),
     ("tripline_epoch_seconds", "how long the last epoch was open"),
 ];
 

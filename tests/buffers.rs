@@ -222,6 +222,54 @@ fn a_full_disk_holds_until_the_peer_is_back() {
     assert_eq!(peer.seen.lock().unwrap().duplicates, 0);
 }
 
+/// Bytes of memory that a process holds.
+fn resident(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn memory_is_flat_however_long_a_sink_is_away() {
+    let peer = Peer::start(&[]);
+    let folder = pipeline(&peer, "");
+    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true")).unwrap();
+    let mut child = start(folder.path());
+    std::thread::sleep(Duration::from_secs(1));
+    let idle = resident(&child);
+    assert!(idle <= 32 << 20, "{idle} bytes when nothing happens");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let options = "buffer: {disk: 64MiB}, when_full: drop_newest, batch: {bytes: 5MiB}";
+    let text = text
+        .replace("{type: file, paths: [in.log], format: json, follow: false}", "{type: generate, kind: json}")
+        .replace("batch: {rows: 50}", options);
+    fs::write(
+        folder.path().join("pipeline.yaml"),
+        text.replace("  out:", "  out: {type: drop, inputs: [a]}\n  not:")
+            .lines()
+            .filter(|l| !l.contains("not:"))
+            .map(|l| format!("{l}\n"))
+            .collect::<String>(),
+    )
+    .unwrap();
+    peer.away(true);
+    let mut child = start(folder.path());
+    // Ten minutes: SECONDS=600.
+    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(4);
+    let most = (0..seconds * 4).map(|_| {
+        std::thread::sleep(Duration::from_millis(250));
+        resident(&child)
+    });
+    let most = most.max().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Bodies: one that is filled, four under way, four that wait, one that comes from the disk; two edges of a megabyte at each side of the lane, and batches.
+    let declared = 10 * (5 << 20) + 16 * (1 << 20);
+    assert!(most <= idle + declared, "{most} bytes, {idle} when nothing happened");
+}
+
 #[test]
 fn what_waits_is_not_forgotten_by_a_changed_pipeline_or_program() {
     let peer = Peer::start(&[]);

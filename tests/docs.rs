@@ -42,6 +42,18 @@ fn every_example_is_a_good_pipeline() {
     assert!(seen >= 3);
 }
 
+#[test]
+fn every_shipped_pipeline_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let files = |folder: &Path| fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect::<Vec<_>>();
+    let pipelines: Vec<_> = files(&root).iter().flat_map(|f| files(f)).filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect();
+    assert!(pipelines.len() >= 6);
+    for pipeline in pipelines {
+        let (_, faults) = load_plan(std::slice::from_ref(&pipeline), Clock::System, &|_| None, &[], &Registry::default());
+        assert!(faults.is_empty(), "{}: {}", pipeline.display(), faults.iter().map(|f| f.render()).collect::<String>());
+    }
+}
+
 /// The options of an object of the schema as rows of a table; those of sections stand below their own.
 fn options(object: &Value, before: &str, out: &mut String) {
     for (name, option) in object["properties"].as_object().into_iter().flatten().filter(|(name, _)| before.is_empty() || *name != "type") {
