@@ -60,7 +60,7 @@ fn main() {
 
     let options = "{type: elasticsearch, inputs: [x], endpoints: ['http://localhost:9200'], index: logs}";
     let bound = of_options(options.to_owned(), |options| (KIND.bind)(options));
-    let sink = (bound.factory)();
+    let sink = (bound.factory)(&[]);
     let writer = EventWriter {
         fields: names.iter().enumerate().map(|(f, name)| OutField::new(name, Slot(f as u16), None)).collect(),
         ..EventWriter::default()

@@ -20,8 +20,8 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 doors | [`cli`] [`admin`] [`cases`] |
-//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery sender flights buffered disk_buffer epoch checkpoint caution dead_letter crew assemble outgoing topology probe |
-//! | 5 plan | [`plan`]: files graph tables lane rule bind explain picture |
+//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery sender flights buffered disk_buffer epoch checkpoint prepared caution dead_letter crew assemble outgoing topology probe |
+//! | 5 plan | [`plan`]: files graph tables lane rule sink bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
 //! | 2 crafts | [`expr`] [`mapfile`] [`table`] [`window`] [`codec`] [`config`] [`net`] |

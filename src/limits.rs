@@ -159,6 +159,13 @@ pub const KAFKA_QUEUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long a request to Kafka's brokers may take.
 pub const KAFKA_TIMEOUT_MS: u64 = 10_000;
 
+/// How long a transaction of a Kafka sink may be open before the brokers give it up: also how long, after a kill -9, readers of committed messages wait for
+/// what it held if nobody comes back.
+pub const KAFKA_TRANSACTION_MS: u64 = 20_000;
+
+/// Rows that a Kafka sink of transactions remembers as refused until their epoch is durable.
+pub const KAFKA_REFUSED_MAX: usize = 100_000;
+
 /// A partition of Kafka whose end is not known is silent after this and its idle time: a broker that is away must not hold back alerts for ever.
 pub const KAFKA_SILENCE: i64 = 10 * SECOND;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use outside::{finished, folder, killed_after, said, text, tripline};
+use outside::{finished, folder, killed_after, said, started, text, tripline, until};
 use peer::Peer;
 use serde_json::Value;
 
@@ -35,21 +35,6 @@ fn events(folder: &Path, numbers: std::ops::Range<usize>) {
     let mut text = fs::read_to_string(folder.join("in.log")).unwrap();
     numbers.for_each(|n| text.push_str(&format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(180))));
     fs::write(folder.join("in.log"), text).unwrap();
-}
-
-fn start(folder: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    let errors = fs::File::create(folder.join("stderr")).unwrap();
-    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdout(Stdio::null()).stderr(errors).spawn().unwrap()
-}
-
-/// Waits for something, at most half a minute.
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Each event is there, once.
@@ -100,8 +85,8 @@ fn a_stop_does_not_wait_for_a_peer_that_is_away() {
     fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true").replace("stop_timeout: 2s\n", ""))
         .unwrap();
     events(folder.path(), 0..5_000);
-    let mut child = start(folder.path());
-    wait_for("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 5_000);
+    let mut child = started(folder.path());
+    until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 5_000);
     let asked = Instant::now();
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
@@ -146,10 +131,10 @@ fn a_full_buffer_waits_or_drops_as_it_is_told() {
         peer.away(true);
         let folder = pipeline(&peer, &format!("buffer: {{disk: 1MiB}}, when_full: {when_full}"));
         events(folder.path(), 0..20_000);
-        let mut child = start(folder.path());
-        let errors = || fs::read_to_string(folder.path().join("stderr")).unwrap();
+        let mut child = started(folder.path());
+        let errors = || fs::read_to_string(folder.path().join("words.log")).unwrap();
         if when_full == "wait" {
-            wait_for("the buffer is full", || errors().contains("disk buffer of es: it is full"));
+            until("the buffer is full", || errors().contains("disk buffer of es: it is full"));
             std::thread::sleep(Duration::from_millis(300));
             assert!(child.try_wait().unwrap().is_none());
             assert!(buffer_bytes(folder.path()) <= 1 << 20);
@@ -180,8 +165,8 @@ fn a_full_edge_in_memory_drops_what_it_was_told_to_drop() {
     text = text.replace("barrier: {interval: 50ms}", "barrier: {interval: 1h}");
     fs::write(folder.path().join("pipeline.yaml"), text).unwrap();
     events(folder.path(), 0..200_000);
-    let mut child = start(folder.path());
-    wait_for("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 200_000);
+    let mut child = started(folder.path());
+    until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 200_000);
     peer.away(false);
     assert!(child.wait().unwrap().success());
     let count = peer.documents("logs").len();
@@ -201,11 +186,11 @@ fn a_full_disk_holds_until_the_peer_is_back() {
     let script = "mount -t tmpfs -o size=2m none .tripline/buffer || exit 99; exec \"$0\" run pipeline.yaml --admin off";
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_tripline")]).current_dir(folder.path());
-    let errors = fs::File::create(folder.path().join("stderr")).unwrap();
+    let errors = fs::File::create(folder.path().join("words.log")).unwrap();
     let Ok(mut child) = command.stdout(Stdio::null()).stderr(errors).spawn() else { return println!("skipped: there is no unshare") };
-    let errors = || fs::read_to_string(folder.path().join("stderr")).unwrap();
+    let errors = || fs::read_to_string(folder.path().join("words.log")).unwrap();
     let mut ended = None;
-    wait_for("the disk is full", || {
+    until("the disk is full", || {
         ended = child.try_wait().unwrap();
         ended.is_some() || errors().contains("No space left on device")
     });
@@ -235,7 +220,7 @@ fn memory_is_flat_however_long_a_sink_is_away() {
     let folder = pipeline(&peer, "");
     let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
     fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true")).unwrap();
-    let mut child = start(folder.path());
+    let mut child = started(folder.path());
     std::thread::sleep(Duration::from_secs(1));
     let idle = resident(&child);
     assert!(idle <= 32 << 20, "{idle} bytes when nothing happens");
@@ -255,7 +240,7 @@ fn memory_is_flat_however_long_a_sink_is_away() {
     )
     .unwrap();
     peer.away(true);
-    let mut child = start(folder.path());
+    let mut child = started(folder.path());
     // Ten minutes: SECONDS=600.
     let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(4);
     let most = (0..seconds * 4).map(|_| {

@@ -5,24 +5,15 @@ mod outside;
 mod server;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use outside::folder;
+use outside::{folder, started, stopped};
 use serde_json::Value;
 use server::broker::Broker;
 use server::node::Node;
 
 const PARTITIONS: i32 = 4;
 const KILLS: usize = 20;
-
-fn started(folder: &Path) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("words.log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::from(log)).spawn().unwrap()
-}
 
 /// One of a thousand has text where the index wants a number; each address fails three times in a row, which is one alert.
 fn message(n: usize) -> (i32, String) {
@@ -86,8 +77,7 @@ sinks:
     }
     // What would come twice has time to come.
     std::thread::sleep(Duration::from_secs(3));
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(child.wait().unwrap().success());
+    stopped(child, folder.path());
     let letters = fs::read_to_string(folder.path().join(".tripline/dead_letter/es.ndjson")).unwrap();
     let mut refused: Vec<Value> = letters.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     refused.sort_by_key(|l| l["event"]["n"].as_str().unwrap().to_owned());

@@ -211,7 +211,7 @@ fn every_sink_comes_back_to_what_it_sealed() {
         let Some((options, read_back)) = sink_of(kind.name) else { continue };
         let folder = folder("");
         let plan = plan_of(folder.path(), "{type: generate, kind: syslog, count: 1}", options);
-        let make = || (plan.sinks[0].factory)();
+        let make = || (plan.sinks[0].factory)(&[]);
         runtime().block_on(async {
             let sink = make();
             sink.probe().await.unwrap();

@@ -7,11 +7,11 @@ mod server;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use outside::{finished, folder, killed_after, said, text, tripline};
-use rdkafka::admin::AdminOptions;
+use outside::{finished, folder, killed_after, said, started, stopped, text, tripline, until};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -64,30 +64,6 @@ fn numbered(partitions: i32, from: usize, to: usize) -> impl Iterator<Item = (i3
 /// Reads to the end of what is there now.
 fn run(folder: &Path) -> (Value, String) {
     finished(folder, &["--until-end"])
-}
-
-fn started(folder: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::from(fs::File::create(folder.join("words.log")).unwrap())).spawn().unwrap()
-}
-
-/// SIGTERM, and what it said.
-fn stopped(mut child: Child, folder: &Path) -> String {
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    let status = child.wait().unwrap();
-    let words = fs::read_to_string(folder.join("words.log")).unwrap();
-    assert!(status.success(), "{words}");
-    words
-}
-
-/// Waits until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !holds() {
-        assert!(since.elapsed() < TIMEOUT * 2, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn rows(folder: &Path) -> Vec<Value> {
@@ -346,6 +322,15 @@ fn events_become_messages() {
     let letter = fs::read_to_string(folder.path().join(".tripline/dead_letter/k.ndjson")).unwrap();
     assert!(letter.contains("MessageSizeTooLarge") && letter.contains("\"n\":1"), "{letter}");
     assert_eq!(broker.messages("small", 1).len(), 2);
+
+    // A topic that takes less than that refuses whole batches: only the row that is to blame is left out.
+    let narrow = NewTopic::new("narrow", 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000");
+    wait_for(broker.admin().create_topics([&narrow], &AdminOptions::new().operation_timeout(Some(TIMEOUT)))).unwrap();
+    let mixed: String = (0..60).map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "x".repeat(if n == 33 { 3000 } else { 100 }))).collect();
+    let folder = to_topic(&broker, &mixed, "topic: narrow");
+    let (summary, _) = run(folder.path());
+    assert_eq!((&summary["dead_letters"], &summary["out"]["k"]), (&1.into(), &59.into()));
+    assert_eq!(broker.messages("narrow", 1).len(), 59);
 
     // A topic that is not there holds the sink until somebody makes it.
     let folder = to_topic(&broker, "{\"n\":0}\n", "topic: later");

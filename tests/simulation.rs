@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tripline::clock::Clock;
-use tripline::component::sink::{Outcome, Sent};
+use tripline::component::sink::{Outcome, Sent, Then};
 use tripline::component::source::{Fill, Position, Source, SourceContext};
-use tripline::component::{Body, BoxFuture, Outage, Sink};
+use tripline::component::{Body, BoxFuture, Claim, Outage, Sink};
 use tripline::event::builder::Positions;
 use tripline::event::{BatchBuilder, Origin};
 use tripline::metrics::Registry;
 use tripline::plan::{Plan, load_plan};
 use tripline::runtime::assemble::{RunOptions, Topology};
 use tripline::runtime::caution::Caution;
-use tripline::runtime::epoch::Phase;
+use tripline::runtime::epoch::{Phase, Report};
+use tripline::runtime::prepared::{self, Answer};
 use tripline::state::{MemoryStore, StateReader, StateWriter};
 use tripline::window::watermark::Activity;
 
@@ -121,6 +122,69 @@ impl Sink for SimSink {
     }
 }
 
+/// Holds what it is given in a transaction, which a crash ends; a reply to its commit may be lost.
+struct SimTransaction {
+    outside: Outside,
+    rng: Mutex<Rng>,
+    open: Mutex<Vec<Vec<u8>>>,
+    sealed: Mutex<Vec<u8>>,
+}
+
+impl SimTransaction {
+    fn falls(&self, one_in: u64) -> bool {
+        self.rng.lock().unwrap().below(one_in) == 0
+    }
+}
+
+fn void() -> Outage {
+    Outage { message: "the simulated transaction is void".to_owned(), then: Then::Rewind }
+}
+
+impl Sink for SimTransaction {
+    fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        self.outside.lock().unwrap().entry("events".to_owned()).or_default();
+        Box::pin(async { Ok(()) })
+    }
+    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+        Box::pin(async move {
+            if self.falls(60) {
+                return Err(void());
+            }
+            let rows = (0..body.rows()).map(|row| body.bytes[body.range(row..row + 1)].trim_ascii_end().to_vec());
+            self.open.lock().unwrap().extend(rows);
+            Ok(Sent::All)
+        })
+    }
+    fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+        let nonce = self.rng.lock().unwrap().below(u64::MAX);
+        *self.sealed.lock().unwrap() = format!("{nonce}/{epoch}").into_bytes();
+        let sealed = if self.is_holding() { self.sealed.lock().unwrap().clone() } else { Vec::new() };
+        Box::pin(async { Ok(sealed) })
+    }
+    fn is_holding(&self) -> bool {
+        !self.open.lock().unwrap().is_empty()
+    }
+    fn release<'a>(&'a self, _epoch: u64, _claims: &'a [Claim]) -> BoxFuture<'a, Result<(), Outage>> {
+        Box::pin(async move {
+            if self.falls(12) {
+                return Err(void());
+            }
+            let mut open = self.open.lock().unwrap();
+            if !open.is_empty() {
+                let mut outside = self.outside.lock().unwrap();
+                outside.entry("events".to_owned()).or_default().append(&mut open);
+                outside.entry("released".to_owned()).or_default().push(self.sealed.lock().unwrap().clone());
+            }
+            if self.falls(4) { Err(Outage::new("the simulated reply is lost")) } else { Ok(()) }
+        })
+    }
+    fn was_released<'a>(&'a self, sealed: &'a [u8]) -> BoxFuture<'a, Result<bool, Outage>> {
+        let is_away = self.falls(3);
+        let was = self.outside.lock().unwrap().get("released").is_some_and(|all| all.iter().any(|s| s == sealed));
+        Box::pin(async move { if is_away { Err(Outage::new("the simulated brokers are away")) } else { Ok(was) } })
+    }
+}
+
 fn plan(pipeline: &Path, outside: &Outside, rng: &Rng) -> Plan {
     let (plan, faults) = load_plan(&[pipeline.to_owned()], Clock::fixed(1_760_000_000_000_000_000), &|_| None, &[], &Registry::default());
     let mut plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
@@ -133,8 +197,14 @@ fn plan(pipeline: &Path, outside: &Outside, rng: &Rng) -> Plan {
     }
     for sink in &mut plan.sinks {
         let (name, outside, rng) = (sink.name.clone(), Arc::clone(outside), rng.clone());
-        sink.factory =
-            Box::new(move || Box::new(SimSink { name: name.clone(), outside: Arc::clone(&outside), rng: Mutex::new(rng.clone()) }));
+        let is_transactional = pipeline.ends_with("transaction.yaml") && name == "events";
+        sink.factory = Box::new(move |_| {
+            let (name, outside, rng) = (name.clone(), Arc::clone(&outside), Mutex::new(rng.clone()));
+            if is_transactional {
+                return Box::new(SimTransaction { outside, rng, open: Mutex::default(), sealed: Mutex::default() });
+            }
+            Box::new(SimSink { name, outside, rng })
+        });
     }
     plan
 }
@@ -162,6 +232,9 @@ fn live(mut t: Topology, store: &mut MemoryStore, rng: &Rng, steps: u64, runtime
             }
             _ => {
                 while let Some(report) = t.reports.receive() {
+                    if let Report::Rewind { .. } = report {
+                        return Some(t.coordinator.phase().unwrap_or(Phase::Open));
+                    }
                     t.coordinator.take(report);
                 }
                 if t.coordinator.ended.iter().all(|e| *e) && !t.coordinator.is_ending() {
@@ -192,8 +265,12 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         source("a"),
         source("b")
     );
-    let edges = ["retry: {min: 0ms, max: 0ms}", "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}, buffer: {disk: 1MiB}"];
-    for (name, edge) in ["memory.yaml", "disk.yaml"].iter().zip(edges) {
+    let edges = [
+        "retry: {min: 0ms, max: 0ms}",
+        "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}",
+        "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}, buffer: {disk: 1MiB}",
+    ];
+    for (name, edge) in ["memory.yaml", "transaction.yaml", "disk.yaml"].iter().zip(edges) {
         std::fs::write(folder.path().join(name), yaml.replace("EDGE", edge)).unwrap();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -204,7 +281,11 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         let outside: Outside = Arc::default();
         let store = MemoryStore::default();
         // Synced for each epoch: not all of them.
-        let pipeline = if seed % 8 == 0 { "disk.yaml" } else { "memory.yaml" };
+        let pipeline = match seed % 8 {
+            0 => "disk.yaml",
+            1..4 => "transaction.yaml",
+            _ => "memory.yaml",
+        };
         let state = folder.path().join("state");
         let options = || RunOptions {
             shards: 1 + rng.below(4) as usize,
@@ -218,9 +299,9 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         loop {
             // The first lives are short; the last may be as long as it needs.
             let steps = if lives < 6 { 200 + rng.below(2_500) } else { u64::MAX };
-            let topology =
-                Topology::new(&plan(&folder.path().join(pipeline), &outside, &rng), &options(), &mut store.clone(), &Caution::default())
-                    .unwrap();
+            let (plan, options) = (plan(&folder.path().join(pipeline), &outside, &rng), options());
+            while let Answer::Unknown(_) = prepared::settle(&plan, &options, &mut store.clone()).unwrap() {}
+            let topology = Topology::new(&plan, &options, &mut store.clone(), &Caution::default()).unwrap();
             lives += 1;
             match live(topology, &mut store.clone(), &rng, steps, &runtime) {
                 Some(phase) => *crashes.entry(phase).or_default() += 1,
@@ -245,7 +326,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
     }
     println!("{seeds} seeds: crashes by phase {crashes:?}");
     if seeds >= 1000 {
-        for phase in [Phase::Open, Phase::Staged, Phase::Settled, Phase::Durable] {
+        for phase in [Phase::Open, Phase::Staged, Phase::Settled, Phase::Prepared, Phase::Durable] {
             assert!(crashes.get(&phase).copied().unwrap_or(0) >= 20, "too few crashes in {phase:?}: {crashes:?}");
         }
     }

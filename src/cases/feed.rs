@@ -121,6 +121,6 @@ pub(super) fn give(plan: &mut Plan, inputs: &Inputs, end: Option<usize>) {
 pub(super) fn capture(plan: &mut Plan, captured: &Captured) {
     for sink in &mut plan.sinks {
         let (name, captured) = (sink.name.clone(), Arc::clone(captured));
-        sink.factory = Box::new(move || Box::new(CaseSink { name: name.clone(), captured: Arc::clone(&captured) }));
+        sink.factory = Box::new(move |_| Box::new(CaseSink { name: name.clone(), captured: Arc::clone(&captured) }));
     }
 }

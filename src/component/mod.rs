@@ -15,5 +15,8 @@ pub use sink::{Body, Outage, Sink};
 pub use source::{Fill, Source};
 pub use view::{Lane, View};
 
+/// What a source claims for the position of a barrier, for a sink of the same system that commits it together with what it wrote. Both know its type.
+pub type Claim = std::sync::Arc<dyn std::any::Any + Send + Sync>;
+
 /// A future that is boxed once per batch or body.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::BoxFuture;
+use super::{BoxFuture, Claim};
 use crate::codec::format::json_out::{EventWriter, RowFacts};
 use crate::diagnostic::Place;
 use crate::event::{Batch, Slot};
@@ -15,14 +15,27 @@ use crate::limits::{BODY_BYTES_MAX, RETRY_MAX_MS, RETRY_MIN_MS};
 pub struct Outage {
     /// What happened, without secrets.
     pub message: String,
-    /// Nothing can follow: the reader went away for good, and the run ends quietly.
-    pub is_final: bool,
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows from an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It may pass: the runtime tries again.
+    Retry,
+    /// The reader went away for good: the run ends quietly.
+    End,
+    /// What the peer held of epochs that are not durable is void: the run goes back to its last epoch.
+    Rewind,
+    /// Somebody else has taken this place: the run fails.
+    Fail,
 }
 
 impl Outage {
     /// An outage that may pass.
     pub fn new(message: impl Into<String>) -> Outage {
-        Outage { message: message.into(), is_final: false }
+        Outage { message: message.into(), then: Then::Retry }
     }
 }
 
@@ -220,8 +233,8 @@ impl OutRow<'_> {
     }
 }
 
-/// Makes the sink once everything is known.
-pub type SinkFactory = Box<dyn Fn() -> Box<dyn Sink>>;
+/// Makes the sink once everything is known, given the identity of this installation.
+pub type SinkFactory = Box<dyn Fn(&[u8]) -> Box<dyn Sink>>;
 
 /// What the options of a sink came to.
 pub struct BoundSink {
@@ -235,12 +248,21 @@ pub struct BoundSink {
     pub expressions: Vec<(String, Place)>,
     /// Bytes of the disk buffer before it, where the file says nothing.
     pub buffer: Option<u64>,
+    /// Whether it holds an epoch in a transaction. See [`Sink::is_holding`].
+    pub is_transactional: bool,
 }
 
 impl BoundSink {
     /// A sink that reads nothing but whole events.
-    pub fn new(factory: impl Fn() -> Box<dyn Sink> + 'static) -> BoundSink {
-        BoundSink { factory: Box::new(factory), templates: Vec::new(), reads: Vec::new(), expressions: Vec::new(), buffer: None }
+    pub fn new(factory: impl Fn(&[u8]) -> Box<dyn Sink> + 'static) -> BoundSink {
+        BoundSink {
+            factory: Box::new(factory),
+            templates: Vec::new(),
+            reads: Vec::new(),
+            expressions: Vec::new(),
+            buffer: None,
+            is_transactional: false,
+        }
     }
 }
 
@@ -273,6 +295,19 @@ pub trait Sink: Send + Sync {
     }
     /// Makes what was sent durable, the end of an epoch, and says how to come back to here. No body is under way.
     fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
+    /// Whether what was sealed last is seen outside only once it is released. Until then nothing more is sent, and the epoch is not durable.
+    fn is_holding(&self) -> bool {
+        false
+    }
+    /// Lets what was sealed at an epoch be seen, together with what sources claim for it: their record is on the disk, and is taken back if
+    /// [`Sink::was_released`] says no at the next start. Asked again after an outage that may pass.
+    fn release<'a>(&'a self, _epoch: u64, _claims: &'a [Claim]) -> BoxFuture<'a, Result<(), Outage>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// Whether an epoch that an earlier run sealed like this was released.
+    fn was_released<'a>(&'a self, _sealed: &'a [u8]) -> BoxFuture<'a, Result<bool, Outage>> {
+        Box::pin(async { Ok(true) })
+    }
     /// An epoch is durable.
     fn commit(&self, _epoch: u64) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async { Ok(()) })

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BoxFuture, Outage};
+use super::{BoxFuture, Claim, Outage};
 use crate::clock::{Clock, Timestamp};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
@@ -51,6 +51,10 @@ pub trait Source: Send {
     fn tend(&mut self) {}
     /// Where the next `fill` begins.
     fn position(&self) -> Position;
+    /// What a sink of the same system needs to commit the position with its own output, if there is anything to commit.
+    fn claim(&mut self) -> Option<Claim> {
+        None
+    }
     /// All before a position is durable.
     fn commit(&mut self, _upto: &Position) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async { Ok(()) })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 
 use super::tls::{TLS, TlsOptions};
@@ -88,6 +89,16 @@ impl KafkaOptions {
         config.set_log_level(RDKafkaLogLevel::Warning);
         config
     }
+}
+
+/// What a member of a consumer group claims for a transaction of the same cluster.
+pub struct GroupClaim {
+    /// The cluster's id.
+    pub cluster: String,
+    /// Topic, partition and the offset of the next message.
+    pub offsets: Vec<(String, i32, i64)>,
+    /// Who the member is now; none once partitions were lost whose messages are under way, and with them the right to commit.
+    pub member: Box<dyn Fn() -> Option<ConsumerGroupMetadata> + Send + Sync>,
 }
 
 /// What a client said last of its brokers.

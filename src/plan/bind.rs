@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::graph::{Family, Graph, TOP, graph};
 use super::picture::Picture;
+use super::sink::PlannedSink;
 use super::unit::UnitInProgress;
 use super::{lane, tables};
 use crate::clock::Clock;
@@ -14,18 +15,16 @@ use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
 use crate::component::bind::{Context, Tables};
 use crate::component::correlator::{Correlator, Extractor};
 use crate::component::operator::OperatorFactory;
-use crate::component::sink::{BoundSink, SinkFactory, SinkInput, WhenFull};
 use crate::component::source::{BoundSource, SourceFactory};
 use crate::component::view::{DecoderPlan, SlotInfo};
 use crate::component::{Kind, OutputNames, Reload};
 use crate::config::{Node, Options};
 use crate::correlate::options::RuleSpec;
-use crate::diagnostic::{Diagnostic, Diagnostics, Place, nearest, suggest};
+use crate::diagnostic::{Diagnostic, Diagnostics, nearest, suggest};
 use crate::event::Slot;
 use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
-use crate::sink::{EdgeOptions, PackingOptions};
 use crate::table::Handle;
 use crate::transform::BindTransform;
 use crate::transform::formats::Format;
@@ -140,41 +139,6 @@ pub struct PlannedRule {
     pub late: Option<usize>,
     /// What a change of voids its state.
     pub fingerprint: String,
-}
-
-/// A sink.
-pub struct PlannedSink {
-    /// Name of the node.
-    pub name: String,
-    /// Name of its kind.
-    pub kind: &'static str,
-    /// Makes it.
-    pub factory: SinkFactory,
-    /// How its bodies are packed and sent, as far as the file says it.
-    pub packing: PackingOptions,
-    /// Bytes of the disk buffer before it, if it has one.
-    pub buffer: Option<u64>,
-    /// What becomes of rows that find no room before it.
-    pub when_full: WhenFull,
-    /// Its inputs.
-    pub inputs: Vec<PlannedInput>,
-    /// Texts with fields in braces, compiled for each input.
-    pub(super) templates: Vec<(String, Place)>,
-    /// Fields that it reads of each input.
-    pub(super) reads: Vec<String>,
-    /// Expressions whose values it wants of each event.
-    pub(super) expressions: Vec<(String, Place)>,
-}
-
-/// An input of a sink.
-#[derive(Clone, Debug)]
-pub struct PlannedInput {
-    /// What the sink knows of it.
-    pub of_sink: SinkInput,
-    /// How its times are judged.
-    pub policy: TimePolicy,
-    /// All its events are late.
-    pub is_late: bool,
 }
 
 /// A pipeline, ready to be started. Lanes: one for each source, one for each rule, then those of late events.
@@ -346,7 +310,7 @@ fn outputs_of(family: Family, kind: &str) -> Option<OutputNames> {
 }
 
 impl<'a> Builder<'a, '_> {
-    fn members(&self, family: Family) -> Vec<(&'a str, &'a Node)> {
+    pub(super) fn members(&self, family: Family) -> Vec<(&'a str, &'a Node)> {
         self.graph
             .order
             .iter()
@@ -376,30 +340,6 @@ impl<'a> Builder<'a, '_> {
                 && let Some(spec) = bind(&options)
             {
                 self.units.push(UnitInProgress::of_gatherer(spec, self.tenant.as_deref().unwrap_or_default()));
-            }
-        }
-    }
-
-    fn read_sinks(&mut self) {
-        for (name, node) in self.members(Family::Sink) {
-            let options = Options::new(name, node, self.faults);
-            let Some(kind) = kind_of(&options, crate::sink::KINDS) else { continue };
-            let packing = PackingOptions::read(&options);
-            let edge = EdgeOptions::read(&options);
-            if let Some(BoundSink { factory, templates, reads, expressions, buffer }) = (kind.bind)(&options) {
-                self.sink_places.push((name.to_owned(), self.sinks.len()));
-                self.sinks.push(PlannedSink {
-                    name: name.to_owned(),
-                    kind: kind.name,
-                    factory,
-                    packing,
-                    buffer: edge.buffer.unwrap_or(buffer),
-                    when_full: edge.when_full,
-                    inputs: Vec::new(),
-                    templates,
-                    reads,
-                    expressions,
-                });
             }
         }
     }

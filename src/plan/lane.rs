@@ -1,8 +1,9 @@
 //! Binding a lane: from its decoders through every transform to every sink and rule that its events reach.
 //!
 //! A transform with several inputs, or behind a diamond, is bound once for every path, each with its own slots.
-use super::bind::{Builder, Errors, PlannedInput, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
+use super::bind::{Builder, Errors, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
 use super::graph::{Family, node_of};
+use super::sink::PlannedInput;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
 use crate::component::bind::Context;

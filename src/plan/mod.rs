@@ -8,10 +8,10 @@ pub mod graph;
 mod lane;
 pub mod picture;
 mod rule;
+mod sink;
 pub mod tables;
 mod unit;
 
-pub use bind::{
-    Errors, Plan, PlannedInput, PlannedLane, PlannedNode, PlannedRule, PlannedSink, PlannedSource, PlannedTap, TargetPlan, plan,
-};
+pub use bind::{Errors, Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSource, PlannedTap, TargetPlan, plan};
 pub use files::{load_letters_plan, load_plan};
+pub use sink::{PlannedInput, PlannedSink};

@@ -1,9 +1,11 @@
 //! The record of an epoch: positions, which blobs hold the operators' state, and what the sinks sealed.
+use std::collections::HashSet;
+
 use super::disk_buffer::Bounds;
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// What a sink has sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Sealed {
     pub dead_letter: u64,
     /// How far its disk buffer was written and delivered, if it has one.
     pub buffer: Option<Bounds>,
+    /// It is seen outside only once it is released.
+    pub is_held: bool,
 }
 
 impl Sealed {
@@ -24,12 +28,13 @@ impl Sealed {
         if let Some(bounds) = &self.buffer {
             bounds.save(out);
         }
+        out.u8(u8::from(self.is_held));
     }
 
     fn load(from: &mut StateReader<'_>) -> Result<Sealed, StateError> {
         let (state, dead_letter) = (from.bytes()?.to_vec(), from.u64()?);
         let buffer = if from.u8()? == 1 { Some(Bounds::load(from)?) } else { None };
-        Ok(Sealed { state, dead_letter, buffer })
+        Ok(Sealed { state, dead_letter, buffer, is_held: from.u8()? == 1 })
     }
 }
 
@@ -57,6 +62,8 @@ pub struct Record {
     pub sinks: Vec<(String, Sealed)>,
     /// Content hashes of tables and lists, by name.
     pub contents: Vec<(String, u128)>,
+    /// Of an epoch that is prepared: the record before it, which counts if a sink turns out not to have released what it holds.
+    pub before: Option<Box<Record>>,
 }
 
 impl Record {
@@ -87,6 +94,10 @@ impl Record {
             out.bytes(name.as_bytes());
             out.u128(*hash);
         }
+        out.u8(u8::from(self.before.is_some()));
+        if let Some(before) = &self.before {
+            out.bytes(&before.to_bytes());
+        }
         out.bytes
     }
 
@@ -116,7 +127,16 @@ impl Record {
         for _ in 0..from.u32()? {
             record.contents.push((from.text()?.to_owned(), from.u128()?));
         }
+        if from.u8()? == 1 {
+            record.before = Some(Box::new(Record::from_bytes(from.bytes()?)?));
+        }
         Ok(record)
+    }
+
+    /// The blobs of its units that another record does not name.
+    pub fn blobs_beside(&self, other: &Record) -> Vec<Vec<u8>> {
+        let all = |record: &Record| record.units.iter().flat_map(|u| u.blobs.clone()).collect::<HashSet<_>>();
+        all(self).difference(&all(other)).cloned().collect()
     }
 
     /// Takes a unit's pieces of an epoch in: they follow its older ones, or replace them. Returns the blobs to write, and adds those to forget.
@@ -147,11 +167,13 @@ mod tests {
             positions: vec![("a".into(), vec![1])],
             units: vec![unit],
             sinks: vec![
-                ("s".into(), Sealed { state: vec![1], dead_letter: 3, buffer: Some(Bounds::default()) }),
+                ("s".into(), Sealed { state: vec![1], dead_letter: 3, buffer: Some(Bounds::default()), is_held: true }),
                 ("t".into(), Sealed::default()),
             ],
             contents: vec![("t".into(), 9)],
+            before: None,
         };
+        record.before = Some(Box::new(Record { epoch: 6, ..record.clone() }));
         assert_eq!(Record::from_bytes(&record.to_bytes()).unwrap(), record);
         let mut forget = Vec::new();
         assert_eq!(record.absorb(0, 8, true, vec![vec![1], vec![2]], &mut forget).len(), 2);

@@ -86,6 +86,8 @@ pub struct Delivery {
     /// What the sink sealed last, and in which epoch.
     sealed: (u64, Sealed),
     under_way: VecDeque<UnderWay>,
+    /// An epoch of which the sink holds what it sealed: nothing more is sent until it is released.
+    held: Option<u64>,
     /// The last epoch, when all before its end is there: it is over when that is durable.
     last: Option<u64>,
     is_over: bool,
@@ -120,6 +122,7 @@ impl Delivery {
             waited: Stopwatch::start(),
             sealed: (committed, sealed),
             under_way: VecDeque::new(),
+            held: None,
             last: None,
             is_over: false,
             facts: Vec::new(),
@@ -145,6 +148,9 @@ impl Delivery {
     /// Takes what waits, and sends what is due.
     pub async fn step(&mut self) -> Step {
         self.commit().await;
+        if let Some(epoch) = self.held {
+            return self.release(epoch).await;
+        }
         if let Some(last) = self.last {
             self.is_over |= self.committed >= last;
             return if self.is_over { Step::Done } else { Step::Idle };
@@ -364,6 +370,7 @@ impl Delivery {
         let Some((Barrier { epoch, is_last }, of, sealed)) = self.syncing.take() else { return Step::Idle };
         self.under_way.push_back(UnderWay { epoch, sealed: of, read: sealed.buffer.map(|bounds| bounds.read) });
         self.last = is_last.then_some(epoch);
+        self.held = sealed.is_held.then_some(epoch);
         self.reports.send(Report::Sealed { sink: self.sink_number, epoch, sealed });
         Step::Worked
     }
@@ -392,12 +399,32 @@ impl Delivery {
             Ok(state) => {
                 self.sender.recover();
                 let (dead_letter, buffer) = (self.sender.dead_letter(), self.buffer.as_ref().map(Buffered::bounds));
-                self.sealed = (epoch, Sealed { state, dead_letter, buffer });
+                self.sealed = (epoch, Sealed { state, dead_letter, buffer, is_held: self.sender.parts.sink.is_holding() });
                 true
             }
             Err(outage) => {
                 self.sender.put_off(&outage);
                 false
+            }
+        }
+    }
+
+    /// Lets the sink release an epoch whose record is on the disk.
+    async fn release(&mut self, epoch: u64) -> Step {
+        self.fly().await;
+        if self.orders.prepared.load(Ordering::Acquire) < epoch || self.sender.rests() {
+            return Step::Idle;
+        }
+        match self.sender.parts.sink.release(epoch, &self.orders.claims()).await {
+            Ok(()) => {
+                self.held = None;
+                self.sender.recover();
+                self.reports.send(Report::Released { epoch });
+                Step::Worked
+            }
+            Err(outage) => {
+                self.sender.put_off(&outage);
+                if self.sender.is_gone() { Step::Done } else { Step::Idle }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The coordinator: one numbered barrier through everything, and the epoch is durable when all has come back.
 //!
-//! Order: operators' deltas staged → rows settled and sinks sealed → record fsynced → sinks and sources commit.
+//! Order: operators' deltas staged → rows settled and sinks sealed → record fsynced → sinks and sources commit. Where a sink holds its epoch in a
+//! transaction the record is first only *prepared*, with the one before it: the sink releases what it holds, and then the record counts ([`super::prepared`]
+//! answers the question that a crash between the two leaves).
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +13,28 @@ use super::checkpoint::Record;
 pub use super::checkpoint::Sealed;
 use super::edge::Signal;
 use super::intake::Orders;
+use crate::component::Claim;
 use crate::limits::EPOCHS_OPEN_MAX;
-use crate::state::{StateError, Store};
+use crate::state::{Blob, StateError, Store};
 
 /// What units tell the coordinator.
-#[derive(Debug)]
 pub enum Report {
     /// A source injected a barrier at a position.
-    Position { source: usize, epoch: u64, position: Vec<u8> },
+    Position { source: usize, epoch: u64, position: Vec<u8>, claim: Option<Claim> },
     /// A unit saved its state at a barrier.
     State { unit: usize, epoch: u64, full: bool, pieces: Vec<Vec<u8>> },
     /// A sink has everything before a barrier.
     Sealed { sink: usize, epoch: u64, sealed: Sealed },
+    /// A sink has released what it held of an epoch.
+    Released { epoch: u64 },
     /// A source gives nothing more.
     SourceEnded { source: usize },
     /// Whoever read the output went away.
     ReaderGone,
+    /// What a sink held of open epochs is void.
+    Rewind { message: String },
+    /// The run cannot go on.
+    Failed { message: String },
     /// A word for the user.
     Word { level: &'static str, event: &'static str, message: String },
     /// A unit panicked.
@@ -34,7 +42,7 @@ pub enum Report {
 }
 
 /// Where reports go. Bounded by what they report: each unit has at most [`EPOCHS_OPEN_MAX`] epochs under way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Reports {
     queue: Arc<Mutex<VecDeque<Report>>>,
     signal: Arc<Signal>,
@@ -72,6 +80,8 @@ pub enum Phase {
     Staged,
     /// Sinks have sealed.
     Settled,
+    /// The record is on the disk, and a sink is yet to release what it holds.
+    Prepared,
     /// The record is durable.
     Durable,
 }
@@ -83,6 +93,9 @@ struct OpenEpoch {
     positions: BTreeMap<usize, Vec<u8>>,
     states: BTreeMap<usize, StatePieces>,
     sealed: BTreeMap<usize, Sealed>,
+    claims: Vec<Claim>,
+    is_prepared: bool,
+    is_released: bool,
 }
 
 /// See the module.
@@ -149,11 +162,16 @@ impl Coordinator {
     /// Takes a report in.
     pub fn take(&mut self, report: Report) {
         match report {
-            Report::Position { source, epoch, position } => drop(self.open.entry(epoch).or_default().positions.insert(source, position)),
+            Report::Position { source, epoch, position, claim } => {
+                let open = self.open.entry(epoch).or_default();
+                open.positions.insert(source, position);
+                open.claims.extend(claim);
+            }
             Report::State { unit, epoch, full, pieces } => drop(self.open.entry(epoch).or_default().states.insert(unit, (full, pieces))),
             Report::Sealed { sink, epoch, sealed } => drop(self.open.entry(epoch).or_default().sealed.insert(sink, sealed)),
+            Report::Released { epoch } => self.open.entry(epoch).or_default().is_released = true,
             Report::SourceEnded { source } => self.ended[source] = true,
-            Report::ReaderGone | Report::Word { .. } | Report::Panicked { .. } => {}
+            Report::ReaderGone | Report::Rewind { .. } | Report::Failed { .. } | Report::Word { .. } | Report::Panicked { .. } => {}
         }
     }
 
@@ -164,17 +182,32 @@ impl Coordinator {
             Phase::Open
         } else if epoch.sealed.len() < self.counts.2 {
             Phase::Staged
+        } else if epoch.is_prepared {
+            Phase::Prepared
         } else {
             Phase::Settled
         })
     }
 
-    /// Makes the oldest epoch durable if all has come back. Returns its number.
+    /// Makes the oldest epoch durable if all has come back, or prepares it where a sink holds something of it. Returns its number once it is durable.
     pub fn advance(&mut self, store: &mut dyn Store) -> Result<Option<u64>, StateError> {
-        if self.phase() != Some(Phase::Settled) {
-            return Ok(None);
+        let phase = self.phase();
+        let Some((number, mut epoch)) = self.open.pop_first() else { return Ok(None) };
+        let outcome = match phase {
+            Some(Phase::Settled) if epoch.sealed.values().any(|s| s.is_held) => self.prepare(number, &mut epoch, store).map(|()| None),
+            Some(Phase::Settled) => self.complete(number, &epoch, store).map(|()| Some(number)),
+            Some(Phase::Prepared) if epoch.is_released => self.complete(number, &epoch, store).map(|()| Some(number)),
+            _ => Ok(None),
+        };
+        if !matches!(outcome, Ok(Some(_))) {
+            // Nothing was made durable: the epoch stays open, and after a fault it is tried again.
+            self.open.insert(number, epoch);
         }
-        let Some((number, epoch)) = self.open.pop_first() else { return Ok(None) };
+        outcome
+    }
+
+    /// The record of an epoch, the blobs that it names and that are not on the disk yet, and those that it does not name any more.
+    fn record_of(&self, number: u64, epoch: &OpenEpoch) -> (Record, Vec<Blob>, Vec<Vec<u8>>) {
         let mut record = self.record.clone();
         record.epoch = number;
         for (source, position) in &epoch.positions {
@@ -188,16 +221,33 @@ impl Coordinator {
         for (unit, (full, pieces)) in &epoch.states {
             blobs.extend(record.absorb(*unit, number, *full, pieces.clone(), &mut forget));
         }
-        if let Err(error) = store.publish(blobs, &record.to_bytes(), &forget) {
-            // Nothing was made durable: the epoch stays open and is tried again.
-            self.open.insert(number, epoch);
-            return Err(error);
+        if epoch.is_prepared {
+            blobs.clear();
         }
+        (record, blobs, forget)
+    }
+
+    /// Puts the record of an epoch beside the one before it, and asks for what is held to be released.
+    fn prepare(&mut self, number: u64, epoch: &mut OpenEpoch, store: &mut dyn Store) -> Result<(), StateError> {
+        let (mut record, blobs, _) = self.record_of(number, epoch);
+        // What the store has, and not what the units were made from: a run with another number of shards saves itself anew only now.
+        let before = store.record()?.map_or(Ok(Record::default()), |bytes| Record::from_bytes(&bytes))?;
+        record.before = Some(Box::new(before));
+        store.publish(blobs, &record.to_bytes(), &[])?;
+        epoch.is_prepared = true;
+        self.orders.prepare(number, std::mem::take(&mut epoch.claims));
+        self.wakes.iter().for_each(|w| w.raise());
+        Ok(())
+    }
+
+    fn complete(&mut self, number: u64, epoch: &OpenEpoch, store: &mut dyn Store) -> Result<(), StateError> {
+        let (record, blobs, forget) = self.record_of(number, epoch);
+        store.publish(blobs, &record.to_bytes(), &forget)?;
         self.forget.clear();
         self.record = record;
         self.orders.durable.store(number, Ordering::Release);
         self.wakes.iter().for_each(|w| w.raise());
-        Ok(Some(number))
+        Ok(())
     }
 
     /// Whether the last epoch is durable.

@@ -1,6 +1,6 @@
 //! Intake: lets a source fill buffers, seals them, deals them to the workers of its lane, and injects barriers.
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::caution::RowByRow;
@@ -8,6 +8,7 @@ use super::edge::{EdgeSender, Signal};
 use super::epoch::{Report, Reports};
 use super::message::{Barrier, Message};
 use crate::clock::Clock;
+use crate::component::Claim;
 use crate::component::source::{Fill, Position, Source};
 use crate::event::builder::Pool;
 use crate::event::{BatchBuilder, Input};
@@ -17,7 +18,7 @@ use crate::limits::{RETRY_MAX_MS, RETRY_MIN_MS};
 const TEND_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What the coordinator asks of all intakes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Orders {
     /// The epoch whose barrier is to be injected.
     pub barrier: AtomicU64,
@@ -25,10 +26,27 @@ pub struct Orders {
     pub last: AtomicU64,
     /// The last durable epoch.
     pub durable: AtomicU64,
+    /// The last epoch whose record is on the disk, for sinks that hold something of it to release.
+    pub prepared: AtomicU64,
+    /// What sources claim for it.
+    claims: Mutex<Vec<Claim>>,
     /// The last barrier is that of a stop or a reload: what waits in disk buffers is left for later.
     pub hurry: AtomicBool,
     /// All units end where they stand.
     pub called_off: AtomicBool,
+}
+
+impl Orders {
+    /// The record of an epoch is on the disk.
+    pub fn prepare(&self, epoch: u64, claims: Vec<Claim>) {
+        *self.claims.lock().unwrap_or_else(PoisonError::into_inner) = claims;
+        self.prepared.store(epoch, Ordering::Release);
+    }
+
+    /// What sources claim for the epoch that is prepared.
+    pub fn claims(&self) -> Vec<Claim> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// See the module.
@@ -207,7 +225,8 @@ impl Intake {
             self.send_control(&Message::Barrier(barrier));
             let position = self.source.position();
             self.positions.push((self.injected, position.clone()));
-            self.reports.send(Report::Position { source: self.source_number, epoch: self.injected, position });
+            let claim = self.source.claim();
+            self.reports.send(Report::Position { source: self.source_number, epoch: self.injected, position, claim });
         }
         if last == 0 || self.injected < last {
             return None;

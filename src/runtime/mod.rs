@@ -16,6 +16,7 @@ pub mod lane;
 pub mod message;
 mod outgoing;
 pub mod ports;
+pub mod prepared;
 pub mod probe;
 pub mod rule;
 pub mod saves;

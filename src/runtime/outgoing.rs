@@ -41,7 +41,7 @@ pub(super) fn connect(
     }
     for planned in &plan.sinks {
         let failed = |e: &dyn std::fmt::Display| RunError(format!("{}: {e}", planned.name));
-        let sink: Arc<dyn Sink> = Arc::from((planned.factory)());
+        let sink: Arc<dyn Sink> = Arc::from((planned.factory)(&options.installation));
         let last = old.sinks.iter().find(|(n, _)| *n == planned.name).map(|(_, sealed)| sealed);
         let state = runtime.block_on(async {
             sink.connect(last.map(|sealed| sealed.state.as_slice()).filter(|s| !s.is_empty())).await?;
@@ -52,6 +52,7 @@ pub(super) fn connect(
             state: state.map_err(|e| failed(&e))?,
             dead_letter: options.dead_letters().map_or(0, |folder| dead_letter::length(&folder, &planned.name)),
             buffer: buffer.as_ref().map(Buffered::bounds),
+            is_held: false,
         };
         all.push((planned.name.clone(), sealed));
         sinks.push((sink, buffer));

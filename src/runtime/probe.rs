@@ -17,7 +17,7 @@ pub fn probe(plan: &Plan) -> Result<Vec<Probed>, RunError> {
         out.push((planned.name.clone(), runtime.block_on(source.probe())));
     }
     for planned in &plan.sinks {
-        let sink = (planned.factory)();
+        let sink = (planned.factory)(&options.installation);
         out.push((planned.name.clone(), runtime.block_on(sink.probe())));
     }
     Ok(out)

@@ -13,7 +13,7 @@ use super::epoch::{Report, Reports};
 use super::flights::Flights;
 use super::lane::Step;
 use crate::clock::{Clock, Stopwatch};
-use crate::component::sink::{Body, Outage, Outcome, Packing, Sent, Sink};
+use crate::component::sink::{Body, Outage, Outcome, Packing, Sent, Sink, Then};
 use crate::metrics::{Counter, Registry};
 
 /// An outage that follows another one so soon is not told.
@@ -110,7 +110,7 @@ pub struct Sender {
     is_told: bool,
     /// How it fares.
     pub health: Arc<Health>,
-    /// Whoever read the output went away.
+    /// The sink is of no use any more.
     is_gone: bool,
     /// The memory of a body that is there.
     spare: Body,
@@ -171,7 +171,7 @@ impl Sender {
         self.rest.is_some()
     }
 
-    /// Whoever read the output went away: nothing can follow.
+    /// The sink is of no use any more: nothing can follow.
     pub fn is_gone(&self) -> bool {
         self.is_gone
     }
@@ -305,7 +305,7 @@ impl Sender {
         dead_letter::put(folder, &self.parts.name, letters).map_err(|e| Outage::new(format!("{what}: {e}")))
     }
 
-    /// The sink could not seal: it is asked again after a rest.
+    /// The sink could not seal or release: it is asked again after a rest.
     pub fn put_off(&mut self, outage: &Outage) {
         self.round = self.tries;
         self.back_off(outage, 0);
@@ -333,9 +333,14 @@ impl Sender {
 
     fn back_off(&mut self, outage: &Outage, rows: usize) {
         self.parts.outcomes.retried.increment(rows as u64);
-        if outage.is_final {
+        if outage.then != Then::Retry {
             self.is_gone = true;
-            return self.parts.reports.send(Report::ReaderGone);
+            let message = format!("{}: {outage}", self.parts.name);
+            return self.parts.reports.send(match outage.then {
+                Then::Rewind => Report::Rewind { message },
+                Then::Fail => Report::Failed { message },
+                Then::End | Then::Retry => Report::ReaderGone,
+            });
         }
         self.tell(outage);
         // Bodies that were under way together fail together: that is one try.

@@ -10,9 +10,11 @@ use super::checkpoint::Record;
 use super::crew::Crew;
 use super::dead_letter::{self, Letter};
 use super::epoch::{Coordinator, Phase, Report, Reports};
+use super::prepared;
 use super::sender::Health;
 use crate::clock::Stopwatch;
-use crate::limits::RELOAD_INTERVAL_MS;
+use crate::component::sink::Then;
+use crate::limits::{RELOAD_INTERVAL_MS, RETRY_MAX_MS, RETRY_MIN_MS};
 use crate::plan::Plan;
 use crate::state::Store;
 
@@ -46,6 +48,7 @@ enum End {
     Over(Outcome),
     Reload(Box<Plan>),
     Panicked(String, Option<Culprit>),
+    Rewind(String),
 }
 
 /// Runs a plan to its end.
@@ -53,6 +56,8 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
     let mut caution = Caution::default();
     let mut before: Option<Plan> = None;
     let mut is_first = true;
+    let mut rewinds = Rewinds::default();
+    settle(&plan, options, &mut *store, host)?;
     cut_dead_letters(options, &*store)?;
     loop {
         let topology = match (Topology::new(&plan, options, &mut *store, &caution), before.take()) {
@@ -80,7 +85,54 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
                 host.word("info", "reloaded", "the pipeline was loaded again");
                 before = Some(std::mem::replace(&mut plan, *new));
             }
+            (epoch, End::Rewind(message)) => {
+                host.word("warn", "rewound", &format!("{message}: starting again behind epoch {epoch}"));
+                rewinds.rest(epoch, host);
+                settle(&plan, options, &mut *store, host)?;
+                cut_dead_letters(options, &*store)?;
+            }
             (epoch, End::Panicked(name, culprit)) => recover(&plan, options, &mut caution, epoch, (&name, culprit), host)?,
+        }
+    }
+}
+
+/// How often the run went back to the same epoch.
+#[derive(Default)]
+struct Rewinds {
+    epoch: u64,
+    tries: u32,
+}
+
+impl Rewinds {
+    /// Waits, each time twice as long.
+    fn rest(&mut self, epoch: u64, host: &dyn Host) {
+        self.tries = if epoch == self.epoch { self.tries + 1 } else { 0 };
+        self.epoch = epoch;
+        sleep(Duration::from_millis((RETRY_MIN_MS << self.tries.min(10)).min(RETRY_MAX_MS / 10)), host);
+    }
+}
+
+/// Sleeps, unless a stop is asked for.
+fn sleep(longest: Duration, host: &dyn Host) {
+    let since = Stopwatch::start();
+    while since.elapsed() < longest && host.stops() == 0 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Learns whether an epoch that was only prepared counts. A peer that cannot say is asked until it can.
+fn settle(plan: &Plan, options: &RunOptions, store: &mut dyn Store, host: &mut dyn Host) -> Result<(), RunError> {
+    let mut is_told = false;
+    loop {
+        match prepared::settle(plan, options, store)? {
+            prepared::Answer::Settled => return Ok(()),
+            prepared::Answer::Unknown(outage) if host.stops() > 0 || outage.then == Then::Fail => return Err(RunError(outage.message)),
+            prepared::Answer::Unknown(outage) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    host.word("warn", "sink_outage", &format!("{outage}; whether its last epoch counts is asked again"));
+                }
+                sleep(Duration::from_millis(RETRY_MAX_MS / 10), host);
+            }
         }
     }
 }
@@ -107,7 +159,7 @@ fn run_units(plan: &mut Plan, topology: Topology, store: &mut dyn Store, host: &
     match &end {
         // Whoever holds rows for a reader that went away is not waited for.
         End::Over(Outcome::ReaderGone(_)) => {}
-        End::Panicked(..) => crew.call_off(),
+        End::Panicked(..) | End::Rewind(_) => crew.call_off(),
         End::Over(_) | End::Reload(_) => crew.join(),
     }
     Ok((coordinator.record.epoch, end))
@@ -167,6 +219,8 @@ fn coordinate(
             match &report {
                 Report::Word { level, event, message } => host.word(level, event, message),
                 Report::ReaderGone => return Ok(End::Over(Outcome::ReaderGone(coordinator.record.epoch))),
+                Report::Rewind { message } => return Ok(End::Rewind(message.clone())),
+                Report::Failed { message } => return Err(RunError(message.clone())),
                 Report::Panicked { name, culprit } => return Ok(End::Panicked(name.clone(), culprit.clone())),
                 _ => {}
             }
@@ -218,6 +272,7 @@ fn coordinate(
         {
             let where_ = match coordinator.phase() {
                 Some(Phase::Open) => "operators have not come to its barrier",
+                Some(Phase::Prepared) => "a sink does not release what it holds of it",
                 _ => "a sink does not take its rows",
             };
             return Err(RunError(format!("epoch {} is still open after {:?}: {where_}", coordinator.record.epoch + 1, since.elapsed())));

@@ -9,7 +9,7 @@ pub static KIND: Kind<BindSink> = Kind { name: "drop", summary: "keeps nothing",
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
     options.check(&[COMMON, INPUTS]);
-    Some(BoundSink::new(|| Box::new(DropSink)))
+    Some(BoundSink::new(|_| Box::new(DropSink)))
 }
 
 struct DropSink;

@@ -2,7 +2,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use super::{BindSink, BoundSink, COMMON};
-use crate::component::sink::{OutRow, Sent};
+use crate::component::sink::{OutRow, Sent, Then};
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
 use crate::config::{Field, INPUTS, Options, Type};
 
@@ -16,7 +16,7 @@ pub static KIND: Kind<BindSink> =
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
     options.check(&[FIELDS, COMMON, INPUTS]);
     let form = options.text("form").unwrap_or_else(|| "auto".to_owned());
-    Some(BoundSink::new(move || {
+    Some(BoundSink::new(move |_| {
         let pretty = form == "pretty" || (form == "auto" && std::io::stdout().is_terminal());
         Box::new(StdoutSink { pretty })
     }))
@@ -63,7 +63,7 @@ impl Sink for StdoutSink {
             let mut out = std::io::stdout().lock();
             match out.write_all(&body.bytes).and_then(|()| out.flush()) {
                 Ok(()) => Ok(Sent::All),
-                Err(e) => Err(Outage { message: format!("standard output: {e}"), is_final: true }),
+                Err(e) => Err(Outage { message: format!("standard output: {e}"), then: Then::End }),
             }
         })
     }

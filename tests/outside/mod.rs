@@ -1,8 +1,9 @@
 //! The program as its users call it.
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, clippy::disallowed_methods)] // each test binary uses a part of it; tests wait by the clock
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs the program in a folder.
 pub fn tripline(folder: &Path, words: &[&str]) -> Output {
@@ -19,6 +20,31 @@ pub fn finished(folder: &Path, more: &[&str]) -> (serde_json::Value, String) {
     (serde_json::from_str(words.lines().last().unwrap()).unwrap(), words)
 }
 
+/// Starts the pipeline of a folder; its words go to `words.log` there.
+pub fn started(folder: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(fs::File::create(folder.join("words.log")).unwrap()).spawn().unwrap()
+}
+
+/// SIGTERM, and what it said; it must end well.
+pub fn stopped(mut child: Child, folder: &Path) -> String {
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let status = child.wait().unwrap();
+    let words = fs::read_to_string(folder.join("words.log")).unwrap();
+    assert!(status.success(), "{words}");
+    words
+}
+
+/// Waits until something holds, at most a minute.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Starts the pipeline of a folder, to be fed on its standard input.
 pub fn fed(folder: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
@@ -32,7 +58,7 @@ pub fn killed_after(folder: &Path, milliseconds: &[u64]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
         command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(*wait));
+        std::thread::sleep(Duration::from_millis(*wait));
         child.kill().unwrap();
         child.wait().unwrap();
     }

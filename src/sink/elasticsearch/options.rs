@@ -115,7 +115,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
     Some(BoundSink {
         templates,
         reads: vec!["@timestamp".to_owned()],
-        ..BoundSink::new(move || Box::new(Elasticsearch::new(settings.clone())))
+        ..BoundSink::new(move |_| Box::new(Elasticsearch::new(settings.clone())))
     })
 }
 

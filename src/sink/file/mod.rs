@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::files::Files;
 pub use self::options::KIND;
 use self::options::Settings;
-use crate::component::sink::{OutRow, Outcome, Sent};
+use crate::component::sink::{OutRow, Outcome, Sent, Then};
 use crate::component::{Body, BoxFuture, Outage, Sink};
 use crate::expr::eval::BatchRow;
 use crate::state::{StateReader, StateWriter};
@@ -41,8 +41,8 @@ impl FileSink {
         FileSink { files: Mutex::new(Files::new(settings.clone())), settings }
     }
 
-    fn outage(&self, what: &str, e: &Error, is_final: bool) -> Outage {
-        Outage { message: format!("{}: {what}: {e}", self.settings.shown()), is_final }
+    fn outage(&self, what: &str, e: &Error, then: Then) -> Outage {
+        Outage { message: format!("{}: {what}: {e}", self.settings.shown()), then }
     }
 
     fn lock(&self) -> MutexGuard<'_, Files> {
@@ -52,11 +52,12 @@ impl FileSink {
     /// A body of rows that all go to one path.
     fn send_to(&self, path: &Path, body: &Body) -> Result<Sent, Outage> {
         let mut files = self.lock();
-        let packed = self.settings.compression.pack(&body.bytes).map_err(|e| self.outage("cannot be packed", &e, false))?;
+        let packed = self.settings.compression.pack(&body.bytes).map_err(|e| self.outage("cannot be packed", &e, Then::Retry))?;
         let Err((taken, e)) = files.write(path, &packed) else { return Ok(Sent::All) };
-        let outage = self.outage("cannot be written", &e, files.is_stream(path) && e.kind() == ErrorKind::BrokenPipe);
+        let is_gone = files.is_stream(path) && e.kind() == ErrorKind::BrokenPipe;
+        let outage = self.outage("cannot be written", &e, if is_gone { Then::End } else { Then::Retry });
         let there = if self.settings.compression.is_none() { body.ends.partition_point(|end| *end <= taken) } else { 0 };
-        if there == 0 || outage.is_final {
+        if there == 0 || outage.then == Then::End {
             return Err(outage);
         }
         let outcome = |row| if row < there { Outcome::Accepted } else { Outcome::Retry };
@@ -80,12 +81,12 @@ impl FileSink {
         let (mut outcomes, mut trouble) = (vec![Outcome::Accepted; body.rows()], None);
         let mut files = self.lock();
         for (path, part) in parts {
-            let packed = self.settings.compression.pack(&part.bytes).map_err(|e| self.outage("cannot be packed", &e, false))?;
+            let packed = self.settings.compression.pack(&part.bytes).map_err(|e| self.outage("cannot be packed", &e, Then::Retry))?;
             let Err((_, e)) = files.write(&self.settings.folder.join(path), &packed) else { continue };
             let outcome = if is_for_good(&e) {
                 Outcome::Rejected { status: None, reason: format!("{path}: {e}") }
             } else {
-                trouble = Some(self.outage("cannot be written", &e, false));
+                trouble = Some(self.outage("cannot be written", &e, Then::Retry));
                 Outcome::Retry
             };
             part.rows.iter().for_each(|row| outcomes[*row] = outcome.clone());
@@ -130,13 +131,13 @@ fn try_path(path: &Path) -> std::io::Result<String> {
 
 impl Sink for FileSink {
     fn connect(&self, last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
-        let opened = self.lock().connect(last).map_err(|e| self.outage("cannot be opened", &e, false));
+        let opened = self.lock().connect(last).map_err(|e| self.outage("cannot be opened", &e, Then::Retry));
         Box::pin(async { opened })
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, Outage>> {
         let path = self.settings.path.as_ref().unwrap_or(&self.settings.folder);
-        Box::pin(async { try_path(path).map_err(|e| self.outage("cannot be written", &e, false)) })
+        Box::pin(async { try_path(path).map_err(|e| self.outage("cannot be written", &e, Then::Retry)) })
     }
 
     fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
@@ -162,11 +163,11 @@ impl Sink for FileSink {
     }
 
     fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
-        Box::pin(async move { self.lock().seal(epoch).map_err(|e| self.outage("cannot be synced", &e, false)) })
+        Box::pin(async move { self.lock().seal(epoch).map_err(|e| self.outage("cannot be synced", &e, Then::Retry)) })
     }
 
     fn commit(&self, epoch: u64) -> BoxFuture<'_, Result<(), Outage>> {
-        Box::pin(async move { self.lock().commit(epoch).map_err(|e| self.outage("its journal cannot be written", &e, false)) })
+        Box::pin(async move { self.lock().commit(epoch).map_err(|e| self.outage("its journal cannot be written", &e, Then::Retry)) })
     }
 }
 

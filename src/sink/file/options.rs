@@ -85,5 +85,5 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         compression: Compression::read(options),
     };
     let templates = if has_fields { vec![(template, place)] } else { Vec::new() };
-    Some(BoundSink { templates, ..BoundSink::new(move || Box::new(FileSink::new(settings.clone()))) })
+    Some(BoundSink { templates, ..BoundSink::new(move |_| Box::new(FileSink::new(settings.clone()))) })
 }

@@ -1,22 +1,28 @@
 //! `kafka`: events and alerts as messages, with key and headers from fields, by an idempotent producer.
 //!
 //! A row counts as there when the broker's report says so. A body is produced row by row in order, and the next one only when all reports of this one
-//! are in, so that the order of each partition is that of the events. What was under way at a kill -9 may come twice.
+//! are in, so that the order of each partition is that of the events. What was under way at a kill -9 may come twice, unless a [`transaction`] holds it.
 mod options;
 mod producer;
+mod transaction;
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub use self::options::KIND;
 use self::options::Settings;
-use self::producer::{Deliveries, Producer};
-use crate::component::sink::{OutRow, Outcome, Sent};
-use crate::component::{Body, BoxFuture, Outage, Sink};
+use self::producer::Producer;
+use self::transaction::Transaction;
+use crate::component::sink::{OutRow, Outcome, Sent, Then};
+use crate::component::{Body, BoxFuture, Claim, Outage, Sink};
 use crate::expr::eval::BatchRow;
 use crate::net::kafka::words;
 use crate::state::{StateError, StateReader, StateWriter};
+
+/// The longest name of a topic.
+const TOPIC_BYTES_MAX: usize = 249;
 
 /// A row as it lies in a body: topic, key, headers, then the event.
 struct Message<'b> {
@@ -44,26 +50,85 @@ struct KafkaSink {
     settings: Settings,
     /// Made anew after a fault that it does not survive.
     producer: Mutex<Option<Producer>>,
+    transaction: Option<Transaction>,
 }
 
 impl KafkaSink {
-    fn new(settings: Settings) -> KafkaSink {
-        KafkaSink { settings, producer: Mutex::default() }
+    fn new(settings: Settings, installation: &[u8]) -> KafkaSink {
+        let transaction = settings.transactional_id(installation).map(|id| Transaction::new(id, &settings));
+        KafkaSink { settings, producer: Mutex::default(), transaction }
     }
 
+    /// The client. One of transactions has fenced whoever had its id, and ended what that left open; the thread waits for it, as nothing else has to be done.
     fn producer(&self) -> Result<Producer, Outage> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.as_ref().is_some_and(Producer::is_broken) {
+        // What stands in an open transaction cannot be put into another one.
+        if slot.as_ref().is_some_and(Producer::is_broken) && !self.is_holding() {
             *slot = None;
         }
         match &*slot {
             Some(producer) => Ok(producer.clone()),
             None => {
-                let made =
-                    Producer::new(&self.settings).map_err(|e| Outage::new(format!("{}: {}", self.settings.kafka.brokers(), words(&e))))?;
-                Ok(slot.insert(made).clone())
+                let made = Producer::new(&self.settings, self.transaction.as_ref());
+                let failed = |e: KafkaError| Outage::new(format!("{}: {}", self.settings.kafka.brokers(), words(&e)));
+                Ok(slot.insert(made.map_err(failed)?).clone())
             }
         }
+    }
+
+    /// Sends some rows of a body, and waits for what becomes of them. Also what went wrong.
+    async fn produce(&self, producer: &Producer, body: &Body, rows: Range<usize>) -> Result<(Vec<Outcome>, Option<KafkaError>), Outage> {
+        let deliveries = producer.begin(rows.len());
+        let mut stopped = None;
+        for (at, row) in rows.clone().enumerate() {
+            let message = Message::read(&body.bytes[body.range(row..row + 1)]).map_err(|e| Outage::new(e.to_string()))?;
+            if let Some(refusal) = self.refusal(&message, body, row) {
+                deliveries.note(at, refusal);
+                continue;
+            }
+            if let Some(transaction) = &self.transaction {
+                transaction.begin(producer, message.topic)?;
+            }
+            if let Err(error) = producer.send(&message, &deliveries, at).await {
+                deliveries.note(at, outcome(&error));
+                if outcome(&error) == Outcome::Retry {
+                    // What follows waits for this one.
+                    (at + 1..rows.len()).for_each(|at| deliveries.note(at, Outcome::Retry));
+                    stopped = Some(error);
+                    break;
+                }
+            }
+        }
+        let (outcomes, fault) = deliveries.all().await;
+        Ok((outcomes, stopped.or(fault)))
+    }
+
+    /// Sends a body within the transaction. What went wrong with a row has gone wrong with all of it.
+    async fn send_in(&self, transaction: &Transaction, producer: &Producer, body: &Body) -> Result<Sent, Outage> {
+        let id = |row: usize| body.marks.get(row).map(|mark| mark.id).unwrap_or_default();
+        let mut all = Vec::with_capacity(body.rows());
+        while all.len() < body.rows() {
+            let first = all.len();
+            let end = (first + 1..body.rows()).find(|row| transaction.goes_alone(&id(*row)) || transaction.goes_alone(&id(first)));
+            let rows = first..end.unwrap_or(body.rows());
+            let (outcomes, fault) = self.produce(producer, body, rows.clone()).await?;
+            if let Some(fault) = fault {
+                transaction.learn(&outcome(&fault), rows.map(id).zip(&outcomes));
+                return Err(transaction.void(&fault, producer));
+            }
+            all.extend(outcomes);
+        }
+        Ok(if all.iter().all(|o| *o == Outcome::Accepted) { Sent::All } else { Sent::Rows(all, None) })
+    }
+
+    /// Why a row is not to be sent: a transaction must not hold what a broker will refuse.
+    fn refusal(&self, message: &Message<'_>, body: &Body, row: usize) -> Option<Outcome> {
+        let transaction = self.transaction.as_ref()?;
+        let is_name = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+        if !message.topic.bytes().all(is_name) || matches!(message.topic, "" | "." | "..") || message.topic.len() > TOPIC_BYTES_MAX {
+            return Some(Outcome::Rejected { status: None, reason: format!("`{}` is no name of a topic", message.topic) });
+        }
+        transaction.refusal(&body.marks.get(row)?.id)
     }
 
     fn outage(&self, error: &KafkaError, producer: &Producer) -> Outage {
@@ -89,7 +154,12 @@ fn outcome(error: &KafkaError) -> Outcome {
 impl Sink for KafkaSink {
     /// Brokers that are away now may come.
     fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
-        Box::pin(async { self.producer().map(drop) })
+        Box::pin(async {
+            match self.producer() {
+                Err(outage) if self.transaction.is_none() => Err(outage),
+                _ => Ok(()),
+            }
+        })
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, Outage>> {
@@ -133,23 +203,17 @@ impl Sink for KafkaSink {
     fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let producer = self.producer()?;
-            let deliveries: Deliveries = producer.begin(body.rows());
-            let mut first: Option<Outage> = None;
-            for row in 0..body.rows() {
-                let message = Message::read(&body.bytes[body.range(row..row + 1)]).map_err(|e| Outage::new(e.to_string()))?;
-                if let Err(error) = producer.send(&message, &deliveries, row).await {
-                    deliveries.note(row, outcome(&error));
-                    if outcome(&error) == Outcome::Retry {
-                        // What follows waits for this one.
-                        first = Some(self.outage(&error, &producer));
-                        (row + 1..body.rows()).for_each(|row| deliveries.note(row, Outcome::Retry));
-                        break;
-                    }
-                }
+            if let Some(transaction) = &self.transaction {
+                return self.send_in(transaction, &producer, body).await;
             }
-            let (rows, fault) = deliveries.all().await;
-            let outage = first.or_else(|| fault.map(|e| self.outage(&e, &producer)));
-            Ok(if rows.iter().all(|r| *r == Outcome::Accepted) { Sent::All } else { Sent::Rows(rows, outage) })
+            let (rows, fault) = self.produce(&producer, body, 0..body.rows()).await?;
+            let is_refused = fault.as_ref().is_some_and(|e| outcome(e) != Outcome::Retry);
+            Ok(match fault {
+                _ if rows.iter().all(|r| *r == Outcome::Accepted) => Sent::All,
+                // One of them is to blame.
+                Some(fault) if is_refused && rows.iter().all(|r| *r == Outcome::Retry) => Sent::TooLarge(words(&fault)),
+                fault => Sent::Rows(rows, fault.map(|e| self.outage(&e, &producer))),
+            })
         })
     }
 
@@ -159,7 +223,30 @@ impl Sink for KafkaSink {
         Some(Outage::new(format!("{}: {trouble}", self.settings.kafka.brokers())))
     }
 
-    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+        let sealed = self.transaction.as_ref().map_or(Ok(Vec::new()), |transaction| transaction.seal(epoch));
+        Box::pin(async { sealed })
+    }
+
+    fn is_holding(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_open)
+    }
+
+    fn release<'a>(&'a self, epoch: u64, claims: &'a [Claim]) -> BoxFuture<'a, Result<(), Outage>> {
+        Box::pin(async move {
+            let Some(transaction) = &self.transaction else { return Ok(()) };
+            transaction.commit(&self.producer()?, epoch, claims)
+        })
+    }
+
+    fn was_released<'a>(&'a self, sealed: &'a [u8]) -> BoxFuture<'a, Result<bool, Outage>> {
+        Box::pin(async move {
+            let Some(transaction) = &self.transaction else {
+                let message = "its last epoch may stand in a transaction or not: run with `transactional` as it was until it has said so";
+                return Err(Outage { message: message.to_owned(), then: Then::Fail });
+            };
+            self.producer()?;
+            transaction.was_committed(&self.settings, sealed)
+        })
     }
 }

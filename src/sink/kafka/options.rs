@@ -1,7 +1,9 @@
 //! What the options of `kafka` say.
 use super::KafkaSink;
-use crate::component::{Kind, OutputNames};
+use super::transaction::Refused;
+use crate::component::{Kind, OutputNames, Sink};
 use crate::config::{Field, INPUTS, Options, Type};
+use crate::diagnostic::{Diagnostic, Place};
 use crate::net::kafka::{BROKERS, KafkaOptions, SASL_OPTION, TLS_OPTION};
 use crate::sink::{BindSink, BoundSink, COMMON};
 
@@ -21,6 +23,12 @@ const FIELDS: &[Field] = &[
     ),
     Field::optional("compression", Type::Word(&["none", "gzip", "snappy", "lz4", "zstd"]), "how messages are packed; default none"),
     Field::optional("message_bytes_max", Type::Size, "a larger message goes to the dead letter; default 1MiB, as the brokers have it"),
+    Field::optional(
+        "transactional",
+        Type::Any,
+        "true, or a transactional id: an epoch's messages are seen by readers of committed ones all at once, together with the offsets that Kafka sources of this \
+         cluster have come to; off unless given",
+    ),
     TLS_OPTION,
     SASL_OPTION,
 ];
@@ -40,12 +48,53 @@ pub(super) struct Settings {
     pub(super) acks: String,
     pub(super) compression: String,
     pub(super) message_bytes_max: u64,
+    name: String,
+    transactional: Option<Transactional>,
+    pub(super) refused: Refused,
+}
+
+/// What the option `transactional` says.
+#[derive(Clone)]
+enum Transactional {
+    /// The id is that of this installation and node.
+    Own,
+    Id(String),
 }
 
 impl Settings {
     /// The topic, where it is the same for all events.
     pub(super) fn topic(&self) -> Option<&str> {
         (!self.topic.contains('{')).then_some(&self.topic)
+    }
+
+    /// The transactional id, if there is to be one.
+    pub(super) fn transactional_id(&self, installation: &[u8]) -> Option<String> {
+        Some(match self.transactional.as_ref()? {
+            Transactional::Id(id) => id.clone(),
+            Transactional::Own => {
+                let installation: String = installation.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("tripline-{installation}-{}", self.name)
+            }
+        })
+    }
+}
+
+fn transactional(options: &Options<'_>) -> Option<Transactional> {
+    let node = options.get("transactional")?;
+    let fault = |place: &Place, what: &str, help: &'static str| options.fault(Diagnostic::error(place, "bad_value", what).help(help));
+    if let Some((acks, place)) = options.placed("acks")
+        && acks != "all"
+    {
+        fault(&place, &format!("a transaction wants all brokers, and `acks` is `{acks}`"), "leave `acks` out");
+    }
+    match node.text().as_deref() {
+        Some("true") => Some(Transactional::Own),
+        Some("false") => None,
+        Some(id) if !id.is_empty() => Some(Transactional::Id(id.to_owned())),
+        _ => {
+            fault(&node.place, "`transactional` is neither a truth nor an id", "true, or a text that no other process uses");
+            None
+        }
     }
 }
 
@@ -61,10 +110,15 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         headers: headers.iter().map(|(name, _)| name.name.clone()).collect(),
         acks: options.text("acks").unwrap_or_else(|| "all".to_owned()),
         compression: options.text("compression").unwrap_or_else(|| "none".to_owned()),
+        name: options.name.to_owned(),
+        transactional: transactional(options),
+        refused: Refused::default(),
         message_bytes_max: options.size("message_bytes_max").unwrap_or(crate::limits::KAFKA_MESSAGE_BYTES_MAX),
     };
     let mut templates = vec![topic];
     templates.extend(key);
     templates.extend(headers.iter().map(|(_, value)| (value.text().unwrap_or_default(), value.place.clone())));
-    Some(BoundSink { templates, ..BoundSink::new(move || Box::new(KafkaSink::new(settings.clone()))) })
+    let is_transactional = settings.transactional.is_some();
+    let factory = move |installation: &[u8]| -> Box<dyn Sink> { Box::new(KafkaSink::new(settings.clone(), installation)) };
+    Some(BoundSink { templates, is_transactional, ..BoundSink::new(factory) })
 }

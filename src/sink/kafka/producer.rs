@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::Notify;
 
 use super::options::Settings;
+use super::transaction::Transaction;
 use super::{Message, outcome};
 use crate::component::sink::Outcome;
-use crate::limits::KAFKA_QUEUE_BYTES_MAX;
+use crate::limits::{KAFKA_QUEUE_BYTES_MAX, KAFKA_TRANSACTION_MS};
 use crate::net::kafka::{TIMEOUT, Trouble};
 
 /// How long a full queue is waited for before it is tried again.
@@ -49,8 +52,16 @@ impl Deliveries {
         }
     }
 
-    fn note_fault(&self, fault: KafkaError) {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).fault.get_or_insert(fault);
+    fn note_fault(&self, fault: &KafkaError) {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).fault.get_or_insert(fault.clone());
+    }
+
+    /// What an error of the brokers says of a row. They refuse rows that came together together: which it was is seen when each comes alone.
+    fn outcome(&self, error: &KafkaError) -> Outcome {
+        match self.reports.lock().unwrap_or_else(PoisonError::into_inner).rows.len() {
+            1 => outcome(error),
+            _ => Outcome::Retry,
+        }
     }
 
     /// Waits for the reports of all rows. Also the first fault.
@@ -103,8 +114,8 @@ impl ProducerContext for Ear {
         match result {
             Ok(_) => current.note(row, Outcome::Accepted),
             Err((error, _)) => {
-                current.note_fault(error.clone());
-                current.note(row, outcome(error));
+                current.note_fault(error);
+                current.note(row, current.outcome(error));
             }
         }
     }
@@ -114,13 +125,28 @@ impl ProducerContext for Ear {
 #[derive(Clone)]
 pub(super) struct Producer {
     client: Arc<ThreadedProducer<Ear>>,
+    transactions: Option<Arc<Transactions>>,
+}
+
+/// What a producer of transactions knows besides.
+struct Transactions {
+    cluster: String,
+    /// Who puts markers.
+    group: ConsumerGroupMetadata,
 }
 
 impl Producer {
-    pub(super) fn new(settings: &Settings) -> Result<Producer, KafkaError> {
+    /// A client; one of transactions ends what its id left open.
+    pub(super) fn new(settings: &Settings, transaction: Option<&Transaction>) -> Result<Producer, KafkaError> {
         let mut config = settings.kafka.config();
-        // A message waits for its brokers for ever: giving up would be guessing whether it is there.
-        config.set("acks", &settings.acks).set("message.timeout.ms", "0");
+        config.set("acks", &settings.acks);
+        match transaction {
+            // A message waits for its brokers for ever: giving up would be guessing whether it is there.
+            None => config.set("message.timeout.ms", "0"),
+            Some(transaction) => {
+                config.set("transactional.id", &transaction.id).set("transaction.timeout.ms", KAFKA_TRANSACTION_MS.to_string())
+            }
+        };
         config.set("enable.idempotence", if settings.acks == "all" { "true" } else { "false" });
         config.set("compression.type", &settings.compression);
         config.set("message.max.bytes", settings.message_bytes_max.to_string());
@@ -128,7 +154,48 @@ impl Producer {
         config.set("partitioner", "murmur2_random");
         config.set("linger.ms", "1").set("queue.buffering.max.kbytes", (KAFKA_QUEUE_BYTES_MAX / 1024).to_string());
         config.set("queue.buffering.max.messages", "1000000");
-        Ok(Producer { client: Arc::new(config.create_with_context(Ear::default())?) })
+        let client: Arc<ThreadedProducer<Ear>> = Arc::new(config.create_with_context(Ear::default())?);
+        let transactions = match transaction {
+            None => None,
+            Some(transaction) => {
+                client.init_transactions(TIMEOUT)?;
+                let cluster = client.client().fetch_cluster_id(TIMEOUT).unwrap_or_default();
+                let group = transaction.marker_group(settings)?.group_metadata();
+                let group = group.ok_or(KafkaError::Global(RDKafkaErrorCode::UnknownGroup))?;
+                Some(Arc::new(Transactions { cluster, group }))
+            }
+        };
+        Ok(Producer { client, transactions })
+    }
+
+    /// The cluster that it writes to in transactions.
+    pub(super) fn cluster(&self) -> Option<&str> {
+        self.transactions.as_ref().map(|t| t.cluster.as_str())
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin_transaction(&self) -> Result<(), KafkaError> {
+        self.client.begin_transaction()
+    }
+
+    /// Puts a marker into the transaction.
+    pub(super) fn mark(&self, marker: &TopicPartitionList) -> Result<(), KafkaError> {
+        self.transactions.as_ref().map_or(Ok(()), |t| self.claim(marker, &t.group))
+    }
+
+    /// Puts offsets of a group into the transaction.
+    pub(super) fn claim(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), KafkaError> {
+        self.client.send_offsets_to_transaction(offsets, group, TIMEOUT)
+    }
+
+    /// Ends the transaction: all of it is seen from now on.
+    pub(super) fn commit_transaction(&self) -> Result<(), KafkaError> {
+        self.client.commit_transaction(TIMEOUT)
+    }
+
+    /// The error that it does not survive, if there was one.
+    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.client.client().fatal_error()
     }
 
     fn ear(&self) -> Arc<Ear> {

@@ -102,7 +102,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
     let mut expressions: Vec<(String, Place)> = promote.and_then(|p| p.placed("when")).into_iter().collect();
     expressions.extend(custom_fields.iter().map(|(_, value)| (value.text().unwrap_or_default(), value.place.clone())));
     let buffer = (!dry_run).then_some(THEHIVE_BUFFER_BYTES);
-    Some(BoundSink { templates, expressions, buffer, ..BoundSink::new(move || Box::new(TheHive::new(settings.clone()))) })
+    Some(BoundSink { templates, expressions, buffer, ..BoundSink::new(move |_| Box::new(TheHive::new(settings.clone()))) })
 }
 
 fn url(options: &Options<'_>) -> Option<String> {

@@ -3,7 +3,7 @@
 //! A partition that is to be given back is not read any more. What was read of it is given back with a committed offset once its epoch is durable, or, after
 //! [`KAFKA_DRAIN_MS`], without one: then whoever gets it reads the rest again, and sinks with identities see duplicates.
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -16,11 +16,11 @@ use super::partition::{Fact, Offsets, Partition};
 use super::{Settings, Start};
 use crate::clock::Stopwatch;
 use crate::component::source::{Fill, Position, Source, SourceContext};
-use crate::component::{BoxFuture, Outage};
+use crate::component::{BoxFuture, Claim, Outage};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
 use crate::limits::{KAFKA_DRAIN_MS, KAFKA_SILENCE};
-use crate::net::kafka::TIMEOUT;
+use crate::net::kafka::{GroupClaim, TIMEOUT};
 use crate::window::watermark::Activity;
 
 /// Longest sleep between two looks at the group's events.
@@ -48,6 +48,8 @@ pub(super) struct KafkaSource {
     /// Offsets of the last durable epoch, and those that the group was told.
     durable: Offsets,
     committed: Offsets,
+    /// Somebody else has partitions of which messages are under way: nothing that holds them may be committed together with offsets.
+    has_lost: Arc<AtomicBool>,
     leaving: Option<Leaving>,
     /// What is to be said before the next row.
     news: std::collections::VecDeque<Fill>,
@@ -70,6 +72,7 @@ impl KafkaSource {
             offsets: Offsets::default(),
             durable: Offsets::default(),
             committed: Offsets::default(),
+            has_lost: Arc::default(),
             leaving: None,
             news: std::collections::VecDeque::new(),
             turn: 0,
@@ -242,6 +245,12 @@ impl KafkaSource {
         next.is_none_or(|next| durable.is_some_and(|durable| durable >= next))
     }
 
+    /// Partitions whose offsets this member may commit.
+    fn held(&self) -> impl Iterator<Item = &TopicPartition> {
+        let leaving = self.leaving.iter().filter(|l| !l.is_lost).flat_map(|l| &l.partitions);
+        self.partitions.iter().map(|p| &p.id).chain(leaving)
+    }
+
     fn give_back(&mut self, consumer: &BaseConsumer<Group>) {
         let Some(leaving) = self.leaving.take() else { return };
         let open = leaving.partitions.iter().filter(|id| !self.is_drained(id)).count();
@@ -249,6 +258,7 @@ impl KafkaSource {
             let word =
                 format!("{open} partitions were given back before all that was read of them was durable: the next member reads it again");
             self.news.push_back(Fill::Word("warn", "not_drained", word));
+            self.has_lost.store(true, Ordering::Release);
         }
         for id in &leaving.partitions {
             self.committed.next.remove(id);
@@ -412,6 +422,16 @@ impl Source for KafkaSource {
         self.offsets.to_bytes()
     }
 
+    fn claim(&mut self) -> Option<Claim> {
+        let consumer = self.consumer.clone()?;
+        let of = |id: &TopicPartition| Some((id.0.clone(), id.1, *self.offsets.next.get(id)?));
+        let offsets: Vec<_> = self.held().filter_map(of).collect();
+        let has_lost = Arc::clone(&self.has_lost);
+        let member = move || consumer.group_metadata().filter(|_| !has_lost.load(Ordering::Acquire));
+        let claim = GroupClaim { cluster: self.offsets.cluster.clone(), offsets, member: Box::new(member) };
+        (!claim.offsets.is_empty() || self.has_lost.load(Ordering::Acquire)).then(|| Arc::new(claim) as Claim)
+    }
+
     fn commit(&mut self, upto: &Position) -> BoxFuture<'_, Result<(), Outage>> {
         let done = Offsets::from_bytes(upto).map_err(|e| Outage::new(e.to_string()));
         Box::pin(async move {
@@ -420,14 +440,15 @@ impl Source for KafkaSource {
             if consumer.client().context().has_commit_failed.swap(false, Ordering::AcqRel) {
                 self.committed.next.clear();
             }
-            let leaving = self.leaving.iter().filter(|l| !l.is_lost).flat_map(|l| &l.partitions);
             let mut list = TopicPartitionList::new();
-            for id in self.partitions.iter().map(|p| &p.id).chain(leaving) {
-                let Some(next) = self.durable.next.get(id).copied() else { continue };
-                if self.committed.next.get(id).is_none_or(|before| *before < next) {
-                    list.add_partition_offset(&id.0, id.1, Offset::Offset(next)).map_err(|e| self.outage("no commit", &e, None))?;
-                    self.committed.next.insert(id.clone(), next);
-                }
+            let news: Vec<(TopicPartition, i64)> = self
+                .held()
+                .filter_map(|id| Some((id.clone(), *self.durable.next.get(id)?)))
+                .filter(|(id, next)| self.committed.next.get(id).is_none_or(|before| before < next))
+                .collect();
+            for (id, next) in news {
+                list.add_partition_offset(&id.0, id.1, Offset::Offset(next)).map_err(|e| self.outage("no commit", &e, None))?;
+                self.committed.next.insert(id, next);
             }
             if list.count() > 0 {
                 consumer.commit(&list, CommitMode::Async).map_err(|e| self.outage("no commit", &e, None))?;
