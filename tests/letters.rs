@@ -7,7 +7,7 @@ mod wire;
 use std::fs;
 use std::path::Path;
 
-use outside::{finished, folder, said, tripline};
+use outside::{finished, folder, killed_after, said, tripline};
 use peer::Peer;
 use serde_json::{Value, json};
 
@@ -69,6 +69,73 @@ fn what_a_sink_refused_is_there_once_when_it_is_given_back() {
     assert_eq!(seen.documents.keys().filter(|(index, _)| index == "logs").count(), 4);
     let ((_, id), alert) = seen.documents.iter().find(|((index, _), _)| index == "alerts").unwrap();
     assert_eq!((&alert["alert"]["id"], &alert["event"]["kind"], &alert["message"]), (&json!(id), &json!("alert"), &json!("Many of bad")));
+}
+
+/// What one sink is refused another one gets: each letter once, whatever is killed, and in a disk buffer's own time.
+#[test]
+fn letters_go_where_the_file_says() {
+    for buffer in ["", ", buffer: {disk: 8MiB}"] {
+        let peer = Peer::start(&[]);
+        let folder = folder(&format!(
+            "barrier: {{interval: 20ms}}
+sources: {{a: {{type: file, paths: [in.log], format: json}}}}
+sinks:
+  es: {{type: elasticsearch, inputs: [a], endpoints: ['{0}'], index: logs, batch: {{rows: 100}}, dead_letter: letters{buffer}}}
+  letters: {{type: elasticsearch, endpoints: ['{0}'], index: 'of-{{node}}', where: 'status == 400', dead_letter: last}}
+  copy: {{type: elasticsearch, inputs: [a], endpoints: ['{0}'], index: copies, dead_letter: last, where: 'i == 7'}}
+  last: {{type: file, path: last.ndjson}}
+",
+            peer.address
+        ));
+        let line = |n: usize| if n % 50 == 7 { format!("{{\"n\":\"bad\",\"i\":{n}}}\n") } else { format!("{{\"n\":{n}}}\n") };
+        fs::write(folder.path().join("in.log"), (0..20_000).map(line).collect::<String>()).unwrap();
+        killed_after(folder.path(), &[60, 90, 120, 70, 100]);
+        let (summary, words) = finished(folder.path(), &["--until-end"]);
+        assert_eq!(summary["errors"], 0, "{words}");
+        let seen = peer.seen.lock().unwrap();
+        let of = |index: &str| seen.documents.iter().filter(|((i, _), _)| i == index).map(|(_, d)| d.clone()).collect::<Vec<Value>>();
+        let mut refused: Vec<u64> = of("of-es").iter().map(|letter| letter["event"]["i"].as_u64().unwrap()).collect();
+        refused.sort_unstable();
+        let wanted: Vec<u64> = (0..20_000).filter(|n| n % 50 == 7).collect();
+        assert_eq!((of("logs").len(), refused), (19_600, wanted), "{words}");
+        // The end of the way is a sink without inputs: what two others had no place for.
+        let last = fs::read_to_string(folder.path().join("last.ndjson")).unwrap();
+        let last: Vec<Value> = last.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(last.len(), 1, "{last:?}");
+        assert_eq!((&last[0]["node"], &last[0]["stage"], &last[0]["event"]["i"]), (&json!("copy"), &json!("sink"), &json!(7)));
+        assert!(!folder.path().join(".tripline/dead_letter/es.ndjson").exists());
+        drop(seen);
+        // A letter that went that way can be given back as well.
+        peer.seen.lock().unwrap().takes_words = true;
+        let (summary, _) = replay(folder.path(), &["last.ndjson"]);
+        assert_eq!(summary["out"]["copy"], 1);
+    }
+}
+
+#[test]
+fn a_way_of_letters_leads_to_a_sink_and_to_an_end() {
+    let folder = folder(
+        "sources: {a: {type: stdin}}
+sinks:
+  one: {type: drop, inputs: [a], dead_letter: two}
+  two: {type: drop, dead_letter: one}
+  three: {type: drop, inputs: [a], dead_letter: oen}
+  four: {type: drop, inputs: [a], dead_letter: a}
+  five: {type: drop}
+  six: {type: drop, inputs: [a], dead_letter: file}
+",
+    );
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml"]));
+    for part in [
+        "`one` takes events that come from itself: one → two",
+        ":5:49: error[unknown_sink]: there is no sink `oen` to take what is refused",
+        "did you mean `one`?",
+        ":6:48: error[unknown_sink]: there is no sink `a` to take what is refused",
+        ":7:9: error[missing_key]: `five` lacks `inputs`",
+    ] {
+        assert!(words.contains(part), "{part}\n{words}");
+    }
+    assert!(!words.contains("six"), "{words}");
 }
 
 #[test]

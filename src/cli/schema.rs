@@ -2,7 +2,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::component::Kind;
-use crate::config::{Field, INPUTS, ROOT, Type};
+use crate::config::{Field, INPUTS, ROOT, SINK_INPUTS, Type};
 use crate::plan::graph::TOP;
 use crate::plan::tables::{LIST, TABLE};
 
@@ -18,7 +18,7 @@ pub(super) fn schema() -> Value {
     put("sources", one_of(crate::source::KINDS, &[ROOT, crate::source::COMMON]));
     put("transforms", one_of(crate::transform::KINDS, &[INPUTS]));
     put("correlations", one_of(crate::correlate::KINDS, &[INPUTS, crate::correlate::options::COMMON]));
-    put("sinks", one_of(crate::sink::KINDS, &[INPUTS, crate::sink::COMMON]));
+    put("sinks", one_of(crate::sink::KINDS, &[SINK_INPUTS, crate::sink::COMMON]));
     put("tables", object(&[TABLE]));
     put("lists", object(&[LIST]));
     json!({

@@ -19,6 +19,9 @@ pub const INPUTS: &[Field] = &[
     Field::optional("description", Type::Text, "for the reader"),
 ];
 
+/// Options of every sink: what takes only what another sink was refused has no inputs. The graph sees to it.
+pub const SINK_INPUTS: &[Field] = &[Field { required: false, ..INPUTS[0] }, INPUTS[1], INPUTS[2]];
+
 /// Options of every node that takes none.
 pub const ROOT: &[Field] =
     &[Field::required("type", Type::Text, "the kind of the node"), Field::optional("description", Type::Text, "for the reader")];

@@ -141,7 +141,7 @@ pub struct PlannedRule {
     pub fingerprint: String,
 }
 
-/// A pipeline, ready to be started. Lanes: one for each source, one for each rule, then those of late events.
+/// A pipeline, ready to be started. Lanes: one for each source, one for each rule, then those of late events, then those of dead letters.
 pub struct Plan {
     /// Where relative paths start.
     pub folder: PathBuf,
@@ -250,6 +250,9 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
     }
     for unit in 0..builder.units.len() {
         lanes.extend(builder.late_lane(unit, lanes.len()));
+    }
+    for sink in 0..builder.sinks.len() {
+        lanes.extend(builder.letters_lane(sink, lanes.len()));
     }
     builder.bind_unreached();
     let Builder { units, sinks, .. } = builder;

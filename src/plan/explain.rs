@@ -20,9 +20,12 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
             Some(_) => 1,
             None => workers,
         };
-        let mut nodes = vec![lane.name.clone()];
-        nodes.extend(lane.nodes.iter().map(|n| n.name.clone()));
-        stages.push(json!({"id": lane.name, "nodes": nodes, "shards": count}));
+        // The way of a sink's letters is a part of its own stage.
+        if plan.sinks.iter().all(|sink| sink.letters != Some(number)) {
+            let mut nodes = vec![lane.name.clone()];
+            nodes.extend(lane.nodes.iter().map(|n| n.name.clone()));
+            stages.push(json!({"id": lane.name, "nodes": nodes, "shards": count}));
+        }
         for tap in &lane.taps {
             let (to, kind, disk) = match tap {
                 PlannedTap::Sink(sink, _) => (&plan.sinks[*sink].name, "forward", plan.sinks[*sink].buffer),

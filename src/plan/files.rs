@@ -77,8 +77,8 @@ fn keep_sinks(root: &mut Node, kept: &[(String, bool)]) {
         sinks.retain(|(key, _)| kept.iter().any(|(name, _)| *name == key.name));
         for (key, sink) in sinks {
             let Data::Map(options) = &mut sink.data else { continue };
-            // What was to be written, and what stands beside it, was settled when it was sent.
-            options.retain(|(key, _)| !matches!(key.name.as_str(), "inputs" | "where" | "meta"));
+            // What was to be written, and what stands beside it, was settled when it was sent. What is refused again stays at hand.
+            options.retain(|(key, _)| !matches!(key.name.as_str(), "inputs" | "where" | "meta" | "dead_letter"));
             let source = format!("{LETTERS}{}", key.name);
             options.push((make.key("inputs"), make.node(Data::List(vec![make.text(&source)]))));
             let are_alerts = kept.iter().any(|(name, are_alerts)| *name == key.name && *are_alerts);

@@ -95,6 +95,7 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
         }
     }
     connect(&mut graph, outputs_of, faults);
+    connect_letters(&mut graph, faults);
     report_cycles(&mut graph, faults);
     for name in &graph.order {
         let member = graph.members[name];
@@ -143,6 +144,37 @@ fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Optio
     }
 }
 
+/// The output of what a sink's peer refuses.
+pub fn letters_of(sink: &str) -> String {
+    format!("{sink}.dead_letter")
+}
+
+/// Leads what a sink's peer refuses to the sink that `dead_letter` names. Any other sink has inputs.
+fn connect_letters<'a>(graph: &mut Graph<'a>, faults: &RefCell<Diagnostics>) {
+    let sinks: Vec<Member<'a>> = graph.order.iter().map(|n| graph.members[n]).filter(|m| m.family == Family::Sink).collect();
+    for sink in &sinks {
+        let Some(wanted) = sink.node.get("dead_letter") else { continue };
+        let name = wanted.text().unwrap_or_default();
+        match sinks.iter().find(|s| s.key.name == name) {
+            Some(other) => drop(graph.consumers.insert(letters_of(&sink.key.name), vec![&other.key.name])),
+            None if name == "file" => {}
+            None => {
+                let known = sinks.iter().map(|s| s.key.name.as_str()).filter(|n| *n != sink.key.name);
+                let help =
+                    nearest(&name, known).map_or_else(|| "`file`, or the name of a sink".to_owned(), |k| format!("did you mean `{k}`?"));
+                let fault = Diagnostic::error(&wanted.place, "unknown_sink", format!("there is no sink `{name}` to take what is refused"));
+                faults.borrow_mut().push(fault.help(help));
+            }
+        }
+    }
+    for sink in sinks.iter().filter(|s| s.node.get("inputs").is_none()) {
+        if !graph.consumers.values().flatten().any(|name| *name == sink.key.name) {
+            let fault = Diagnostic::error(&sink.node.place, "missing_key", format!("`{}` lacks `inputs`", sink.key.name));
+            faults.borrow_mut().push(fault.help("`inputs`: nodes whose events it takes: NODE or NODE.OUTPUT"));
+        }
+    }
+}
+
 fn outputs(member: &Member<'_>, outputs_of: &dyn Fn(Family, &str) -> Option<OutputNames>) -> Option<OutputNames> {
     outputs_of(member.family, &member.node.get("type").and_then(Node::text)?)
 }
@@ -182,10 +214,10 @@ fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
     let on_cycle: Vec<&str> = left.iter().copied().filter(|start| reaches(graph, start, start)).collect();
     for name in &on_cycle {
         let member = graph.members[name];
+        // A sink is on a cycle by what it is refused.
+        let place = member.node.get("dead_letter").filter(|_| member.family == Family::Sink).map_or(member.inputs_place(), |n| &n.place);
         let message = format!("`{name}` takes events that come from itself: {}", on_cycle.join(" → "));
-        faults
-            .borrow_mut()
-            .push(Diagnostic::error(member.inputs_place(), "cycle", message).help("events flow one way: take one of these inputs out"));
+        faults.borrow_mut().push(Diagnostic::error(place, "cycle", message).help("events flow one way: take one of these inputs out"));
     }
     graph.consumers.values_mut().for_each(|c| c.retain(|name| !on_cycle.contains(name)));
 }

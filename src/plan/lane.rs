@@ -2,7 +2,7 @@
 //!
 //! A transform with several inputs, or behind a diamond, is bound once for every path, each with its own slots.
 use super::bind::{Builder, Errors, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
-use super::graph::{Family, node_of};
+use super::graph::{Family, letters_of, node_of};
 use super::sink::PlannedInput;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
@@ -115,6 +115,16 @@ impl Builder<'_, '_> {
         self.units[rule].late = Some(number);
         let start = Start::of_rule(&name);
         let progress = LaneInProgress { is_late: true, of_rule: Some(rule), ..LaneInProgress::new(&start, number, true) };
+        Some(self.bind_lane(start, progress))
+    }
+
+    /// Binds the way from a sink to the one that gets what is refused, if there is one: letters are JSON events.
+    pub(super) fn letters_lane(&mut self, sink: usize, number: usize) -> Option<PlannedLane> {
+        let name = letters_of(&self.sinks[sink].name);
+        self.graph.consumers.get(&name)?;
+        self.sinks[sink].letters = Some(number);
+        let start = Start::of_rule(&name);
+        let progress = LaneInProgress::new(&start, number, true);
         Some(self.bind_lane(start, progress))
     }
 

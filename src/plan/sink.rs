@@ -23,6 +23,8 @@ pub struct PlannedSink {
     pub when_full: WhenFull,
     /// Whether it holds an epoch in a transaction.
     is_transactional: bool,
+    /// The lane of what its peer refuses, if another sink gets it.
+    pub letters: Option<usize>,
     /// Its inputs.
     pub inputs: Vec<PlannedInput>,
     /// Texts with fields in braces, compiled for each input.
@@ -65,6 +67,7 @@ impl Builder<'_, '_> {
                     buffer: edge.buffer.unwrap_or(buffer),
                     when_full: edge.when_full,
                     is_transactional,
+                    letters: None,
                     inputs: Vec::new(),
                     templates,
                     reads,

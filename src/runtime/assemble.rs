@@ -280,11 +280,17 @@ impl Topology {
             let mut late = rule.late.map(|lane| maker.lane(lane, &signals)).transpose()?.unwrap_or_default().into_iter();
             rule_lanes.push(alerts.into_iter().map(|lane| (lane, late.next())).collect());
         }
+        let mut letters = Vec::new();
+        for (number, sink) in plan.sinks.iter().enumerate() {
+            let signal = Arc::clone(&maker.sink_signals[number]);
+            letters.push(sink.letters.map(|lane| maker.lane(lane, &[signal])).transpose()?.and_then(|mut lanes| lanes.pop()));
+        }
         let Maker { ends, rule_signals, sink_signals, .. } = maker;
         let mut forget: Vec<Vec<u8>> = Vec::new();
         let rules =
             make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
-        let deliveries = outgoing::deliveries(plan, options, sinks, &record.sinks, ends.sinks, sink_signals, &reports, caution, &orders);
+        let deliveries =
+            outgoing::deliveries(plan, options, sinks, &record.sinks, ends.sinks, sink_signals, letters, &reports, caution, &orders);
         let wakes = parts.iter().map(|(signal, _)| signal).chain(deliveries.iter().map(|(_, signal)| signal)).cloned().collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());

@@ -1,14 +1,18 @@
-//! The built-in dead letter: what could not be treated, one JSON object a line, in a file for each node. A line is on the disk before the run goes on.
+//! Dead letters: what could not be treated, as one JSON object each. The built-in form is a file for each node, whose lines are on the disk before the run goes on;
+//! a sink's may go to another sink instead, as events.
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Error, Result, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::lane::Lane;
+use super::message::{Barrier, Message};
 use crate::clock::Timestamp;
-use crate::event::time;
+use crate::event::{Input, Origin, id, time};
 use crate::limits::DEAD_LETTER_BYTES_MAX;
 
 /// A row, and why it is here.
@@ -55,13 +59,61 @@ impl Letter<'_> {
     }
 }
 
+/// Where rows go that a sink's peer refuses.
+pub enum DeadLetter {
+    /// This run has none.
+    Nowhere,
+    /// The file of the node, in this folder.
+    File(PathBuf),
+    /// Another sink. What went there before a barrier is a part of its epoch.
+    Sink(Box<Lane>),
+}
+
+impl DeadLetter {
+    /// Bytes of the node's file.
+    pub fn length(&self, node: &str) -> u64 {
+        match self {
+            DeadLetter::File(folder) => length(folder, node),
+            DeadLetter::Nowhere | DeadLetter::Sink(_) => 0,
+        }
+    }
+
+    /// Puts rows there, all or none.
+    pub fn put<'l>(&mut self, node: &str, letters: impl Iterator<Item = Letter<'l>>) -> Result<()> {
+        match self {
+            DeadLetter::Nowhere => Err(Error::other("rows were refused, and this run has no dead letter")),
+            DeadLetter::File(folder) => put(folder, node, letters),
+            DeadLetter::Sink(lane) if !lane.has_room() => Err(Error::other("the sink that gets it takes nothing now")),
+            DeadLetter::Sink(lane) => {
+                for letter in letters {
+                    // What is refused again after a crash is the same letter.
+                    let known = Some(id::event_hash(b"dead_letter", node.as_bytes(), 0, &letter.id));
+                    let origin = Origin { source: node.to_owned(), partition: "dead_letter".to_owned(), known, ..Origin::default() };
+                    let mut input = Input::of_lines([letter.to_json(node).as_bytes()], Arc::new(origin), 0);
+                    input.received = letter.time;
+                    lane.run(Arc::new(input), None);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A barrier passes behind all rows before it.
+    pub fn on_barrier(&mut self, barrier: Barrier) {
+        if let DeadLetter::Sink(lane) = self {
+            lane.on_barrier();
+            lane.send_control(&Message::Barrier(barrier));
+        }
+    }
+}
+
 /// Bytes of a node's file.
 pub fn length(folder: &Path, node: &str) -> u64 {
     std::fs::metadata(path_of(folder, node)).map_or(0, |meta| meta.len())
 }
 
 /// Cuts a node's file to what an epoch sealed: what stands behind it will be refused again.
-pub fn cut(folder: &Path, node: &str, sealed: u64) -> std::io::Result<()> {
+pub fn cut(folder: &Path, node: &str, sealed: u64) -> Result<()> {
     if length(folder, node) <= sealed {
         return Ok(());
     }
@@ -75,13 +127,13 @@ fn path_of(folder: &Path, node: &str) -> PathBuf {
 }
 
 /// Puts rows into the file of a node. At its bound it takes no more: whoever calls holds.
-pub fn put<'l>(folder: &Path, node: &str, letters: impl Iterator<Item = Letter<'l>>) -> std::io::Result<()> {
+pub fn put<'l>(folder: &Path, node: &str, letters: impl Iterator<Item = Letter<'l>>) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let path = path_of(folder, node);
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     let length = file.metadata()?.len();
     if length >= DEAD_LETTER_BYTES_MAX {
-        return Err(std::io::Error::other(format!("{} is full: look at what was refused, then move it away", path.display())));
+        return Err(Error::other(format!("{} is full: look at what was refused, then move it away", path.display())));
     }
     let mut text = String::new();
     for letter in letters {

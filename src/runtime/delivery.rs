@@ -371,6 +371,7 @@ impl Delivery {
         self.under_way.push_back(UnderWay { epoch, sealed: of, read: sealed.buffer.map(|bounds| bounds.read) });
         self.last = is_last.then_some(epoch);
         self.held = sealed.is_held.then_some(epoch);
+        self.sender.parts.dead_letter.on_barrier(Barrier { epoch, is_last });
         self.reports.send(Report::Sealed { sink: self.sink_number, epoch, sealed });
         Step::Worked
     }

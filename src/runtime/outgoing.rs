@@ -6,12 +6,13 @@ use super::assemble::{RunError, RunOptions, discarded};
 use super::buffered::{Buffered, BufferedParts};
 use super::caution::Caution;
 use super::checkpoint::Record;
-use super::dead_letter;
+use super::dead_letter::{self, DeadLetter};
 use super::delivery::{Delivery, Parts};
 use super::disk_buffer::DiskBuffer;
 use super::edge::{EdgeReceiver, Signal};
 use super::epoch::{Reports, Sealed};
 use super::intake::Orders;
+use super::lane::Lane;
 use super::ports::{Port, Ports};
 use super::sender::{Outcomes, SenderParts};
 use crate::component::Sink;
@@ -86,19 +87,25 @@ pub(super) fn deliveries(
     sealed: &[(String, Sealed)],
     ends: Vec<Vec<(usize, Vec<EdgeReceiver>)>>,
     signals: Vec<Arc<Signal>>,
+    letters: Vec<Option<Lane>>,
     reports: &Reports,
     caution: &Caution,
     orders: &Arc<Orders>,
 ) -> Vec<(Delivery, Arc<Signal>)> {
     let mut out = Vec::new();
-    for (sink_number, (((planned, (sink, buffer)), ends), signal)) in plan.sinks.iter().zip(sinks).zip(ends).zip(signals).enumerate() {
+    let parts = plan.sinks.iter().zip(sinks).zip(ends).zip(signals).zip(letters);
+    for (sink_number, ((((planned, (sink, buffer)), ends), signal), letters)) in parts.enumerate() {
         let sender = SenderParts {
             name: planned.name.clone(),
             packing: planned.packing.over(sink.packing()).within(planned.buffer),
             sink,
             reports: reports.clone(),
             outcomes: Outcomes::new(&plan.registry, &planned.name),
-            dead_letters: options.dead_letters(),
+            dead_letter: match (letters, options.dead_letters()) {
+                (Some(lane), _) => DeadLetter::Sink(Box::new(lane)),
+                (None, Some(folder)) => DeadLetter::File(folder),
+                (None, None) => DeadLetter::Nowhere,
+            },
             clock: plan.clock.clone(),
         };
         let delivery = Delivery::new(Parts {

@@ -3,12 +3,11 @@
 //! Backing off, splitting and the dead letter are here, so that no sink has to know them. What a peer refuses for good goes to the dead letter and is settled
 //! when it is on the disk.
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::dead_letter::{self, Letter};
+use super::dead_letter::{DeadLetter, Letter};
 use super::epoch::{Report, Reports};
 use super::flights::Flights;
 use super::lane::Step;
@@ -87,7 +86,7 @@ pub struct SenderParts {
     /// Counters.
     pub outcomes: Outcomes,
     /// Where rows go that the peer refuses.
-    pub dead_letters: Option<PathBuf>,
+    pub dead_letter: DeadLetter,
     /// The clock.
     pub clock: Clock,
 }
@@ -178,7 +177,7 @@ impl Sender {
 
     /// Length of the dead letter.
     pub fn dead_letter(&self) -> u64 {
-        self.parts.dead_letters.as_ref().map_or(0, |folder| dead_letter::length(folder, &self.parts.name))
+        self.parts.dead_letter.length(&self.parts.name)
     }
 
     /// How long it may be left alone, at most so long, unless a body lands.
@@ -291,18 +290,17 @@ impl Sender {
     }
 
     /// Puts refused rows into the dead letter.
-    fn bury(&self, body: &Body, refused: &[(usize, Option<u16>, &str)]) -> Result<(), Outage> {
+    fn bury(&mut self, body: &Body, refused: &[(usize, Option<u16>, &str)]) -> Result<(), Outage> {
         if refused.is_empty() {
             return Ok(());
         }
-        let Some(folder) = &self.parts.dead_letters else { return Err(Outage::new("rows were refused, and this run has no dead letter")) };
         let now = self.parts.clock.now();
         let letters = refused.iter().map(|(row, status, reason)| {
             let (event, id) = body.event(*row).unwrap_or((&body.bytes[body.range(*row..*row + 1)], [b'0'; 32]));
             Letter { id, stage: "sink", reason, status: *status, time: now, event: Some(event), raw: None }
         });
         let what = format!("dead letter of `{}`", self.parts.name);
-        dead_letter::put(folder, &self.parts.name, letters).map_err(|e| Outage::new(format!("{what}: {e}")))
+        self.parts.dead_letter.put(&self.parts.name, letters).map_err(|e| Outage::new(format!("{what}: {e}")))
     }
 
     /// The sink could not seal or release: it is asked again after a rest.

@@ -2,13 +2,13 @@
 use super::{BindSink, BoundSink, COMMON};
 use crate::component::sink::Sent;
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
-use crate::config::{INPUTS, Options};
+use crate::config::{Options, SINK_INPUTS};
 
 /// See the module.
 pub static KIND: Kind<BindSink> = Kind { name: "drop", summary: "keeps nothing", fields: &[], outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
-    options.check(&[COMMON, INPUTS]);
+    options.check(&[COMMON, SINK_INPUTS]);
     Some(BoundSink::new(|_| Box::new(DropSink)))
 }
 

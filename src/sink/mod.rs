@@ -37,6 +37,11 @@ pub const COMMON: &[Field] = &[
     Field::optional("original", Type::Bool, "whether events that are no JSON carry `event.original`; default: as the source says"),
     Field::optional("meta", Type::Bool, "adds `tripline`: id, source, partition, position, time, late; default false"),
     Field::optional("where", Type::Expression, "which events are written; default: all"),
+    Field::optional(
+        "dead_letter",
+        Type::Text,
+        "where rows go that its peer refuses for good: file (default: <state>/dead_letter/NODE.ndjson), or a sink, which gets them as events",
+    ),
     Field::optional("batch", Type::Section(BATCH), "how much is sent at once"),
     Field::optional("retry", Type::Section(RETRY), "how long a peer that is away is left alone"),
     Field::optional(

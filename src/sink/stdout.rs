@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use super::{BindSink, BoundSink, COMMON};
 use crate::component::sink::{OutRow, Sent, Then};
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
-use crate::config::{Field, INPUTS, Options, Type};
+use crate::config::{Field, Options, SINK_INPUTS, Type};
 
 const FIELDS: &[Field] =
     &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped")];
@@ -14,7 +14,7 @@ pub static KIND: Kind<BindSink> =
     Kind { name: "stdout", summary: "writes to standard output", fields: FIELDS, outputs: OutputNames::Main, bind };
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
-    options.check(&[FIELDS, COMMON, INPUTS]);
+    options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let form = options.text("form").unwrap_or_else(|| "auto".to_owned());
     Some(BoundSink::new(move |_| {
         let pretty = form == "pretty" || (form == "auto" && std::io::stdout().is_terminal());

@@ -5,7 +5,7 @@ use base64::Engine as _;
 
 use super::Elasticsearch;
 use crate::component::{Kind, OutputNames};
-use crate::config::{Field, INPUTS, Options, Type};
+use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::limits::{BULK_IN_FLIGHT_MAX, BULK_TIMEOUT_MS};
 use crate::net::http::address;
@@ -81,7 +81,7 @@ pub(super) struct Settings {
 }
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
-    options.check(&[FIELDS, COMMON, INPUTS]);
+    options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let endpoints = endpoints(options);
     let (target, template) = target(options).unzip();
     let mut templates: Vec<(String, Place)> = template.into_iter().collect();

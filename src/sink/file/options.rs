@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use super::FileSink;
 use crate::clock::Timestamp;
 use crate::component::{Kind, OutputNames};
-use crate::config::{Field, INPUTS, Options, Type};
+use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::sink::{BindSink, BoundSink, COMMON, Compression};
 
 const ROTATE: &[Field] = &[
@@ -71,7 +71,7 @@ impl Settings {
 }
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
-    options.check(&[FIELDS, COMMON, INPUTS]);
+    options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let (template, place) = options.placed("path")?;
     let rotate = options.section("rotate");
     let has_fields = template.replace("{{", "").contains('{');

@@ -2,7 +2,7 @@
 use super::KafkaSink;
 use super::transaction::Refused;
 use crate::component::{Kind, OutputNames, Sink};
-use crate::config::{Field, INPUTS, Options, Type};
+use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::net::kafka::{BROKERS, KafkaOptions, SASL_OPTION, TLS_OPTION};
 use crate::sink::{BindSink, BoundSink, COMMON};
@@ -99,7 +99,7 @@ fn transactional(options: &Options<'_>) -> Option<Transactional> {
 }
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
-    options.check(&[FIELDS, COMMON, INPUTS]);
+    options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let topic = options.placed("topic")?;
     let key = options.placed("key");
     let headers = options.entries("headers");

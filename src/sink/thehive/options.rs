@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::TheHive;
 use crate::component::{Kind, OutputNames};
-use crate::config::{Field, INPUTS, Options, Type};
+use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::limits::{THEHIVE_BUFFER_BYTES, THEHIVE_TIMEOUT_MS};
 use crate::net::http::address;
@@ -70,7 +70,7 @@ pub(super) struct Settings {
 }
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
-    options.check(&[FIELDS, COMMON, INPUTS]);
+    options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let url = url(options);
     let organisation = options.placed("organisation");
     let promote = options.section("promote");
