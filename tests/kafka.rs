@@ -370,11 +370,13 @@ fn a_broker_that_dies_is_waited_for() {
 fn certificates(folder: &Path) -> bool {
     let script = "set -e; cd $1
 openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=authority
-for who in broker client; do
+days=30
+for who in broker client expired; do
+  [ $who = expired ] && days=-1
   openssl req -newkey rsa:2048 -nodes -keyout $who.key -out $who.csr -subj /CN=$who
-  printf 'subjectAltName=IP:127.0.0.1' >ext; openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out $who.crt -extfile ext
+  printf 'subjectAltName=IP:127.0.0.1' >ext; openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days $days -out $who.crt -extfile ext
 done
-openssl pkcs8 -topk8 -nocrypt -in broker.key -out broker.pk8; cat broker.pk8 broker.crt ca.pem >broker.pem";
+for who in broker expired; do openssl pkcs8 -topk8 -nocrypt -in $who.key -out $who.pk8; cat $who.pk8 $who.crt ca.pem >$who.pem; done";
     let out = Command::new("bash").args(["-c", script, "bash"]).arg(folder).output();
     out.is_ok_and(|out| out.status.success())
 }
@@ -390,14 +392,26 @@ fn secured_brokers_are_read_and_written() {
     let at = |name: &str| certs.path().join(name).display().to_string();
     let store = at("broker.pem");
     let authority = at("ca.pem");
+    let scram_module = |bits: u16| {
+        let module = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+        format!("listener.name.scram.scram-sha-{bits}.sasl.jaas.config={module}")
+    };
     let lines = |port: u16| {
-        let all =
-            |secure: &str| format!("PLAINTEXT://127.0.0.1:{port},{secure}SECURE://127.0.0.1:{},MUTUAL://127.0.0.1:{}", port + 2, port + 3);
+        let all = |more: &str| {
+            let at = |name: &str, plus: u16| format!("{name}://127.0.0.1:{},", port + plus);
+            format!("{more}{}{}{}{}PLAINTEXT://127.0.0.1:{port}", at("SECURE", 2), at("MUTUAL", 3), at("SCRAM", 4), at("EXPIRED", 5))
+        };
         vec![
             format!("listeners={}", all(&format!("CONTROLLER://127.0.0.1:{},", port + 1))),
             format!("advertised.listeners={}", all("")),
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL".to_owned(),
-            "sasl.enabled.mechanisms=PLAIN".to_owned(),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL,SCRAM:SASL_SSL,EXPIRED:SSL".to_owned(),
+            "listener.name.secure.sasl.enabled.mechanisms=PLAIN".to_owned(),
+            "listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512".to_owned(),
+            scram_module(256),
+            scram_module(512),
+            "--add-scram=SCRAM-SHA-512=[name=eve,password=right]".to_owned(),
+            "--add-scram=SCRAM-SHA-256=[name=bob,password=right]".to_owned(),
+            format!("listener.name.expired.ssl.keystore.location={}", at("expired.pem")),
             "listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_ada=\"right\";".to_owned(),
             "ssl.keystore.type=PEM".to_owned(),
             format!("ssl.keystore.location={store}"),
@@ -421,8 +435,18 @@ sinks: {{o: {{type: file, inputs: [k], path: out.ndjson}}, copy: {{type: kafka, 
         ))
     };
     let sasl = |password: &str| format!("tls: {{ca: {authority}}}, sasl: {{user: ada, password: {password}}}");
+    let scram = |bits: u16, user: &str, password: &str| {
+        format!("tls: {{ca: {authority}}}, sasl: {{mechanism: SCRAM-SHA-{bits}, user: {user}, password: {password}}}")
+    };
     let client = format!("tls: {{ca: {authority}, cert: {}, key: {}}}", at("client.crt"), at("client.key"));
-    for (port, options, group) in [(broker.0.port + 2, sasl("right"), "sasl"), (broker.0.port + 3, client, "mutual")] {
+    let port = broker.0.port;
+    let right = [
+        (port + 2, sasl("right"), "sasl"),
+        (port + 3, client, "mutual"),
+        (port + 4, scram(512, "eve", "right"), "scram512"),
+        (port + 4, scram(256, "bob", "right"), "scram256"),
+    ];
+    for (port, options, group) in right {
         let folder = pipeline(port, &options, group);
         let (summary, words) = run(folder.path());
         assert_eq!((&summary["in"]["k"], &summary["out"]["copy"]), (&100.into(), &100.into()), "{words}");
@@ -431,9 +455,11 @@ sinks: {{o: {{type: file, inputs: [k], path: out.ndjson}}, copy: {{type: kafka, 
     }
     // What is wrong is told, and no secret with it.
     let wrong = [
-        (broker.0.port + 2, sasl("wr0ng"), "Authentication"),
-        (broker.0.port + 2, "tls: {}, sasl: {user: ada, password: right}".to_owned(), "certificate"),
-        (broker.0.port + 3, format!("tls: {{ca: {authority}}}"), "SSL"),
+        (port + 2, sasl("wr0ng"), "Authentication"),
+        (port + 2, "tls: {}, sasl: {user: ada, password: right}".to_owned(), "certificate"),
+        (port + 3, format!("tls: {{ca: {authority}}}"), "SSL"),
+        (port + 4, scram(512, "eve", "wr0ng"), "Authentication"),
+        (port + 5, format!("tls: {{ca: {authority}}}"), "expired"),
     ];
     let check = |(port, options, word): &(u16, String, &str)| {
         let folder = pipeline(*port, options, "wrong");

@@ -101,6 +101,9 @@ pub struct GroupClaim {
     pub member: Box<dyn Fn() -> Option<ConsumerGroupMetadata> + Send + Sync>,
 }
 
+const UNTRUSTED: &str =
+    "the broker's certificate is not trusted: `tls: {ca}` names no authority that it is of, it is another host's, or it has expired";
+
 /// What a client said last of its brokers.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble(Arc<Mutex<Option<String>>>);
@@ -122,6 +125,11 @@ impl Trouble {
     pub fn note(&self, words: &str) {
         // `[thrd:sasl_ssl://host:9093/bootstrap]: sasl_ssl://host:9093/bootstrap: what happened (after 3ms in state …)`
         let words = words.split_once("]: ").map_or(words, |(_, rest)| rest);
+        // What the client advises then are settings of its own.
+        let words = match words.split_once("SSL handshake failed") {
+            Some((peer, why)) if why.contains("certificate verify failed") => &format!("{peer}{UNTRUSTED}"),
+            _ => words,
+        };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
     }
 

@@ -26,7 +26,7 @@ impl Server {
         let port = (0..100).find_map(|_| {
             let first = TcpListener::bind("127.0.0.1:0").ok()?;
             let port = first.local_addr().ok()?.port();
-            let others = (1..=3).map(|more| TcpListener::bind(("127.0.0.1", port.checked_add(more)?)).ok()).collect::<Option<Vec<_>>>();
+            let others = (1..=5).map(|more| TcpListener::bind(("127.0.0.1", port.checked_add(more)?)).ok()).collect::<Option<Vec<_>>>();
             others.map(|_| port)
         });
         let port = port.unwrap();

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Starts a real Apache Kafka broker (KRaft, one node) on loopback, from its jars in Maven Central, and returns when it answers. On the data of ROOT, if there is any.
-#   kafka.sh ROOT PORT [LINE OF ITS properties]…
+#   kafka.sh ROOT PORT [LINE OF ITS properties | --OPTION OF ITS FIRST FORMATTING]…
 # PORT + 1 is the controller's. Its process id stands in ROOT/node/pid. What cannot be had is said as "skipped: …", with exit status 3. The jars stay in CACHE.
 set -eu
 ROOT=$1 PORT=$2; shift 2
@@ -56,7 +56,12 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=8388608
 log.index.size.max.bytes=1048576
 END
-for line in "$@"; do echo "$line" >>"$WORK/server.properties"; done
+for line in "$@"; do
+  case $line in
+    --*) FORMAT="${FORMAT:-} $line" ;;
+    *) echo "$line" >>"$WORK/server.properties" ;;
+  esac
+done
 cat >"$WORK/log4j2.properties" <<END
 rootLogger.level = info
 rootLogger.appenderRef.c.ref = C
