@@ -75,6 +75,32 @@ fn whatever_the_peer_deals_each_event_is_there_once() {
 }
 
 #[test]
+fn an_index_template_is_put_once_and_printed() {
+    let peer = Peer::start(&[]);
+    let folder = folder(&pipeline(&peer, "data_stream: 'logs-{n}-x', install_template: true"));
+    lines(folder.path(), 0, 20);
+    for _ in 0..2 {
+        killed_after(folder.path(), &[200]);
+    }
+    outside::finished(folder.path(), &["--until-end"]);
+    let templates = peer.seen.lock().unwrap().templates.clone();
+    let template = &templates["tripline-es"];
+    assert_eq!(
+        (templates.len(), &template["index_patterns"][0], &template["data_stream"]),
+        (1, &"logs-*-x".into(), &serde_json::json!({}))
+    );
+    let out = tripline(folder.path(), &["explain", "pipeline.yaml", "--json"]);
+    assert_eq!(&serde_json::from_slice::<Value>(&out.stdout).unwrap()["index_templates"]["tripline-es"], template);
+    // A name that could be any, and two ways to the server.
+    let wrong = pipeline(&peer, "index: '{n}', install_template: true, cloud_id: 'x:y'");
+    fs::write(folder.path().join("pipeline.yaml"), wrong).unwrap();
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml"]));
+    for part in ["error[no_template]", "error[bad_cloud_id]", "`es` needs one of `endpoints` and `cloud_id`"] {
+        assert!(words.contains(part), "{part}\n{words}");
+    }
+}
+
+#[test]
 fn refused_rows_are_in_the_dead_letter_with_their_reason() {
     let peer = Peer::start(&[Deal::PutOff(4)]);
     let folder = folder(&pipeline(&peer, "data_stream: logs-test-default"));

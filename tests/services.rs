@@ -62,6 +62,14 @@ fn mapping_conflict(node: &Node) {
     }
 }
 
+/// The sink's own index template has said how the fields of an index are mapped.
+fn mapped(node: &Node, index: &str) {
+    let (status, found) = node.ask("GET", &format!("/{index}/_mapping"), "");
+    let properties = &found.as_object().unwrap().values().next().unwrap()["mappings"]["properties"];
+    assert_eq!((status, &properties["host"]["type"], &properties["n"]["type"]), (200, &"keyword".into(), &"long".into()), "{found}");
+    assert_eq!(properties["message"]["type"], "text", "{found}");
+}
+
 /// The node dies in the middle and comes back: the run waits, and each event is there once.
 fn restarted_in_the_middle(node: &Node) {
     const COUNT: usize = 100_000;
@@ -87,6 +95,10 @@ fn elasticsearch() {
     let Some(node) = Node::start(&["node.sh", "es"], "indexing_pressure.memory.limit: 512kb") else { return };
     killed_often(&node, "killed", "index: killed, batch: {bytes: 100KiB}, in_flight_max: 16, retry: {min: 10ms, max: 200ms}");
     mapping_conflict(&node);
+    let folder = pipeline(&node, "index: 'mapped-{host}', install_template: true");
+    lines(folder.path(), 100);
+    finished(folder.path(), &[]);
+    mapped(&node, "mapped-host3");
     let folder = pipeline(&node, "index: stormed, batch: {bytes: 300KiB}, in_flight_max: 16, retry: {min: 10ms, max: 100ms}");
     lines(folder.path(), 20_000);
     let (summary, words) = finished(folder.path(), &[]);
@@ -97,9 +109,12 @@ fn elasticsearch() {
 #[test]
 fn opensearch() {
     let Some(node) = Node::start(&["node.sh", "os"], "") else { return };
-    let template = r#"{"index_patterns":["logs-*"],"data_stream":{},"priority":200}"#;
-    assert_eq!(node.ask("PUT", "/_index_template/logs", template).0, 200);
-    killed_often(&node, "logs-auth-default", "data_stream: logs-auth-default, compression: gzip, batch: {bytes: 100KiB}");
+    killed_often(
+        &node,
+        "logs-auth-default",
+        "data_stream: logs-auth-default, install_template: true, compression: gzip, batch: {bytes: 100KiB}",
+    );
+    mapped(&node, "logs-auth-default");
     mapping_conflict(&node);
     restarted_in_the_middle(&node);
     // An alias that nobody made is no reason to lose what was meant for it.

@@ -248,6 +248,8 @@ pub struct BoundSink {
     pub expressions: Vec<(String, Place)>,
     /// Bytes of the disk buffer before it, where the file says nothing.
     pub buffer: Option<u64>,
+    /// How its peer may map what it writes: a name and JSON.
+    pub index_template: Option<(String, String)>,
     /// Whether it holds an epoch in a transaction. See [`Sink::is_holding`].
     pub is_transactional: bool,
 }
@@ -261,6 +263,7 @@ impl BoundSink {
             reads: Vec::new(),
             expressions: Vec::new(),
             buffer: None,
+            index_template: None,
             is_transactional: false,
         }
     }

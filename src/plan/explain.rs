@@ -37,7 +37,9 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
     for sink in &plan.sinks {
         stages.push(json!({"id": sink.name, "nodes": [sink.name], "shards": 1}));
     }
-    json!({"slots": slots, "stages": stages, "edges": edges})
+    let of = |(name, body): &(String, String)| Some((name.clone(), serde_json::from_str(body).ok()?));
+    let templates: serde_json::Map<String, Value> = plan.sinks.iter().filter_map(|s| s.index_template.as_ref().and_then(of)).collect();
+    json!({"slots": slots, "stages": stages, "edges": edges, "index_templates": templates})
 }
 
 /// The plan for a reader.

@@ -21,6 +21,8 @@ pub struct PlannedSink {
     pub buffer: Option<u64>,
     /// What becomes of rows that find no room before it.
     pub when_full: WhenFull,
+    /// How its peer may map what it writes: a name and JSON.
+    pub index_template: Option<(String, String)>,
     /// Whether it holds an epoch in a transaction.
     is_transactional: bool,
     /// The lane of what its peer refuses, if another sink gets it.
@@ -54,7 +56,9 @@ impl Builder<'_, '_> {
             let Some(kind) = kind_of(&options, crate::sink::KINDS) else { continue };
             let packing = PackingOptions::read(&options);
             let edge = EdgeOptions::read(&options);
-            if let Some(BoundSink { factory, templates, reads, expressions, buffer, is_transactional }) = (kind.bind)(&options) {
+            if let Some(BoundSink { factory, templates, reads, expressions, buffer, index_template, is_transactional }) =
+                (kind.bind)(&options)
+            {
                 if is_transactional {
                     self.check_transaction(&options, edge.buffer.flatten().is_some());
                 }
@@ -66,6 +70,7 @@ impl Builder<'_, '_> {
                     packing,
                     buffer: edge.buffer.unwrap_or(buffer),
                     when_full: edge.when_full,
+                    index_template,
                     is_transactional,
                     letters: None,
                     inputs: Vec::new(),

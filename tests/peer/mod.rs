@@ -46,6 +46,8 @@ pub struct Seen {
     pub takes_words: bool,
     /// Bodies beyond this are answered with 413.
     pub bytes_max: usize,
+    /// Index templates by name.
+    pub templates: BTreeMap<String, Value>,
     /// Values of `authorization`.
     pub authorizations: Vec<String>,
     /// Documents that were there already.
@@ -84,6 +86,16 @@ impl Peer {
 fn answer(asked: &Asked, seen: &Mutex<Seen>) -> Option<(u16, String)> {
     let mut seen = seen.lock().unwrap();
     seen.authorizations.extend(asked.header("authorization").map(str::to_owned));
+    if asked.method == "PUT"
+        && let Some(name) = asked.path.strip_prefix("/_index_template/").and_then(|rest| rest.strip_suffix("?create=true"))
+    {
+        if seen.templates.contains_key(name) {
+            let reason = format!("index template [{name}] already exists");
+            return Some((400, json!({"error": {"type": "illegal_argument_exception", "reason": reason}, "status": 400}).to_string()));
+        }
+        seen.templates.insert(name.to_owned(), serde_json::from_slice(&asked.body).unwrap());
+        return Some((200, json!({"acknowledged": true}).to_string()));
+    }
     if asked.method != "POST" || !asked.path.starts_with("/_bulk") {
         return Some((200, json!({"cluster_name": "peer", "version": {"number": "9.0.0"}}).to_string()));
     }

@@ -29,7 +29,9 @@ impl Node {
         stream.read_to_string(&mut reply).unwrap();
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or_default())
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let body = if is_chunked { joined(body) } else { body.to_owned() };
+        (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
     /// How many documents an index holds.
@@ -37,4 +39,16 @@ impl Node {
         self.ask("POST", &format!("/{index}/_refresh"), "");
         self.ask("GET", &format!("/{index}/_count"), "").1["count"].as_u64().unwrap_or(0)
     }
+}
+
+/// The chunks of a body as one.
+fn joined(mut chunks: &str) -> String {
+    let mut out = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n")
+        && let Ok(size @ 1..) = usize::from_str_radix(size.trim(), 16)
+    {
+        out.push_str(&rest[..size]);
+        chunks = &rest[size + 2..];
+    }
+    out
 }

@@ -5,6 +5,9 @@
 mod endpoints;
 mod options;
 mod reply;
+mod template;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use hyper::Method;
@@ -28,6 +31,8 @@ struct Elasticsearch {
     endpoints: Endpoints,
     /// An error is a file of `tls` that cannot be used.
     client: Result<HttpClient, String>,
+    /// The index template is there, or is not this sink's business.
+    is_mapped: AtomicBool,
 }
 
 impl Elasticsearch {
@@ -36,7 +41,8 @@ impl Elasticsearch {
             Some(value) => client.with_header("authorization", value, true),
             None => Ok(client),
         });
-        Elasticsearch { endpoints: Endpoints::new(settings.endpoints.clone()), settings, client }
+        let is_mapped = AtomicBool::new(settings.template.is_none());
+        Elasticsearch { endpoints: Endpoints::new(settings.endpoints.clone()), settings, client, is_mapped }
     }
 
     /// Sends a request to an endpoint that is well. One that does not answer is left alone for a while, and the next is asked.
@@ -57,6 +63,25 @@ impl Elasticsearch {
             }
         }
         Err(Outage::new(last))
+    }
+
+    /// Puts the index template where none of its name is there: before the first row, which would make the index without it.
+    async fn install_template(&self) -> Result<(), Outage> {
+        let Some(template) = self.settings.template.as_ref().filter(|_| !self.is_mapped.load(Ordering::Acquire)) else { return Ok(()) };
+        let path = format!("/_index_template/{}?create=true", template.name);
+        let json = [("content-type", "application/json")];
+        let reply = self.ask(Method::PUT, &path, &json, Bytes::from(template.body.clone())).await?;
+        match reply.status {
+            200 => {}
+            400 if String::from_utf8_lossy(&reply.body).contains("already exists") => {}
+            401 | 403 => {
+                let right = "`install_template` needs the right to manage index templates";
+                return Err(Outage::new(format!("answers {}: {right}: {}", status_text(reply.status), reply.excerpt())));
+            }
+            other => return Err(Outage::new(format!("index template {}: {}: {}", template.name, status_text(other), reply.excerpt()))),
+        }
+        self.is_mapped.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Appends the line that says what is to be done with the event.
@@ -197,6 +222,7 @@ impl Sink for Elasticsearch {
 
     fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
+            self.install_template().await?;
             let mut headers = vec![("content-type", "application/x-ndjson")];
             let compression = self.settings.compression;
             if !compression.is_none() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use base64::Engine as _;
 
 use super::Elasticsearch;
+use super::template::IndexTemplate;
 use crate::component::{Kind, OutputNames};
 use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::diagnostic::{Diagnostic, Place};
@@ -19,7 +20,8 @@ const AUTH: &[Field] = &[
 ];
 
 const FIELDS: &[Field] = &[
-    Field::required("endpoints", Type::Texts, "addresses of the nodes, as in https://es-1:9200"),
+    Field::optional("endpoints", Type::Texts, "addresses of the nodes, as in https://es-1:9200; this or `cloud_id` must be given"),
+    Field::optional("cloud_id", Type::Text, "the id that Elastic Cloud shows for a deployment: NAME:…"),
     Field::optional("index", Type::Template, "the index, with fields in braces"),
     Field::optional("data_stream", Type::Template, "the data stream: TYPE-DATASET-NAMESPACE"),
     Field::optional("alias", Type::Template, "an alias that must be there"),
@@ -27,6 +29,11 @@ const FIELDS: &[Field] = &[
         "id",
         Type::Template,
         "event (default): the event's identity, so that nothing is there twice; none: the server's own; or fields in braces",
+    ),
+    Field::optional(
+        "install_template",
+        Type::Bool,
+        "puts an index template for its names where none called tripline-NODE is there (`explain --json` prints it); default false",
     ),
     Field::optional("auth", Type::Section(AUTH), "who asks"),
     Field::optional("tls", Type::Section(TLS), "certificates, for https"),
@@ -78,13 +85,27 @@ pub(super) struct Settings {
     pub(super) in_flight_max: usize,
     pub(super) timeout: Duration,
     pub(super) ecs: bool,
+    /// The index template that is to be there.
+    pub(super) template: Option<IndexTemplate>,
 }
 
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
     options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let endpoints = endpoints(options);
-    let (target, template) = target(options).unzip();
-    let mut templates: Vec<(String, Place)> = template.into_iter().collect();
+    let (target, names) = target(options).unzip();
+    let index_template = target.zip(names.as_ref()).and_then(|(target, (names, _))| {
+        let takes_letters = !options.has("inputs");
+        IndexTemplate::new(options.name, target, names, takes_letters)
+    });
+    let installs = options.bool("install_template", false);
+    if let (true, None, Some(node)) = (installs, &index_template, options.get("install_template")) {
+        let fault = Diagnostic::error(&node.place, "no_template", "there is no index template for these names");
+        options
+            .fault(fault.help(
+                "an index or data stream with a name of its own, as in \"logs-{tenant}\"; an alias has the templates of its indices",
+            ));
+    }
+    let mut templates: Vec<(String, Place)> = names.into_iter().collect();
     let id = match options.placed("id") {
         None => Id::Event,
         Some((text, _)) if text == "event" => Id::Event,
@@ -111,10 +132,12 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         in_flight_max: options.count("in_flight_max").map_or(BULK_IN_FLIGHT_MAX, |n| (n as usize).max(1)),
         timeout: options.duration("timeout").map_or(Duration::from_millis(BULK_TIMEOUT_MS), |d| Duration::from_nanos(d.unsigned_abs())),
         ecs: options.bool("ecs", false),
+        template: index_template.clone().filter(|_| installs),
     };
     Some(BoundSink {
         templates,
         reads: vec!["@timestamp".to_owned()],
+        index_template: index_template.map(|template| (template.name, template.body)),
         ..BoundSink::new(move |_| Box::new(Elasticsearch::new(settings.clone())))
     })
 }
@@ -123,6 +146,18 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
 fn endpoints(options: &Options<'_>) -> Option<Vec<String>> {
     let mut out = Vec::new();
     let mut is_fine = true;
+    if options.has("endpoints") == options.has("cloud_id") {
+        let fault =
+            Diagnostic::error(options.place(), "missing_key", format!("`{}` needs one of `endpoints` and `cloud_id`", options.name));
+        options.fault(fault.help("as in `endpoints: [\"https://es-1:9200\"]`"));
+        is_fine = false;
+    }
+    if let Some((id, place)) = options.placed("cloud_id") {
+        match cloud_address(&id) {
+            Some(base) => out.push(base),
+            None => options.fault(Diagnostic::error(&place, "bad_cloud_id", "this is no cloud id").help("copy the whole of it: NAME:…")),
+        }
+    }
     for (text, place) in options.texts("endpoints") {
         match address(&text, "write `auth: {user, password: {env: NAME}}`") {
             Ok(base) => out.push(base),
@@ -133,6 +168,18 @@ fn endpoints(options: &Options<'_>) -> Option<Vec<String>> {
         }
     }
     (is_fine && !out.is_empty()).then_some(out)
+}
+
+/// The address behind a cloud id: base64 of HOST[:PORT]$ELASTICSEARCH$KIBANA behind a name.
+fn cloud_address(id: &str) -> Option<String> {
+    let (_, encoded) = id.rsplit_once(':')?;
+    let text = String::from_utf8(base64::prelude::BASE64_STANDARD.decode(encoded).ok()?).ok()?;
+    let mut parts = text.split('$');
+    let (host, node) = (parts.next()?, parts.next()?);
+    let (host, port) = host.split_once(':').unwrap_or((host, "443"));
+    let (node, port) = node.split_once(':').unwrap_or((node, port));
+    let is_name = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    (is_name(host) && is_name(node) && port.parse::<u16>().is_ok()).then(|| format!("https://{node}.{host}:{port}"))
 }
 
 /// The one of `index`, `data_stream` and `alias` that is given.
@@ -167,5 +214,23 @@ fn authorization(options: &Options<'_>) -> Option<String> {
             }
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_id_holds_an_address() {
+        let id = |text: &str| format!("my:name:{}", base64::prelude::BASE64_STANDARD.encode(text));
+        let of = |text: &str| cloud_address(&id(text));
+        assert_eq!(of("eu.cloud.test$abc$def").as_deref(), Some("https://abc.eu.cloud.test:443"));
+        assert_eq!(of("eu.cloud.test:9243$abc$").as_deref(), Some("https://abc.eu.cloud.test:9243"));
+        assert_eq!(of("eu.cloud.test$abc:9200$def").as_deref(), Some("https://abc.eu.cloud.test:9200"));
+        assert_eq!(
+            (of("eu.cloud.test"), of("a b$c"), of("$c"), cloud_address("no colon"), cloud_address("a:§")),
+            (None, None, None, None, None)
+        );
     }
 }
