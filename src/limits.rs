@@ -68,6 +68,10 @@ pub const SHARDS_MAX: usize = 64;
 pub const FILES_MAX: usize = 65_536;
 /// Bytes of one delivery body.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a table that is no text: the largest databases of addresses have a third of it.
+pub const TABLE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Columns of a table whose columns are those of its records.
+pub const TABLE_COLUMNS_MAX: usize = 1_000;
 /// Rows of one table or list.
 pub const TABLE_ROWS_MAX: usize = 10_000_000;
 /// Rows of one map file.

@@ -18,6 +18,7 @@ fn every_example_is_a_good_pipeline() {
     for name in ["maps", "tables", "rules", "shared"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
+    fs::copy(root.join("tests/data/places.mmdb"), folder.path().join("GeoLite2-City.mmdb")).unwrap();
     fs::write(folder.path().join("tables/staff.csv"), "login,full_name\nbob,Bob\n").unwrap();
     fs::write(folder.path().join("tables/exceptions.csv"), "rule,user\nbrute_force,svc\n").unwrap();
     fs::write(folder.path().join("shared/empty.yaml"), "tables: {}\n").unwrap();

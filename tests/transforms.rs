@@ -3,6 +3,7 @@
 mod outside;
 
 use std::fs;
+use std::path::Path;
 
 use outside::{folder, said, text, tripline};
 
@@ -104,14 +105,18 @@ tables:
   zones: {type: prefix, path: zones.csv, column: network}
   hosts: {type: json, path: hosts.json, key: name}
   users: {type: csv, path: users.csv, key: [domain, login], delimiter: ';'}
+  geo: {type: mmdb, path: places.mmdb}
 transforms:
   z: {type: enrich, inputs: [a], table: zones, on: {network: ip}, set: {zone: zone}, missing: tag}
   h: {type: enrich, inputs: [z], table: hosts, on: {name: host}, set: {owner: owner.mail}}
-  s: {type: set, inputs: [h], fields: {dept: 'lookup(\"users\", \"dept\", domain, user)', inside: 'in_table(\"zones\", ip)'}}
+  g: {type: enrich, inputs: [h], table: geo, on: {ip: ip}, set: {country: country.iso_code}}
+  s: {type: set, inputs: [g], fields: {dept: 'lookup(\"users\", \"dept\", domain, user)', inside: 'in_table(\"zones\", ip)', city: 'lookup(\"geo\", \"city.names.en\", ip)'}}
 sinks: {o: {type: file, inputs: [s], path: out.ndjson}}
 ",
     );
     let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let places = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/places.mmdb");
+    fs::copy(places, folder.path().join("places.mmdb")).unwrap();
     put("zones.csv", "network,zone\n10.0.0.0/8,inside\n10.7.0.0/16,dmz\n2001:db8::/32,lab\n");
     put("hosts.json", "[{\"name\":\"h1\",\"owner\":{\"mail\":\"a@b\"}},{\"name\":\"h2\",\"owner\":null}]");
     put("users.csv", "domain;login;dept\ncorp;ada;research\n");
@@ -124,8 +129,8 @@ sinks: {o: {type: file, inputs: [s], path: out.ndjson}}
     let got = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
     let want = [
         r#"{"ip":"10.7.1.1","host":"h1","domain":"corp","user":"ada","zone":"dmz","owner":"a@b","dept":"research","inside":true}"#,
-        r#"{"ip":"2001:db8::7","host":"h2","zone":"lab","inside":true}"#,
-        r#"{"ip":"192.0.2.1","inside":false,"tags":["z.missing"]}"#,
+        r#"{"ip":"2001:db8::7","host":"h2","zone":"lab","country":"JP","inside":true,"city":"Nara"}"#,
+        r#"{"ip":"192.0.2.1","country":"FR","inside":false,"city":"Paris","tags":["z.missing"]}"#,
         r#"{"ip":"no address","inside":false,"tags":["z.missing"]}"#,
     ];
     assert_eq!(got.lines().collect::<Vec<_>>(), want);
@@ -140,15 +145,22 @@ tables:
   j: {type: json, path: t.csv}
   c: {type: csv, path: t.csv, key: a, column: b}
   x: {type: cvs, path: t.csv, key: a}
+  m: {type: mmdb, path: t.csv, key: ip}
 sinks: {o: {type: drop, inputs: [a]}}
 ",
     );
     fs::write(folder.path().join("t.csv"), "a,b\n1,2\n").unwrap();
     let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
     let said = said(&out);
-    for word in
-        ["a prefix table has no `key`", "`p` lacks `column`", "`j` lacks `key`", "a csv table has no `column`", "did you mean `csv`?"]
-    {
+    for word in [
+        "a mmdb table has no `key`",
+        "this is no MaxMind DB that can be read",
+        "a prefix table has no `key`",
+        "`p` lacks `column`",
+        "`j` lacks `key`",
+        "a csv table has no `column`",
+        "did you mean `csv`?",
+    ] {
         assert!(said.contains(word), "{word}\n{said}");
     }
 }

@@ -1,6 +1,6 @@
 //! Tables and lists: read at load, and again when their files change.
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::component::Reload;
@@ -8,19 +8,19 @@ use crate::component::bind::Tables;
 use crate::config::load::read_text;
 use crate::config::{Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceText, suggest};
-use crate::limits::CONFIG_BYTES_MAX;
-use crate::table::{Form, Handle, Table, load};
+use crate::limits::{CONFIG_BYTES_MAX, TABLE_BYTES_MAX};
+use crate::table::{Form, Handle, Table, load, mmdb};
 use crate::transform::map_reload::stamp;
 
 /// Types of tables.
-const TYPES: &[&str] = &["csv", "json", "prefix"];
+const TYPES: &[&str] = &["csv", "json", "prefix", "mmdb"];
 
 /// Options of a table.
 pub const TABLE: &[Field] = &[
     Field::required(
         "type",
         Type::Word(TYPES),
-        "csv, json (an array of objects, or one object a line) or prefix (CSV with a column of networks)",
+        "csv, json (an array of objects, or one object a line), prefix (CSV with a column of networks) or mmdb (a MaxMind DB)",
     ),
     Field::required("path", Type::Text, "the file"),
     Field::optional("key", Type::Texts, "of csv and json: the column, or columns, that a row is found by"),
@@ -42,7 +42,7 @@ pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &m
         options.check(&[fields]);
         let keys: Vec<String> = options.texts("key").into_iter().map(|(k, _)| k).collect();
         // A list that is only read is a table whose rows are keys.
-        let form = if lists { Some(Form::Csv { keys, delimiter: ',' }) } else { table_form(&options, keys) };
+        let form = if lists { Some(Content::Text(Form::Csv { keys, delimiter: ',' })) } else { table_form(&options, keys) };
         let Some(form) = form else { continue };
         let Some((path, place)) = options.path("path") else { continue };
         let file = TableFile { path, form };
@@ -52,7 +52,7 @@ pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &m
             continue;
         }
         let mut found = Vec::new();
-        let table = file.read(&mut found);
+        let table = file.read(None, &mut found);
         found.into_iter().for_each(|f| options.fault(f));
         if let Some(table) = table {
             let handle = Handle::new(table);
@@ -67,10 +67,19 @@ pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &m
 }
 
 /// What the options say of a table's form.
-fn table_form(options: &Options<'_>, keys: Vec<String>) -> Option<Form> {
+fn table_form(options: &Options<'_>, keys: Vec<String>) -> Option<Content> {
     let (kind, place) = options.placed("type")?;
     let delimiter = options.text("delimiter").and_then(|d| d.chars().next()).unwrap_or(',');
     let form = match kind.as_str() {
+        "mmdb" => {
+            for key in ["key", "column", "delimiter"] {
+                if let Some(node) = options.get(key) {
+                    let fault = Diagnostic::error(&node.place, "wrong_key", format!("a mmdb table has no `{key}`"));
+                    options.fault(fault.help("its rows are found by `ip`, its columns are those of its records"));
+                }
+            }
+            return Some(Content::MaxMind);
+        }
         "csv" => Form::Csv { keys, delimiter },
         "json" => Form::Json { keys },
         "prefix" => Form::Prefix { column: options.text("column").unwrap_or_default(), delimiter },
@@ -90,28 +99,50 @@ fn table_form(options: &Options<'_>, keys: Vec<String>) -> Option<Form> {
         options.fault(fault.help(format!("what a row of a {kind} table is found by")));
         return None;
     }
-    Some(form)
+    Some(Content::Text(form))
+}
+
+/// What a file of a table holds.
+enum Content {
+    Text(Form),
+    MaxMind,
 }
 
 struct TableFile {
     path: PathBuf,
-    form: Form,
+    form: Content,
 }
 
 impl TableFile {
-    fn read(&self, faults: &mut Vec<Diagnostic>) -> Option<Table> {
+    /// Reads it. Whose columns are those of its records has the columns that are given, if any.
+    fn read(&self, columns: Option<&[String]>, faults: &mut Vec<Diagnostic>) -> Option<Table> {
         let shown = self.path.display().to_string();
+        let form = match &self.form {
+            Content::Text(form) => form,
+            Content::MaxMind => {
+                let read = read_bytes(&self.path).and_then(|bytes| mmdb::read(&bytes, columns));
+                return read.map_err(|e| faults.push(Diagnostic::error(&Place::start_of(&shown), "mmdb", e).help("a .mmdb file"))).ok();
+            }
+        };
         match read_text(&self.path, CONFIG_BYTES_MAX * 16) {
             Ok(text) => {
                 let source = Arc::new(SourceText { path: shown, text });
                 let place = Place { source: Arc::clone(&source), line: 1, column: 1 };
-                load(&source.text, &self.form, &place, faults)
+                load(&source.text, form, &place, faults)
             }
             Err(message) => {
                 faults.push(Diagnostic::error(&Place::start_of(&shown), "unreadable", message).help("check the path"));
                 None
             }
         }
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.len() > TABLE_BYTES_MAX => Err(format!("more than {TABLE_BYTES_MAX} bytes")),
+        Ok(_) => std::fs::read(path).map_err(|e| e.to_string()),
+        Err(e) => Err(e.to_string()),
     }
 }
 
@@ -129,7 +160,8 @@ impl Reload for TableReload {
         }
         self.seen = now;
         let mut faults = Vec::new();
-        let table = self.file.read(&mut faults);
+        let columns = self.handle.get().columns.clone();
+        let table = self.file.read(Some(&columns), &mut faults);
         let why = faults.iter().find(|f| f.severity == Severity::Error).map(Diagnostic::render);
         match (table, why) {
             (Some(table), None) if table.columns == self.handle.get().columns => {

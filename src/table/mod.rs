@@ -2,6 +2,7 @@
 pub mod csv;
 pub mod json;
 pub mod load;
+pub mod mmdb;
 pub mod networks;
 pub mod rows;
 pub mod shared;

@@ -7,7 +7,7 @@ use crate::event::address::{Network, parse_address};
 /// A piece that belongs to no row.
 const NONE: u32 = u32::MAX;
 /// What stands above the lower 32 bits of a version 4 address in the common space of 128 bits.
-const V4: u128 = 0xffff;
+pub(super) const V4: u128 = 0xffff;
 /// Pieces that are looked at together.
 const AT_ONCE: usize = 8;
 
