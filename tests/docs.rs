@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tripline::clock::Clock;
@@ -41,6 +42,64 @@ fn every_example_is_a_good_pipeline() {
         }
     }
     assert!(seen >= 3);
+}
+
+/// Every `expression` of the page with what it gives, computed from the page's event.
+#[test]
+fn every_expression_gives_what_its_page_says() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/expressions.md")).unwrap();
+    let event: Value = serde_json::from_str(text.split("```json\n").nth(1).unwrap().split("```").next().unwrap()).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.rsplit_once(" | "));
+    let rows: Vec<(String, &str)> =
+        rows.map(|(code, gives)| (code.trim_matches(['`', ' ']).replace("\\|", "|"), gives.trim_matches('`'))).collect();
+    assert!(rows.len() > 40);
+    let code = |code: &str| if event.get(code).is_some() { format!("`{code}`") } else { code.to_owned() };
+    let fields: serde_json::Map<String, Value> =
+        rows.iter().enumerate().map(|(at, (text, _))| (format!("r{at}"), Value::from(code(text)))).collect();
+    let pipeline = serde_json::json!({
+        "sources": {"a": {"type": "file", "paths": ["in.log"], "follow": false, "format": "json"}},
+        "transforms": {"s": {"type": "set", "inputs": ["a"], "fields": fields}},
+        "sinks": {"o": {"type": "stdout", "inputs": ["s"]}},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pipeline.yaml"), pipeline.to_string()).unwrap();
+    fs::write(folder.path().join("in.log"), event.to_string() + "\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let out = command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).output().unwrap();
+    let said: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&out.stderr)));
+    for (at, (text, gives)) in rows.iter().enumerate() {
+        let got = said.get(format!("r{at}")).map_or("absent".to_owned(), Value::to_string);
+        assert_eq!(got, *gives, "{text}");
+    }
+}
+
+/// Follows a page: writes the files that it shows (`# FILE NAME` in their first line), and compares what its commands say. A line may end in `…`.
+#[test]
+fn the_page_on_tests_says_what_the_program_says() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/testing.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut commands = 0;
+    for block in text.split("\n```").skip(1).step_by(2) {
+        let (language, body) = block.split_once('\n').unwrap();
+        if let Some((name, body)) = body.strip_prefix("# FILE ").and_then(|b| b.split_once('\n')) {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, body.to_owned() + "\n").unwrap();
+        } else if language == "console" {
+            for asked in body.split("$ tripline ").skip(1) {
+                let (words, wanted) = asked.split_once('\n').unwrap_or((asked, ""));
+                let out = Command::new(env!("CARGO_BIN_EXE_tripline")).args(words.split(' ')).current_dir(folder.path()).output().unwrap();
+                let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+                for (line, wanted) in said.lines().zip(wanted.lines()) {
+                    let is_same = wanted.strip_suffix('…').map_or(line == wanted, |begin| line.starts_with(begin));
+                    assert!(is_same, "tripline {words}\n{said}\ninstead of\n{wanted}");
+                }
+                assert!(said.lines().count() >= wanted.lines().count(), "tripline {words}\n{said}");
+                commands += 1;
+            }
+        }
+    }
+    assert!(commands >= 4);
 }
 
 #[test]
