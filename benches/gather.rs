@@ -63,7 +63,7 @@ fn lines(keys: u64) -> Vec<(String, Event)> {
 }
 
 fn batches(lines: &[(String, Event)]) -> Vec<Arc<Batch>> {
-    let origin = Arc::new(Origin { source: "bench".into(), partition: "p".into(), identity: vec![0; 16], known: None });
+    let origin = Arc::new(Origin { source: "bench".into(), partition: "p".into(), identity: vec![0; 16], ..Origin::default() });
     let mut decoder = JsonDecoder::new(wanted(&strings(&["session", "mac"]), false));
     let make = |(b, part): (usize, &[(String, Event)])| {
         let input = Input::of_lines(part.iter().map(|(line, _)| line.as_bytes()), Arc::clone(&origin), b as u64 * 1024);

@@ -55,7 +55,7 @@ fn rule(options: &str, lateness: i64) -> Threshold {
 }
 
 fn origin() -> Origin {
-    Origin { source: "bench".into(), partition: "p".into(), identity: vec![0; 16], known: None }
+    Origin { source: "bench".into(), partition: "p".into(), identity: vec![0; 16], ..Origin::default() }
 }
 
 /// Batches of 1,024 hits over so many keys, `step` nanoseconds apart. `disorder`: how far times are shuffled. `amounts`: different measured values.

@@ -1,13 +1,15 @@
-//! Kafka → tripline → Elasticsearch, real ones, while each of the three dies. `CHAOS=2000000 cargo test --release --test chaos` for more events.
+//! Kafka or files → tripline → Elasticsearch, real ones, while each of them dies. `CHAOS=2000000 cargo test --release --test chaos` for more events.
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a failed test is what a panic is for
 mod outside;
 mod server;
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use outside::{folder, started, stopped};
+use outside::{folder, started, stopped, until};
 use serde_json::Value;
 use server::broker::Broker;
 use server::node::Node;
@@ -93,4 +95,63 @@ sinks:
     // Lateness holds the last alerts back; a run to the end closes nothing that is open, and gives those that are due.
     outside::finished(folder.path(), &["--until-end"]);
     assert_eq!(node.count("alerts"), events as u64 / 3, "alerts");
+}
+
+/// Files that are renamed, packed, and copied and truncated while they are read, and tripline killed meanwhile.
+#[test]
+fn each_line_of_rotated_files_is_there_once() {
+    let events: usize = std::env::var("CHAOS").ok().and_then(|n| n.parse().ok()).unwrap_or(120_000);
+    const PARTS: usize = 24;
+    let Some(node) = Node::start(&["node.sh", "es"], "") else { return };
+    let folder = folder(&format!(
+        "barrier: {{interval: 100ms}}
+sources: {{a: {{type: file, paths: ['logs/app.log*'], format: json, time: {{field: '@timestamp'}}}}}}
+sinks: {{es: {{type: elasticsearch, inputs: [a], endpoints: ['{}'], index: rotated, batch: {{bytes: 200KiB}}, in_flight_max: 8, retry: {{max: 500ms}}}}}}
+",
+        node.url()
+    ));
+    let logs = folder.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    let current = logs.join("app.log");
+    let mut child = started(folder.path());
+    let since = Instant::now();
+    for part in 0..PARTS {
+        // In small writes, so that lines are read while they are written.
+        for numbers in (part * events / PARTS..(part + 1) * events / PARTS).collect::<Vec<_>>().chunks(500) {
+            let text: String = numbers.iter().map(|n| format!("{{\"@timestamp\":\"2026-11-25T00:00:00Z\",\"n\":{n}}}\n")).collect();
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(&current).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis([0, 150, 400, 30][part % 4]));
+        let old = logs.join(format!("app.log.{part}"));
+        match part % 3 {
+            0 => fs::rename(&current, &old).unwrap(),
+            1 => {
+                fs::rename(&current, &old).unwrap();
+                // What was rotated before is packed now, as logrotate's delaycompress does.
+                assert!(Command::new("gzip").arg(logs.join(format!("app.log.{}", part - 1))).status().unwrap().success());
+            }
+            _ => {
+                fs::copy(&current, &old).unwrap();
+                fs::OpenOptions::new().write(true).truncate(true).open(&current).unwrap();
+            }
+        }
+        if part % 2 == 0 {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            child = started(folder.path());
+        }
+    }
+    let numbers = events / PARTS * PARTS;
+    until("all lines", || node.count("rotated") >= numbers as u64);
+    // What would come twice has time to come.
+    std::thread::sleep(Duration::from_secs(2));
+    stopped(child, folder.path());
+    println!("{numbers} lines, {PARTS} rotations, {} kills, {:.0} s", PARTS / 2, since.elapsed().as_secs_f64());
+    assert_eq!(node.count("rotated"), numbers as u64);
+    // Documents are as many as lines: that they are one for each line is asked of their numbers.
+    let asked = r#"{"size":0,"aggs":{"n":{"cardinality":{"field":"n","precision_threshold":40000}},"sum":{"sum":{"field":"n"}}}}"#;
+    let found = node.ask("POST", "/rotated/_search", asked).1;
+    let sum = (numbers as f64) * (numbers as f64 - 1.0) / 2.0;
+    assert_eq!(found["aggregations"]["sum"]["value"].as_f64(), Some(sum), "{found}");
 }

@@ -92,6 +92,34 @@ fn packed_files_are_read_whole_and_once() {
     assert_eq!(run(f.path()), lines(0, 3010));
 }
 
+/// As logrotate's copytruncate does it: the copy lies beside what is read, then that begins anew, and may have outgrown its old length before anybody looks.
+#[test]
+fn a_file_that_is_copied_and_truncated_is_read_once() {
+    let f = folder(PIPELINE);
+    let at = logs(&f);
+    fs::write(at("app.log"), numbered(0, 1000)).unwrap();
+    let live = Live::start(f.path());
+    live.wait_for(1000);
+    let mut upto = 1000;
+    for copy in 1..=3 {
+        fs::copy(at("app.log"), at(&format!("app.log.{copy}"))).unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        // What comes in the last moment is in the copy alone.
+        let last = numbered(upto, upto + 10);
+        fs::write(at(&format!("app.log.{copy}")), fs::read_to_string(at("app.log")).unwrap() + &last).unwrap();
+        fs::write(at("app.log"), numbered(upto + 10, upto + 3000 * copy)).unwrap();
+        upto += 3000 * copy;
+        live.wait_for(upto);
+    }
+    assert_eq!(messages(f.path()), lines(0, upto));
+    // A file of its own that holds the same is read when it has been still for a while.
+    fs::copy(at("app.log"), at("app.log.twin")).unwrap();
+    let all = upto + fs::read_to_string(at("app.log")).unwrap().lines().count();
+    live.wait_for(all);
+    live.stop();
+    assert_eq!(messages(f.path()).len(), all);
+}
+
 #[test]
 fn a_file_that_was_packed_between_two_runs_continues() {
     let f = folder(PIPELINE);

@@ -191,7 +191,7 @@ fn plan(pipeline: &Path, outside: &Outside, rng: &Rng) -> Plan {
     for source in &mut plan.sources {
         let (name, rng) = (source.name.clone(), rng.clone());
         source.factory = Box::new(move |context: SourceContext| {
-            let origin = Origin { source: name.clone(), partition: name.clone(), identity: context.installation, known: None };
+            let origin = Origin { source: name.clone(), partition: name.clone(), identity: context.installation, ..Origin::default() };
             Box::new(SimSource { origin: Arc::new(origin), next: 0, started: 0, rng: rng.clone() })
         });
     }

@@ -110,7 +110,7 @@ pub(super) fn give(plan: &mut Plan, inputs: &Inputs, end: Option<usize>) {
         let lines = inputs.get(&source.name).cloned().unwrap_or_default();
         let name = source.name.clone();
         source.factory = Box::new(move |context: SourceContext| {
-            let origin = Origin { source: name.clone(), partition: name.clone(), identity: context.installation, known: None };
+            let origin = Origin { source: name.clone(), partition: name.clone(), identity: context.installation, ..Origin::default() };
             let end = end.unwrap_or(usize::MAX).min(lines.len());
             Box::new(CaseSource { origin: Arc::new(origin), lines: Arc::clone(&lines), next: 0, end, started: 0 })
         });

@@ -47,6 +47,8 @@ impl Threshold {
             out.bytes(origin.source.as_bytes());
             out.bytes(origin.partition.as_bytes());
             out.bytes(&origin.identity);
+            out.u8(u8::from(origin.base.is_some()));
+            out.u64(origin.base.unwrap_or_default());
         }
         out.i64(self.firings_at);
         out.u32(self.firings.len() as u32);
@@ -62,7 +64,8 @@ impl Threshold {
         self.origins.clear();
         for _ in 0..from.u32()? {
             let (source, partition) = (from.text()?.to_owned(), from.text()?.to_owned());
-            self.origins.push(Origin { source, partition, identity: from.bytes()?.to_vec(), known: None });
+            let (identity, has_base, base) = (from.bytes()?.to_vec(), from.u8()? == 1, from.u64()?);
+            self.origins.push(Origin { source, partition, identity, base: has_base.then_some(base), known: None });
         }
         self.firings_at = from.i64()?;
         self.firings.clear();

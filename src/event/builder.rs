@@ -25,6 +25,9 @@ pub struct Origin {
     pub partition: String,
     /// Identity that does not change with names: goes into event ids.
     pub identity: Vec<u8>,
+    /// Of a generation of a file: where it begins in the positions of its partition. Neither that nor the partition's name, which is a path, is a part of an
+    /// event's identity: a file is renamed and packed, and its lines are the same.
+    pub base: Option<u64>,
     /// The hash of the one event of an origin that had its identity before: it comes from a dead letter.
     pub known: Option<u128>,
 }
@@ -32,7 +35,11 @@ pub struct Origin {
 impl Origin {
     /// XXH3-128 over origin, partition, position and bytes of an event.
     pub fn event_hash(&self, position: u64, line: &[u8]) -> u128 {
-        self.known.unwrap_or_else(|| id::event_hash(&self.identity, self.partition.as_bytes(), position, line))
+        let (partition, position) = match self.base {
+            Some(base) => (&[][..], position.wrapping_sub(base)),
+            None => (self.partition.as_bytes(), position),
+        };
+        self.known.unwrap_or_else(|| id::event_hash(&self.identity, partition, position, line))
     }
 
     /// 32 hex digits of that: the identity of an event.

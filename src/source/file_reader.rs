@@ -21,8 +21,10 @@ use crate::window::watermark::Activity;
 
 /// Time between two looks for new lines, and for new files.
 const POLL: Duration = Duration::from_millis(100);
-/// Bytes by which a packed file is told from another that begins alike.
+/// Bytes by which a file is told from another that begins alike.
 const COPY_BYTES: usize = 64 * 1024;
+/// A file that holds what another one holds, and was written so lately, is taken for a copy that is being made: the other one is truncated when it is whole.
+const COPY_AGE: i64 = 3 * crate::limits::SECOND;
 const GLOB_INTERVAL: i64 = crate::limits::SECOND;
 
 /// Which files, and how they are read.
@@ -127,12 +129,13 @@ impl FileSource {
         }
         let mut content = Content::open(file, self.compression)?;
         let head = content.head(FIRST_LINE_MAX)?;
+        self.end_truncated(&head, is_first);
         if content.is_packed() {
             // How much is in it shows at its end.
             len = u64::MAX;
-            if self.is_copy_of_open(&mut content, &head)? {
-                return Ok(None);
-            }
+        }
+        if (content.is_packed() || self.was_written_lately(content.file())) && self.is_copy_of_open(&mut content, &head)? {
+            return Ok(None);
         }
         let known = match self.recognise(&head, &name, own_inode, len) {
             Some(known) if known.is_done => {
@@ -157,7 +160,8 @@ impl FileSource {
             source: self.name.clone(),
             partition: known.name.clone(),
             identity: identity(&self.context.installation, &known),
-            known: None,
+            base: Some(known.base()),
+            ..Origin::default()
         };
         Ok(Some(Tracked {
             path,
@@ -200,18 +204,31 @@ impl FileSource {
         self.past.iter().any(|k| k.is_done && k.name == name && std::fs::metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == k.inode))
     }
 
-    /// Whether a packed file is the copy of one that is open: a rotation that packs what is still being read.
+    /// Ends the generation of files that began so and were truncated since: what begins so now is their copy, which continues them.
+    fn end_truncated(&mut self, head: &[u8], is_first: bool) {
+        let was_truncated = |f: &Tracked| !f.has_ended && begins_as(head, &f.known) && f.begins_anew();
+        while !is_first && let Some(at) = self.files.iter().position(was_truncated) {
+            self.start_generation(at);
+        }
+    }
+
+    fn was_written_lately(&self, file: &File) -> bool {
+        let written = file.metadata().ok().map(|meta| meta.mtime() * crate::limits::SECOND + meta.mtime_nsec());
+        self.follow && written.is_some_and(|written| (0..COPY_AGE).contains(&(self.context.clock.now() - written)))
+    }
+
+    /// Whether a file is the copy of one that is open: a rotation that packs what is still being read, or that truncates it afterwards.
     fn is_copy_of_open(&self, content: &mut Content, head: &[u8]) -> std::io::Result<bool> {
         let alike: Vec<&Tracked> =
             self.files.iter().filter(|f| !f.has_ended && !f.content.is_packed() && begins_as(head, &f.known)).collect();
         if alike.is_empty() {
             return Ok(false);
         }
-        let packed = content.head(COPY_BYTES)?;
+        let copied = content.head(COPY_BYTES)?;
         let is_copy = |tracked: &&Tracked| {
-            let mut own = vec![0; packed.len()];
+            let mut own = vec![0; copied.len()];
             let read = tracked.content.file().read_at(&mut own, 0).unwrap_or(0);
-            read > 0 && packed.starts_with(&own[..read])
+            read > 0 && copied.starts_with(&own[..read])
         };
         Ok(alike.iter().any(is_copy))
     }
@@ -228,7 +245,7 @@ impl FileSource {
         }
         builder.bytes.reserve(room + crate::limits::BATCH_TAIL_BYTES);
         let outcome = tracked.content.by_ref().take(room as u64).read_to_end(&mut builder.bytes);
-        let read = builder.bytes.len() - carried;
+        let mut read = builder.bytes.len() - carried;
         // What was read before a fault counts; the fault comes again when there is nothing more.
         if let Err(error) = outcome
             && read == 0
@@ -239,6 +256,11 @@ impl FileSource {
             }
             self.context.discarded.broken.increment(u64::from(!tracked.is_broken));
             tracked.is_broken = true;
+        }
+        if read > 0 && self.follow && tracked.begins_anew() {
+            // It was truncated and has grown beyond what was read: these bytes are another generation's.
+            builder.bytes.truncate(carried);
+            read = 0;
         }
         self.context.discarded.bytes.increment(read as u64);
         let mut start = 0;

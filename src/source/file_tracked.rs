@@ -3,7 +3,7 @@
 //! A file is known by the hash of its first line (at most 1 KiB) and an ordinal among files that begin alike; device and inode are hints, for inodes are used again. A renamed file
 //! keeps its identity; a truncated one starts a new generation of its partition.
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +40,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Where its generation begins in the positions of its partition.
+    pub(super) fn base(&self) -> u64 {
+        u64::from(self.generation) << GENERATION_SHIFT
+    }
+
     pub(super) fn save(&self, out: &mut StateWriter) {
         out.bytes(self.name.as_bytes());
         out.u128(self.first_line.0);
@@ -92,14 +97,14 @@ pub(super) struct Tracked {
 impl Tracked {
     /// Position of the byte at the offset.
     pub(super) fn base(&self) -> u64 {
-        u64::from(self.known.generation) << GENERATION_SHIFT | self.known.offset
+        self.known.base() | self.known.offset
     }
 
     /// Whether the path leads to another file now, or the file has become shorter than what was read.
     pub(super) fn fate(&self) -> Fate {
         let own_len = self.content.file().metadata().map(|m| m.len());
         let read = self.known.offset + self.carry.len() as u64;
-        if !self.content.is_packed() && own_len.as_ref().is_ok_and(|len| *len < read) {
+        if !self.content.is_packed() && (own_len.as_ref().is_ok_and(|len| *len < read) || self.begins_anew()) {
             return Fate::Truncated;
         }
         match std::fs::metadata(&self.path) {
@@ -107,6 +112,15 @@ impl Tracked {
             Ok(_) => Fate::Same,
             Err(_) => Fate::Gone,
         }
+    }
+}
+
+impl Tracked {
+    /// Whether the file does not begin any more as it did: it was truncated, and may have grown beyond what was read since.
+    pub(super) fn begins_anew(&self) -> bool {
+        let mut head = [0; FIRST_LINE_MAX];
+        let read = self.content.file().read_at(&mut head, 0);
+        !self.content.is_packed() && read.is_ok_and(|read| !begins_as(&head[..read], &self.known))
     }
 }
 

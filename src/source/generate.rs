@@ -36,7 +36,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSource> {
     let (count, rate, seed) = (options.count("count"), options.count("rate"), options.count("seed").unwrap_or(1));
     let name = options.text("id").unwrap_or_else(|| options.name.to_owned());
     let factory = move |context: SourceContext| -> Box<dyn Source> {
-        let origin = Origin { source: name.clone(), partition: word.clone(), identity: context.installation.clone(), known: None };
+        let origin = Origin { source: name.clone(), partition: word.clone(), identity: context.installation.clone(), ..Origin::default() };
         Box::new(GenerateSource { origin: Arc::new(origin), kind, count, rate, seed, row: 0, started: 0, since: (0, 0), context })
     };
     let format = match kind {

@@ -24,7 +24,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSource> {
         // A stream has no identity of its own: one is drawn for each run.
         let run = context.clock.now().to_le_bytes();
         let identity = [context.installation.as_slice(), &run, &std::process::id().to_le_bytes()].concat();
-        let origin = Arc::new(Origin { source: name.clone(), partition: "stdin".into(), identity, known: None });
+        let origin = Arc::new(Origin { source: name.clone(), partition: "stdin".into(), identity, ..Origin::default() });
         let fresh =
             || Stream { input: tokio::io::stdin(), origin, carry: Vec::new(), rows: 0, ended: false, skipping: false, chunk: Vec::new() };
         let stream = left().take().unwrap_or_else(fresh);

@@ -185,7 +185,7 @@ impl KafkaSource {
                 source: self.settings.name.clone(),
                 partition: format!("{}/{}", id.0, id.1),
                 identity: self.offsets.cluster.clone().into_bytes(),
-                known: None,
+                ..Origin::default()
             });
             self.partitions.retain(|p| p.id != *id);
             self.offsets.next.insert(id.clone(), *start);
