@@ -195,8 +195,13 @@ fn whoever_comes_later_with_the_same_id_takes_it_over() {
     let mut first = started(older.path());
     broker.send("fence", numbered(0, 1000));
     until("the first events", || committed(&broker, "out").len() == 1000);
+    // Looking whether the brokers are there takes nobody's place.
+    let words = said(&tripline(newer.path(), &["check", "pipeline.yaml", "--connect"]));
+    assert!(words.contains("ok     o: cluster"), "{words}");
+    broker.send("fence", numbered(1000, 1040));
+    until("what follows", || committed(&broker, "out").len() == 1040);
     let second = started(newer.path());
-    let mut sent = 1000;
+    let mut sent = 1040;
     until("the end of the older one", || {
         broker.send("fence", numbered(sent, sent + 40));
         sent += 40;

@@ -68,12 +68,13 @@ impl KafkaSink {
         }
         match &*slot {
             Some(producer) => Ok(producer.clone()),
-            None => {
-                let made = Producer::new(&self.settings, self.transaction.as_ref());
-                let failed = |e: KafkaError| Outage::new(format!("{}: {}", self.settings.kafka.brokers(), words(&e)));
-                Ok(slot.insert(made.map_err(failed)?).clone())
-            }
+            None => Ok(slot.insert(self.new_producer(self.transaction.as_ref())?).clone()),
         }
+    }
+
+    fn new_producer(&self, transaction: Option<&Transaction>) -> Result<Producer, Outage> {
+        let failed = |e: KafkaError| Outage::new(format!("{}: {}", self.settings.kafka.brokers(), words(&e)));
+        Producer::new(&self.settings, transaction).map_err(failed)
     }
 
     /// Sends some rows of a body, and waits for what becomes of them. Also what went wrong.
@@ -164,7 +165,8 @@ impl Sink for KafkaSink {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, Outage>> {
         Box::pin(async {
-            let producer = self.producer()?;
+            // One of transactions would take the place of a process that is at work.
+            let producer = self.new_producer(None)?;
             producer.look(self.settings.topic()).map_err(|e| self.outage(&e, &producer))
         })
     }
