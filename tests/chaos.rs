@@ -100,8 +100,8 @@ sinks:
 /// Files that are renamed, packed, and copied and truncated while they are read, and tripline killed meanwhile.
 #[test]
 fn each_line_of_rotated_files_is_there_once() {
-    let events: usize = std::env::var("CHAOS").ok().and_then(|n| n.parse().ok()).unwrap_or(120_000);
     const PARTS: usize = 24;
+    let events: usize = std::env::var("CHAOS").ok().and_then(|n| n.parse().ok()).unwrap_or(120_000) / PARTS * PARTS;
     let Some(node) = Node::start(&["node.sh", "es"], "") else { return };
     let folder = folder(&format!(
         "barrier: {{interval: 100ms}}
@@ -142,16 +142,15 @@ sinks: {{es: {{type: elasticsearch, inputs: [a], endpoints: ['{}'], index: rotat
             child = started(folder.path());
         }
     }
-    let numbers = events / PARTS * PARTS;
-    until("all lines", || node.count("rotated") >= numbers as u64);
+    until("all lines", || node.count("rotated") >= events as u64);
     // What would come twice has time to come.
     std::thread::sleep(Duration::from_secs(2));
     stopped(child, folder.path());
-    println!("{numbers} lines, {PARTS} rotations, {} kills, {:.0} s", PARTS / 2, since.elapsed().as_secs_f64());
-    assert_eq!(node.count("rotated"), numbers as u64);
+    println!("{events} lines, {PARTS} rotations, {} kills, {:.0} s", PARTS / 2, since.elapsed().as_secs_f64());
+    assert_eq!(node.count("rotated"), events as u64);
     // Documents are as many as lines: that they are one for each line is asked of their numbers.
-    let asked = r#"{"size":0,"aggs":{"n":{"cardinality":{"field":"n","precision_threshold":40000}},"sum":{"sum":{"field":"n"}}}}"#;
+    let asked = r#"{"size":0,"aggs":{"sum":{"sum":{"field":"n"}}}}"#;
     let found = node.ask("POST", "/rotated/_search", asked).1;
-    let sum = (numbers as f64) * (numbers as f64 - 1.0) / 2.0;
+    let sum = (events as f64) * (events as f64 - 1.0) / 2.0;
     assert_eq!(found["aggregations"]["sum"]["value"].as_f64(), Some(sum), "{found}");
 }

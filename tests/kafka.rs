@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use outside::{finished, folder, killed_after, said, started, stopped, text, tripline, until};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
@@ -22,28 +21,10 @@ use server::broker::{Broker, TIMEOUT, wait_for};
 
 /// What the tests ask of a broker besides.
 trait Asked {
-    fn messages(&self, topic: &str, partitions: i32) -> Vec<OwnedMessage>;
     fn pipeline(&self, topic: &str, options: &str, rest: &str) -> tempfile::TempDir;
 }
 
 impl Asked for Broker {
-    /// All messages of a topic.
-    fn messages(&self, topic: &str, partitions: i32) -> Vec<OwnedMessage> {
-        let consumer: BaseConsumer = self.config().set("enable.partition.eof", "true").create().unwrap();
-        let mut list = TopicPartitionList::new();
-        (0..partitions).for_each(|p| list.add_partition_offset(topic, p, Offset::Beginning).unwrap());
-        consumer.assign(&list).unwrap();
-        let (mut out, mut ended) = (Vec::new(), 0);
-        while ended < partitions {
-            match consumer.poll(TIMEOUT).expect("no message and no end") {
-                Ok(message) => out.push(message.detach()),
-                Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
-                Err(e) => panic!("{e}"),
-            }
-        }
-        out
-    }
-
     fn pipeline(&self, topic: &str, options: &str, rest: &str) -> tempfile::TempDir {
         folder(&format!(
             "barrier: {{interval: 100ms}}

@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 
 use outside::{finished, folder, killed_after, said, started, stopped, tripline, until};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use server::broker::{Broker, TIMEOUT, wait_for};
 
@@ -21,20 +18,7 @@ const PARTITIONS: i32 = 4;
 
 /// What readers of committed messages see of a topic, each partition in its order.
 fn committed(broker: &Broker, topic: &str) -> Vec<Value> {
-    let mut config = broker.config();
-    let consumer: BaseConsumer = config.set("isolation.level", "read_committed").set("enable.partition.eof", "true").create().unwrap();
-    let mut list = TopicPartitionList::new();
-    (0..PARTITIONS).for_each(|p| list.add_partition_offset(topic, p, Offset::Beginning).unwrap());
-    consumer.assign(&list).unwrap();
-    let (mut out, mut ended) = (Vec::new(), 0);
-    while ended < PARTITIONS {
-        match consumer.poll(TIMEOUT).expect("no message and no end") {
-            Ok(message) => out.push(serde_json::from_slice(message.payload().unwrap()).unwrap()),
-            Err(KafkaError::PartitionEOF(_)) => ended += 1,
-            Err(e) => panic!("{e}"),
-        }
-    }
-    out
+    broker.messages(topic, PARTITIONS).iter().map(|message| serde_json::from_slice(message.payload().unwrap()).unwrap()).collect()
 }
 
 /// Each number once, and those of one source partition in their order: they have one key.

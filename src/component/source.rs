@@ -52,7 +52,7 @@ pub trait Source: Send {
     /// Where the next `fill` begins.
     fn position(&self) -> Position;
     /// What a sink of the same system needs to commit the position with its own output, if there is anything to commit.
-    fn claim(&mut self) -> Option<Claim> {
+    fn claim(&self) -> Option<Claim> {
         None
     }
     /// All before a position is durable.

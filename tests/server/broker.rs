@@ -4,7 +4,11 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Server;
 
@@ -37,6 +41,24 @@ impl Broker {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let made = wait_for(self.admin().create_topics([&topic], &AdminOptions::new().operation_timeout(Some(TIMEOUT))));
         made.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
+    }
+
+    /// All messages of a topic that readers of committed ones see, each partition in its order.
+    pub fn messages(&self, topic: &str, partitions: i32) -> Vec<OwnedMessage> {
+        let consumer: BaseConsumer =
+            self.config().set("isolation.level", "read_committed").set("enable.partition.eof", "true").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        (0..partitions).for_each(|p| list.add_partition_offset(topic, p, Offset::Beginning).unwrap());
+        consumer.assign(&list).unwrap();
+        let (mut out, mut ended) = (Vec::new(), 0);
+        while ended < partitions {
+            match consumer.poll(TIMEOUT).expect("no message and no end") {
+                Ok(message) => out.push(message.detach()),
+                Err(KafkaError::PartitionEOF(_)) => ended += 1,
+                Err(e) => panic!("{e}"),
+            }
+        }
+        out
     }
 
     /// Sends messages: partition and value.

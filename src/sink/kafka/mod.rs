@@ -110,8 +110,11 @@ impl KafkaSink {
         let mut all = Vec::with_capacity(body.rows());
         while all.len() < body.rows() {
             let first = all.len();
-            let end = (first + 1..body.rows()).find(|row| transaction.goes_alone(&id(*row)) || transaction.goes_alone(&id(first)));
-            let rows = first..end.unwrap_or(body.rows());
+            let end = match transaction.goes_alone(&id(first)) {
+                true => first + 1,
+                false => (first + 1..body.rows()).find(|row| transaction.goes_alone(&id(*row))).unwrap_or(body.rows()),
+            };
+            let rows = first..end;
             let (outcomes, fault) = self.produce(producer, body, rows.clone()).await?;
             if let Some(fault) = fault {
                 transaction.learn(&outcome(&fault), rows.map(id).zip(&outcomes));

@@ -422,7 +422,7 @@ impl Source for KafkaSource {
         self.offsets.to_bytes()
     }
 
-    fn claim(&mut self) -> Option<Claim> {
+    fn claim(&self) -> Option<Claim> {
         let consumer = self.consumer.clone()?;
         let of = |id: &TopicPartition| Some((id.0.clone(), id.1, *self.offsets.next.get(id)?));
         let offsets: Vec<_> = self.held().filter_map(of).collect();
