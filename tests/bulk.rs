@@ -7,10 +7,9 @@ mod wire;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use outside::{folder, killed_after, said, text, tripline};
+use outside::{folder, killed_after, said, started, text, tripline, until};
 use peer::{Deal, Peer};
 use serde_json::Value;
 
@@ -188,14 +187,12 @@ fn a_stop_with_a_dead_sink_says_so_and_loses_nothing() {
     let text_of = pipeline(&peer, "index: logs");
     let folder = folder(&format!("stop_timeout: 300ms\n{}", text_of.replace("follow: false", "follow: true")));
     lines(folder.path(), 0, 10);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let mut child = started(folder.path());
+    until("a refused body", || peer.seen.lock().unwrap().requests > 2);
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    let out = child.wait_with_output().unwrap();
-    assert_eq!(out.status.code(), Some(1));
-    assert!(text(&out.stderr).contains("a sink does not take its rows"), "{}", text(&out.stderr));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let words = fs::read_to_string(folder.path().join("words.log")).unwrap();
+    assert!(words.contains("a sink does not take its rows"), "{words}");
     peer.seen.lock().unwrap().deals.clear();
     let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off", "--until-end"]);
     assert!(out.status.success());
