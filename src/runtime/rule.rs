@@ -33,6 +33,7 @@ pub struct RuleStage {
     pub suspect: Suspect,
     out: AlertRows,
     told: Timestamp,
+    has_opened: bool,
     saves: Saves,
 }
 
@@ -50,7 +51,20 @@ impl RuleStage {
         suspect: Suspect,
         saves: Saves,
     ) -> RuleStage {
-        RuleStage { ports, correlator, lane, late_lane, origin, close, reports, suspect, out: AlertRows::default(), told: NEVER, saves }
+        RuleStage {
+            ports,
+            correlator,
+            lane,
+            late_lane,
+            origin,
+            close,
+            reports,
+            suspect,
+            out: AlertRows::default(),
+            told: NEVER,
+            has_opened: false,
+            saves,
+        }
     }
 
     /// Does one thing.
@@ -100,6 +114,10 @@ impl RuleStage {
             Message::Partition(origin, activity, now) => self.correlator.on_partition(port, &origin, activity, now, out),
             Message::Opened => {
                 self.correlator.on_opened(port, out);
+                // Each input says it once, and so does this one to those behind it: they count who has said it.
+                if std::mem::replace(&mut self.has_opened, true) {
+                    return;
+                }
                 // Rules behind this one need not know its partitions: they are told its time.
                 self.send_control(&Message::Partition(Arc::clone(&self.origin), Activity::Live, NEVER));
                 self.send_control(&Message::Opened);
