@@ -24,7 +24,7 @@
 //! | 5 plan | [`plan`]: files graph tables lane rule sink bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
-//! | 2 crafts | [`expr`] [`mapfile`] [`table`] [`window`] [`codec`] [`config`] [`net`] |
+//! | 2 crafts | [`expr`] [`mapfile`] [`list`] [`table`] [`window`] [`codec`] [`config`] [`net`] |
 //! | 1 event | [`event`] |
 //! | 0 ground | [`limits`] [`clock`] [`metrics`] [`diagnostic`] [`state`] [`pattern`] [`simd`] |
 //!
@@ -34,7 +34,7 @@
 //! ([`runtime::lane`]) runs decoder and operators, one call per operator and batch, and gives the batch to its taps: rows to a sink's delivery, hits to the shards of a
 //! rule. A shard ([`runtime::rule`]) collects the workers in the rotation in which they were dealt, judges lateness per partition ([`window::watermark`]), keeps
 //! hits until the watermark has passed them ([`window::reorder`]), takes them in order and fires. An alert is a JSON event in a lane of its own, so it may enter
-//! another rule. What makes one event of several ([`transform::gather`]) is such a shard too. [`runtime::delivery`] packs rows into bodies, through a disk buffer where there is one, and [`runtime::sender`] sends them,
+//! another rule. What makes one event of several ([`transform::gather`]) is such a shard too. A write to a list goes the way of a hit, to every shard that reads it ([`component::list_write`], [`correlate::copies`]). [`runtime::delivery`] packs rows into bodies, through a disk buffer where there is one, and [`runtime::sender`] sends them,
 //! several at once where the sink allows it, until they are there or in the dead letter.
 //!
 //! # Invariants
@@ -47,6 +47,7 @@
 //! # Where this code departs from the plan of the house
 //!
 //! A rule is its own unit with its own shards (not one operator for all rules of an input), and every unit is a thread; with hundreds of rules that must change.
+//! Every shard of a rule keeps copies of the lists that it reads ([`list`]): nothing is shared and all is in order, at the price of their memory.
 //! Disk buffers stand before sinks only, and hold encoded rows. A sink with one seals when it is idle; an epoch of an outage says how far it had come before.
 pub mod admin;
 pub mod cases;
@@ -60,6 +61,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod expr;
 pub mod limits;
+pub mod list;
 pub mod mapfile;
 pub mod metrics;
 pub mod net;

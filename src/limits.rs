@@ -179,5 +179,11 @@ pub const SINK_FILES_OPEN_MAX: usize = 256;
 /// Files that a `file` sink keeps in mind until their time is over.
 pub const SINK_FILES_TRACKED_MAX: usize = 10_000;
 
+/// Entries of a list that events write, where the pipeline file names no other bound.
+pub const LIST_ENTRIES_MAX: usize = 1_000_000;
+
+/// Different values in one column of an entry of a list.
+pub const LIST_SET_MAX: usize = 1_000;
+
 /// Bytes of a file that holds a secret.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;

@@ -26,6 +26,7 @@ const ALSO: &[(&str, &str)] = &[
     ("list", "table"),
     ("list", "window"),
     ("expr", "table"),
+    ("expr", "list"),
     ("net", "config"),
     ("cli", "admin"),
     ("cli", "cases"),

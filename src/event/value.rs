@@ -60,6 +60,19 @@ impl<'b> Value<'b> {
         }
     }
 
+    /// The same value over bytes that are copied elsewhere.
+    pub fn copied_to<'c>(self, copy: impl FnOnce(&[u8]) -> &'c mut [u8]) -> Value<'c> {
+        match self {
+            Value::Absent => Value::Absent,
+            Value::Bool(truth) => Value::Bool(truth),
+            Value::Int(number) => Value::Int(number),
+            Value::Float(number) => Value::Float(number),
+            Value::Number(text) => Value::Number(copy(text)),
+            Value::Text(text) => Value::Text(copy(text)),
+            Value::Json(text) => Value::Json(copy(text)),
+        }
+    }
+
     /// Whether there is a value.
     pub fn is_present(self) -> bool {
         !matches!(self, Value::Absent)

@@ -9,6 +9,41 @@ pub struct Expr {
     pub node: Node,
 }
 
+impl Expr {
+    /// Names of the lists that it may read.
+    pub fn lists(&self, out: &mut Vec<String>) {
+        match &self.node {
+            Node::Bool(_) | Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::Name(_) => {}
+            Node::List(items) => items.iter().for_each(|item| item.lists(out)),
+            Node::Unary(_, a) => a.lists(out),
+            Node::Binary(_, a, b) => [a, b].iter().for_each(|side| side.lists(out)),
+            Node::Choice(a, b, c) => [a, b, c].iter().for_each(|part| part.lists(out)),
+            Node::Call(name, arguments) => {
+                if let ("in_list" | "lookup", Some(Node::Text(list))) = (name.as_str(), arguments.first().map(|a| &a.node)) {
+                    out.push(list.clone());
+                }
+                arguments.iter().for_each(|argument| argument.lists(out));
+            }
+        }
+    }
+
+    /// What must be true for it to be true: the sides of its outermost `&&`.
+    pub fn conjuncts(self, out: &mut Vec<Expr>) {
+        match self.node {
+            Node::Binary(Binary::And, a, b) => {
+                a.conjuncts(out);
+                b.conjuncts(out);
+            }
+            _ => out.push(self),
+        }
+    }
+
+    /// True where all of these are; none where there are none.
+    pub fn all(parts: Vec<Expr>) -> Option<Expr> {
+        parts.into_iter().reduce(|a, b| Expr { at: a.at, node: Node::Binary(Binary::And, Box::new(a), Box::new(b)) })
+    }
+}
+
 /// Kinds of expressions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {

@@ -2,12 +2,13 @@
 use std::sync::Arc;
 
 use super::ast::{Binary, Expr, Node, Unary};
-use super::eval::{Constant, Op, Program, TextTest};
+use super::eval::{Constant, ListRef, Op, Program, TextTest};
 use super::functions::{self, ZoneOf};
 use super::parse::Fault;
 use crate::diagnostic::suggest;
 use crate::event::Slot;
 use crate::event::address::Network;
+use crate::list::ListSpec;
 use crate::pattern::Pattern;
 use crate::table::{Handle, Local, Table};
 
@@ -19,6 +20,14 @@ pub trait Environment {
     fn table(&mut self, name: &str, list: bool) -> Option<Arc<Handle<Table>>>;
     /// Names of the tables or the lists.
     fn tables(&self, list: bool) -> Vec<String>;
+    /// A list that events write, and which copy of it is read.
+    fn list(&mut self, _name: &str) -> Option<(Arc<ListSpec>, ListRef)> {
+        None
+    }
+    /// The field that separates customers.
+    fn tenant(&mut self) -> Option<Slot> {
+        None
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,32 +262,74 @@ impl Compiler<'_> {
     }
 
     fn table_call(&mut self, name: &str, arguments: &[Expr]) -> Op {
-        let list = name == "in_list";
-        let what = if list { "list" } else { "table" };
-        let Some(table_name) = self.literal(&arguments[0], what) else { return Op::Constant(Constant::Absent) };
-        let Some(handle) = self.env.table(&table_name, list) else {
-            let known = self.env.tables(list);
-            let help = suggest(&table_name, known.iter().map(String::as_str));
-            return self.fault(arguments[0].at, format!("there is no {what} `{table_name}`"), help);
+        let what = if name == "in_list" { "list" } else { "table" };
+        let Some(asked) = self.literal(&arguments[0], what) else { return Op::Constant(Constant::Absent) };
+        let table = if name == "in_list" { None } else { self.env.table(&asked, false) };
+        if table.is_none()
+            && name != "in_table"
+            && let Some((spec, list)) = self.env.list(&asked)
+        {
+            let names: Vec<&str> = spec.columns.iter().map(|(column, _)| column.as_str()).collect();
+            return match self.row_of(name, "list", arguments, (spec.key_parts(), spec.per_tenant), &names) {
+                Some((keys, Some(column))) => Op::ListCell(list, column, keys),
+                Some((keys, None)) => Op::InList(list, keys),
+                None => Op::Constant(Constant::Absent),
+            };
+        }
+        // A list that nothing writes is a table.
+        let Some(handle) = table.or_else(|| self.env.table(&asked, name != "in_table")) else {
+            let known = self.env.tables(name == "in_list");
+            let help = suggest(&asked, known.iter().map(String::as_str));
+            return self.fault(arguments[0].at, format!("there is no {what} `{asked}`"), help);
         };
         let table = Local::new(&handle);
-        let keys_from = if name == "lookup" { 2 } else { 1 };
-        let keys: Vec<Op> = arguments[keys_from..].iter().map(|a| self.op(a)).collect();
-        if keys.len() != table.get().keys.len() {
-            let message = format!("{what} `{table_name}` has a key of {} columns, not {}", table.get().keys.len(), keys.len());
-            return self.fault(arguments[0].at, message, "give one value for each key column");
+        let names: Vec<&str> = table.get().columns.iter().map(String::as_str).collect();
+        match self.row_of(name, what, arguments, (table.get().keys.len(), table.get().per_tenant), &names) {
+            Some((keys, Some(column))) => Op::Lookup(table, column, keys),
+            Some((keys, None)) => Op::InTable(table, keys),
+            None => Op::Constant(Constant::Absent),
         }
+    }
+
+    /// The key that a call asks for, and the column that `lookup` wants. `key`: its parts, and whether the tenant is the first.
+    fn row_of(
+        &mut self,
+        name: &str,
+        what: &str,
+        arguments: &[Expr],
+        key: (usize, bool),
+        columns: &[&str],
+    ) -> Option<(Vec<Op>, Option<usize>)> {
+        let (parts, per_tenant) = key;
+        let asked = self.literal(&arguments[0], what)?;
+        let given = &arguments[if name == "lookup" { 2 } else { 1 }..];
+        let wanted = parts - usize::from(per_tenant);
+        if given.len() != wanted {
+            let message = format!("{what} `{asked}` has a key of {wanted} columns, not {}", given.len());
+            self.fault(arguments[0].at, message, "give one value for each key column");
+            return None;
+        }
+        let mut keys = Vec::new();
+        if per_tenant {
+            keys.push(match self.env.tenant() {
+                Some(slot) => {
+                    self.reads.push(slot);
+                    Op::OrEmpty(slot)
+                }
+                None => Op::Constant(Constant::Text(Box::default())),
+            });
+        }
+        keys.extend(given.iter().map(|argument| self.op(argument)));
         if name != "lookup" {
-            return Op::InTable(table, keys);
+            return Some((keys, None));
         }
-        let Some(column) = self.literal(&arguments[1], "a column") else { return Op::Constant(Constant::Absent) };
-        match table.get().column(&column) {
-            Some(index) => Op::Lookup(table, index, keys),
-            None => {
-                let help = suggest(&column, table.get().columns.iter().map(String::as_str));
-                self.fault(arguments[1].at, format!("table `{table_name}` has no column `{column}`"), help)
-            }
+        let column = self.literal(&arguments[1], "a column")?;
+        let found = columns.iter().position(|known| *known == column);
+        if found.is_none() {
+            let help = suggest(&column, columns.iter().copied());
+            self.fault(arguments[1].at, format!("{what} `{asked}` has no column `{column}`"), help);
         }
+        Some((keys, Some(found?)))
     }
 
     /// An argument that must be a text in quotes.
@@ -299,10 +350,11 @@ fn type_of(op: &Op) -> Type {
         Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::InItems(..) | Op::Has(_) | Op::Test(..) => {
             Type::Bool
         }
-        Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::Category(..) => Type::Bool,
+        Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::InList(..) | Op::Category(..) => Type::Bool,
         Op::Negate(_) | Op::Size(_) | Op::Calendar(..) => Type::Number,
         Op::Lower(_) | Op::Upper(_) | Op::Hash(_) => Type::Text,
+        Op::OrEmpty(_) => Type::Any,
         Op::Arithmetic(op, ab) if *op != Binary::Add || type_of(&ab[0]) == Type::Number => Type::Number,
-        Op::Constant(Constant::Absent) | Op::Field(_) | Op::Choice(_) | Op::Arithmetic(..) | Op::Lookup(..) => Type::Any,
+        Op::Constant(Constant::Absent) | Op::Field(_) | Op::Choice(_) | Op::Arithmetic(..) | Op::Lookup(..) | Op::ListCell(..) => Type::Any,
     }
 }

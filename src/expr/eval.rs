@@ -1,13 +1,17 @@
 //! Evaluating a compiled expression over one row. Values borrow from the row, the program or a bump that is reset per batch.
+use std::sync::{Arc, PoisonError};
+
 use bumpalo::Bump;
 
 use super::array::elements;
 use super::ast::Binary;
 use super::compare::holds;
 use super::functions;
+use crate::clock::{NEVER, Timestamp};
 use crate::event::address::{Network, parse_address};
 use crate::event::value::Num;
 use crate::event::{Slot, Value};
+use crate::list::{Entry, List, SharedList};
 use crate::pattern::Pattern;
 use crate::table::rows::KEY_SEPARATOR;
 use crate::table::{Local, Table};
@@ -16,6 +20,14 @@ use crate::table::{Local, Table};
 pub trait Row {
     /// A field, escapes resolved.
     fn value(&self, slot: Slot) -> Value<'_>;
+    /// The time at which lists are read.
+    fn time(&self) -> Timestamp {
+        NEVER
+    }
+    /// A copy of a list that its reader keeps.
+    fn list(&self, _number: u16) -> Option<&List> {
+        None
+    }
 }
 
 /// A row of a batch whose read columns are resolved.
@@ -30,6 +42,33 @@ impl Row for BatchRow<'_> {
     #[inline(always)]
     fn value(&self, slot: Slot) -> Value<'_> {
         self.batch.value(slot, self.row)
+    }
+
+    fn time(&self) -> Timestamp {
+        self.batch.times[self.row]
+    }
+}
+
+/// Which copy of a list is read.
+#[derive(Clone, Debug)]
+pub enum ListRef {
+    /// That of the reader, by number: as of the row's place in the order.
+    Own(u16),
+    /// One for all: as it is when it is read.
+    Shared(Arc<SharedList>),
+}
+
+impl ListRef {
+    /// What `find` finds in the entry of a key.
+    fn entry<'a, R: Row, T>(&self, keys: &'a [Op], row: &'a R, bump: &'a Bump, find: impl Fn(&Entry) -> Option<T>) -> Option<T> {
+        let mut key = bumpalo::collections::Vec::new_in(bump);
+        if !key_of(keys, row, bump, &mut |part| key.extend_from_slice(part)) {
+            return None;
+        }
+        match self {
+            ListRef::Own(number) => find(row.list(*number)?.find(&key, row.time())?),
+            ListRef::Shared(list) => find(list.read().unwrap_or_else(PoisonError::into_inner).find(&key, row.time())?),
+        }
     }
 }
 
@@ -110,10 +149,16 @@ pub enum Op {
     Upper(Box<Op>),
     /// `cidr`
     Cidr(Box<Op>, Vec<Network>),
-    /// `in_list` and `in_table`
+    /// `in_table`, and `in_list` of a list that nothing writes
     InTable(Local<Table>, Vec<Op>),
-    /// `lookup`
+    /// `lookup` in one of those
     Lookup(Local<Table>, usize, Vec<Op>),
+    /// `in_list`
+    InList(ListRef, Vec<Op>),
+    /// `lookup` in a list
+    ListCell(ListRef, usize, Vec<Op>),
+    /// A field that is an empty text where it is absent: a tenant.
+    OrEmpty(Slot),
     /// `category`
     Category(Box<Op>, Box<Op>),
     /// `hour` (true) and `weekday` (false)
@@ -200,6 +245,16 @@ impl Op {
                 let cell = find(table.get(), keys, row, bump).and_then(|r| table.get().cell(r, *column));
                 cell.map_or(Value::Absent, Value::Text)
             }
+            Op::InList(list, keys) => Value::Bool(list.entry(keys, row, bump, |_| Some(())).is_some()),
+            Op::ListCell(list, column, keys) => {
+                // A copy: the list may be written while the expression goes on.
+                let copy = |entry: &Entry| entry.value(*column).copied_to(|bytes| bump.alloc_slice_copy(bytes));
+                list.entry(keys, row, bump, |entry| Some(copy(entry))).unwrap_or(Value::Absent)
+            }
+            Op::OrEmpty(slot) => match row.value(*slot) {
+                Value::Absent => Value::Text(b""),
+                value => value,
+            },
             Op::Category(a, b) => match (a.eval(row, bump), b.eval(row, bump)) {
                 (Value::Text(value), Value::Text(prefix)) => Value::Bool(functions::category(value, prefix)),
                 _ => Value::Bool(false),
@@ -215,6 +270,7 @@ impl Op {
                 table.refresh();
                 keys.iter_mut().for_each(Op::refresh);
             }
+            Op::InList(_, keys) | Op::ListCell(_, _, keys) => keys.iter_mut().for_each(Op::refresh),
             Op::Not(a)
             | Op::Negate(a)
             | Op::Matches(a, _)
@@ -234,7 +290,7 @@ impl Op {
                 a.refresh();
                 b.refresh();
             }
-            Op::Constant(_) | Op::Field(_) | Op::FieldIsText(..) | Op::Has(_) => {}
+            Op::Constant(_) | Op::Field(_) | Op::FieldIsText(..) | Op::Has(_) | Op::OrEmpty(_) => {}
         }
     }
 }
@@ -260,19 +316,27 @@ fn text_test<'a>(test: TextTest, a: Value<'a>, b: Value<'a>, bump: &'a Bump) -> 
 /// The row of a table whose key is the values' canonical texts. An absent value finds nothing.
 fn find<R: Row>(table: &Table, keys: &[Op], row: &R, bump: &Bump) -> Option<u32> {
     let mut key = bumpalo::collections::Vec::new_in(bump);
+    if !key_of(keys, row, bump, &mut |part| key.extend_from_slice(part)) {
+        return None;
+    }
+    table.find_at(&key, row.time())
+}
+
+/// Gives the parts of the key of a table or a list, each with the separator behind it. False where one is absent.
+pub fn key_of<'a, R: Row>(keys: impl IntoIterator<Item = &'a Op>, row: &'a R, bump: &'a Bump, out: &mut dyn FnMut(&[u8])) -> bool {
     for op in keys {
         match op.eval(row, bump) {
-            Value::Absent => return None,
+            Value::Absent => return false,
             value => match value.plain_text() {
-                Some(text) => key.extend_from_slice(text),
+                Some(text) => out(text),
                 None => {
                     let mut text = Vec::new();
                     value.write_text(&mut text);
-                    key.extend_from_slice(&text);
+                    out(&text);
                 }
             },
         }
-        key.push(KEY_SEPARATOR);
+        out(&[KEY_SEPARATOR]);
     }
-    table.find(&key)
+    true
 }

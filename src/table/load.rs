@@ -2,6 +2,7 @@
 use super::csv::{self, Record};
 use super::rows::{RowFault, Table};
 use super::{json, networks::Networks};
+use crate::clock::Timestamp;
 use crate::diagnostic::{Diagnostic, Place, suggest};
 use crate::event::address::Network;
 use crate::limits::TABLE_ROWS_MAX;
@@ -15,6 +16,11 @@ pub enum Form {
         keys: Vec<String>,
         /// Between cells.
         delimiter: char,
+    },
+    /// CSV with a header; the columns that make a key. A column `expiry` says until when a row counts: a time of RFC 3339, or a day, with its end in UTC.
+    List {
+        /// The key.
+        keys: Vec<String>,
     },
     /// Objects; the members that make a key.
     Json {
@@ -38,6 +44,20 @@ pub fn load(text: &str, form: &Form, place: &Place, faults: &mut Vec<Diagnostic>
             let keys = key_columns(keys, &columns, &at(place, 1), faults)?;
             let (table, doubles) = Table::new(columns, keys, cells(&records));
             report(&doubles, |row| at(place, records[row].line), faults);
+            Some(table)
+        }
+        Form::List { keys } => {
+            let (columns, records) = records(text, ',', place, faults)?;
+            let keys = key_columns(keys, &columns, &at(place, 1), faults)?;
+            let expiry = columns.iter().position(|column| column == EXPIRY);
+            let mut ends = expiry.map(|column| expiries(&records, column, place, faults)).unwrap_or_default();
+            let (mut table, doubles) = Table::new(columns, keys, cells(&records));
+            report(&doubles, |row| at(place, records[row].line), faults);
+            // Of two rows with one key the table has the first.
+            for double in doubles.iter().rev().filter(|_| expiry.is_some()) {
+                ends.remove(double.row);
+            }
+            table.set_expiry(ends);
             Some(table)
         }
         Form::Json { keys } => {
@@ -115,6 +135,34 @@ fn key_columns(keys: &[String], columns: &[String], place: &Place, faults: &mut 
         }
     }
     (out.len() == keys.len()).then_some(out)
+}
+
+/// The column of a list that says until when a row counts.
+const EXPIRY: &str = "expiry";
+
+/// From when on each row is no more.
+fn expiries(records: &[Record], column: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> Vec<Timestamp> {
+    let read = |text: &str| -> Option<Timestamp> {
+        let time = match text.parse::<jiff::Timestamp>() {
+            Ok(time) => time,
+            Err(_) => {
+                let end = text.parse::<jiff::civil::Date>().ok()?.tomorrow().ok()?;
+                jiff::tz::Offset::UTC.to_timestamp(end.at(0, 0, 0, 0)).ok()?
+            }
+        };
+        i64::try_from(time.as_nanosecond()).ok()
+    };
+    let mut end = |record: &Record| {
+        let cell = record.cells.get(column).filter(|cell| !cell.text.is_empty())?;
+        let end = read(&cell.text);
+        if end.is_none() {
+            let place = Place { line: record.line, column: cell.column, ..place.clone() };
+            let fault = Diagnostic::error(&place, "bad_expiry", format!("`{}` is no time", cell.text));
+            faults.push(fault.help("as in 2026-12-31T18:00:00Z, or a day: 2026-12-31 counts to its end in UTC"));
+        }
+        end
+    };
+    records.iter().map(|record| end(record).unwrap_or(Timestamp::MAX)).collect()
 }
 
 /// The networks of a column, with their rows.

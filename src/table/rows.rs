@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::networks::Networks;
+use crate::clock::Timestamp;
 
 /// Separates the parts of a joined key: no UTF-8 text holds it.
 pub const KEY_SEPARATOR: u8 = 0xff;
@@ -16,11 +17,15 @@ pub struct Table {
     pub columns: Vec<String>,
     /// Which columns are the key, in order.
     pub keys: Vec<usize>,
+    /// Whether the first of them is the tenant's.
+    pub per_tenant: bool,
     arena: Vec<u8>,
     /// Ends of the cells, row by row; a cell begins where the one before it ended.
     ends: Vec<u32>,
     index: Index,
     hasher: RandomState,
+    /// From when on each row is no more; empty where no row ends.
+    ends_of_life: Vec<Timestamp>,
     /// Hash of the whole content, for the epoch record.
     pub content_hash: u128,
 }
@@ -52,7 +57,17 @@ impl RowFault {
 
 impl Table {
     fn empty(columns: Vec<String>, keys: Vec<usize>, index: Index) -> Table {
-        Table { columns, keys, arena: Vec::new(), ends: vec![0], index, hasher: RandomState::default(), content_hash: 0 }
+        Table {
+            columns,
+            keys,
+            per_tenant: false,
+            arena: Vec::new(),
+            ends: vec![0],
+            index,
+            hasher: RandomState::default(),
+            ends_of_life: Vec::new(),
+            content_hash: 0,
+        }
     }
 
     /// A table of rows. The first of two rows with one key counts; the others are reported.
@@ -122,6 +137,22 @@ impl Table {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// From when on a row is no more.
+    pub fn expires(&self, row: u32) -> Timestamp {
+        self.ends_of_life.get(row as usize).copied().unwrap_or(Timestamp::MAX)
+    }
+
+    /// Says from when on each row is no more, row by row.
+    pub fn set_expiry(&mut self, ends: Vec<Timestamp>) {
+        self.ends_of_life = ends;
+    }
+
+    /// The row of a joined key, if it still is at a time.
+    #[inline]
+    pub fn find_at(&self, key: &[u8], time: Timestamp) -> Option<u32> {
+        self.find(key).filter(|row| self.ends_of_life.is_empty() || self.expires(*row) > time)
     }
 
     /// The row of a joined key.

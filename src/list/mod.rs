@@ -1,0 +1,69 @@
+//! Lists that events write: entries found by their key, with columns that are merged, an end of life and a bound.
+//!
+//! A list means one thing only: what its writes, taken in their order, have made of it. Whoever reads it holds a copy that was given the same writes
+//! ([`List`]), so readers need no locks and see exactly what was ordered before them.
+mod cell;
+mod entries;
+mod state;
+
+use std::sync::{Arc, RwLock};
+
+use crate::table::Table;
+
+pub use cell::{Cell, Merge};
+pub use entries::{Entry, List, Wrote};
+
+/// A copy that several readers share, as it stands when they look.
+pub type SharedList = RwLock<List>;
+
+/// Which entry goes where there are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evict {
+    /// The one that was made first.
+    Oldest,
+    /// The one whose last write is longest ago.
+    Lru,
+    /// The new one.
+    Reject,
+}
+
+/// What a pipeline file says of a list.
+#[derive(Debug)]
+pub struct ListSpec {
+    /// Its name.
+    pub name: String,
+    /// Names of the key's parts.
+    pub key: Vec<String>,
+    /// Whether the tenant is the first part of the key.
+    pub per_tenant: bool,
+    /// Names of the other columns, and how a further value joins the one before.
+    pub columns: Vec<(String, Merge)>,
+    /// How long an entry lives, in nanoseconds.
+    pub ttl: Option<i64>,
+    /// Whether every write lets it live that long anew.
+    pub is_sliding: bool,
+    /// Entries.
+    pub capacity: usize,
+    /// What happens at that bound.
+    pub evict: Evict,
+    /// Entries that a file holds: they are there from the start, and are never evicted.
+    pub base: Option<Arc<Table>>,
+}
+
+impl ListSpec {
+    /// The number of a column.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|(column, _)| column == name)
+    }
+
+    /// Parts of a key, the tenant among them.
+    pub fn key_parts(&self) -> usize {
+        self.key.len() + usize::from(self.per_tenant)
+    }
+
+    /// What a change of makes the list start from its file: one line.
+    pub fn fingerprint(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|(name, merge)| format!("{name} {merge:?}").to_lowercase()).collect();
+        format!("{} [{}] per tenant {} {{{}}}", self.name, self.key.join(", "), self.per_tenant, columns.join(", "))
+    }
+}
