@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use inside::{lines, run_pipeline};
+use inside::{lines, run_pipeline, run_resharded};
 use oracle::{Cell, Event, Measure, Outcome, Threshold, Trigger, Window, meets};
 use proptest::prelude::*;
 use tripline::codec::format::json::JsonDecoder;
@@ -127,10 +127,10 @@ fn nanos(value: &serde_json::Value) -> i64 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 400, ..ProptestConfig::default() })]
     #[test]
-    fn threshold_equals_the_scan(case in case(), shards in 1usize..9, workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3)) {
+    fn threshold_equals_the_scan(case in case(), shards in prop::collection::vec(1usize..9, 1..4), workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3)) {
         let folder = tempfile::tempdir().unwrap();
         write_case(&case, folder.path());
-        run_pipeline(folder.path(), shards, workers, &stops);
+        run_resharded(folder.path(), &shards, workers, &stops);
         let events: Vec<Event> = case.files.iter().flatten().map(|(_, e)| e.clone()).collect();
         let want: Outcome = case.rule.scan(&events);
         let got = lines(&folder.path().join("out.ndjson"));

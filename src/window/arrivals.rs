@@ -50,6 +50,8 @@ pub struct Arrivals {
     /// What waits.
     pub waiting: Reorder,
     judged: Vec<(Judged, bool)>,
+    /// While state is read: the number here of each partition of the shard that wrote it.
+    numbers: Vec<u32>,
 }
 
 impl Arrivals {
@@ -58,7 +60,8 @@ impl Arrivals {
         let lateness = inlets.iter().map(|i| i.policy.lateness).max().unwrap_or(0);
         // Fine enough that a bucket stays small, coarse enough that a skew between partitions does not make thousands.
         let width = if lateness > 0 { lateness / 1024 } else { SKEW_MAX / 4096 };
-        Arrivals { partitions: Partitions::new(inlets.len()), inlets, waiting: Reorder::new(width.max(1_000_000)), judged: Vec::new() }
+        let (partitions, waiting) = (Partitions::new(inlets.len()), Reorder::new(width.max(1_000_000)));
+        Arrivals { partitions, inlets, waiting, judged: Vec::new(), numbers: Vec::new() }
     }
 
     fn open(&mut self, port: usize, origin: &Origin) -> usize {
@@ -140,13 +143,13 @@ impl Arrivals {
         }
     }
 
-    /// The place of a row among those of equal time and rank.
+    /// The place of a row among those of equal time and rank. The last eight bits are free, for what comes behind the row itself.
     #[inline(always)]
     pub fn tie(&self, arrival: &Arrival, batch: &Batch, row: usize) -> u128 {
         match arrival.inlet.tells {
             // The order in which such an input speaks came with its rows.
             true => batch.ties.get(row).copied().unwrap_or(0),
-            false => u128::from(batch.input.position(row)) << 16 | row as u128,
+            false => u128::from(batch.input.position(row)) << 24 | (row as u128) << 8,
         }
     }
 
@@ -181,15 +184,21 @@ impl Arrivals {
         }
     }
 
-    /// Reads what [`Arrivals::save_head`] wrote.
+    /// Reads what [`Arrivals::save_head`] wrote. Shards number their partitions in the order in which they met them: what comes behind goes by the names.
     pub fn load_head(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
         self.partitions.released = from.i64()?;
-        self.partitions.all.clear();
+        self.numbers.clear();
         for _ in 0..from.u32()? {
             let port = from.u32()? as usize;
             let name = (from.text()?.to_owned(), from.text()?.to_owned());
             let inlet = self.inlets.get(port);
             let clock = PartitionClock::load(inlet.map(|i| i.policy).unwrap_or_default(), from)?;
+            if let Some(found) = self.partitions.find(port, &name.0, &name.1) {
+                self.partitions.all[found].clock = clock;
+                self.numbers.push(found as u32);
+                continue;
+            }
+            self.numbers.push(self.partitions.all.len() as u32);
             self.partitions.all.push(Partition {
                 port,
                 name,
@@ -203,6 +212,12 @@ impl Arrivals {
         }
         self.partitions.rank();
         Ok(())
+    }
+
+    /// Reads what the shard of the last head left waiting; `keep` decides by hash and bytes.
+    pub fn load_waiting(&mut self, from: &mut StateReader<'_>, keep: &dyn Fn(u64, &[u8]) -> bool) -> Result<(), StateError> {
+        let numbers = &self.numbers;
+        self.waiting.load(from, &|number| numbers.get(number as usize).copied().unwrap_or(number), keep)
     }
 
     /// Older deltas name partitions by number, and still hold what was taken since: up to a place in the order.

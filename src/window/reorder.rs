@@ -259,12 +259,18 @@ impl Reorder {
         self.late = late.into_iter().map(Reverse).collect();
     }
 
-    /// Reads what [`Reorder::save`] wrote; `keep` decides by time and hash. Ranks are those of [`Reorder::rerank`], which comes next.
-    pub fn load(&mut self, from: &mut StateReader<'_>, keep: &dyn Fn(Timestamp, u64) -> bool) -> Result<(), StateError> {
+    /// Reads what [`Reorder::save`] wrote; `keep` decides by hash and bytes, `number` says what a partition's number is now. Ranks are those of
+    /// [`Reorder::rerank`], which comes next.
+    pub fn load(
+        &mut self,
+        from: &mut StateReader<'_>,
+        number: &dyn Fn(u32) -> u32,
+        keep: &dyn Fn(u64, &[u8]) -> bool,
+    ) -> Result<(), StateError> {
         while !from.is_empty() {
             let (time, partition, tie, hash, bytes) = (from.i64()?, from.u32()?, from.u128()?, from.u64()?, from.bytes()?);
-            if keep(time, hash) {
-                self.push(time, (partition, 0), tie, hash, |out| out.extend_from_slice(bytes));
+            if keep(hash, bytes) {
+                self.push(time, (number(partition), 0), tie, hash, |out| out.extend_from_slice(bytes));
             }
         }
         self.all_buckets().for_each(|b| b.hits.iter_mut().for_each(|h| h.fresh = false));

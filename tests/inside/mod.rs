@@ -31,8 +31,13 @@ impl Host for Crashing {
 
 /// Runs a pipeline to its end, stopped after each of these numbers of epochs on the way.
 pub fn run_pipeline(folder: &Path, shards: usize, workers: usize, stops: &[usize]) {
+    run_resharded(folder, &[shards], workers, stops);
+}
+
+/// The same, with these numbers of shards in turn.
+pub fn run_resharded(folder: &Path, shards: &[usize], workers: usize, stops: &[usize]) {
     let store = MemoryStore::default();
-    for stop in stops.iter().copied().chain([usize::MAX]) {
+    for (stop, shards) in stops.iter().copied().chain([usize::MAX]).zip(shards.iter().copied().cycle()) {
         let (plan, faults) = load_plan(&[folder.join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
         let plan = plan.unwrap_or_else(|| panic!("{:?}", faults.iter().map(|f| f.render()).collect::<Vec<_>>()));
         let options = RunOptions { shards, workers, until_end: true, close: false, installation: vec![1; 16], folder: None };

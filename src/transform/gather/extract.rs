@@ -2,10 +2,8 @@
 use bumpalo::Bump;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::clock::NEVER;
-use crate::component::correlator::{push_part, shard_of};
+use crate::component::correlator::{RowTimes, push_part, shard_of};
 use crate::component::{Extractor, HitBatch, HitRef};
-use crate::event::batch::TIME_MISSING;
 use crate::event::{Batch, Slot, amount};
 use crate::expr::Program;
 use crate::expr::eval::BatchRow;
@@ -155,17 +153,10 @@ impl Extractor for GatherExtractor {
             batch.resolve(*slot);
         }
         self.scratch.bump.reset();
-        let mut times = batch.times.iter();
-        let (mut before, mut any_missing) = (NEVER, false);
-        let mut pass = |time: &i64, before: &mut i64| {
-            *before = (*before).max(*time);
-            any_missing |= *time == TIME_MISSING;
-        };
-        let mut passed = 0;
+        let mut times = RowTimes::default();
         for row in rows {
             let row = usize::from(*row);
-            times.by_ref().take(row - passed).for_each(|time| pass(time, &mut before));
-            passed = row;
+            let before = times.pass_to(batch, row);
             let (role, hash) = if self.write_key(batch, row) {
                 (self.role(batch, row), xxh3_64(&self.scratch.key))
             } else {
@@ -179,11 +170,7 @@ impl Extractor for GatherExtractor {
             let amount = amount_of(role, u64::try_from(weight).unwrap_or(u64::MAX >> 8));
             hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before, amount });
         }
-        times.for_each(|time| pass(time, &mut before));
-        let last = batch.times.last().copied().unwrap_or(NEVER);
-        for hits in out {
-            (hits.max, hits.last, hits.any_missing) = (before, last, any_missing);
-        }
+        times.end(batch, out);
     }
 
     fn on_barrier(&mut self) {

@@ -18,6 +18,7 @@ use crate::component::Bind;
 use crate::component::bind::{compile_at, pattern_at};
 use crate::config::Options;
 use crate::event::Slot;
+use crate::expr::Environment;
 use crate::window::arrivals::Inlet;
 use extract::{GatherExtractor, KeyPart};
 
@@ -37,7 +38,6 @@ pub fn bind_input(
     spec: &Arc<GatherSpec>,
     options: &Options<'_>,
     bind: &mut Bind<'_, '_>,
-    tenant: Option<&str>,
     original: bool,
     inlet: Inlet,
 ) -> Option<(GatherExtractor, GatherPort)> {
@@ -50,7 +50,7 @@ pub fn bind_input(
         };
         key.push(KeyPart::new(bind.read(field), pattern));
     }
-    let tenant = tenant.and_then(|t| bind.read(t));
+    let tenant = bind.tenant();
     let weight = if spec.is_aggregate { bind.read("baseEventCount") } else { None };
     let sums: Vec<Option<Slot>> = spec.sum.iter().map(|field| bind.read(field)).collect();
     let mut condition = |key: &str| match options.placed(key) {

@@ -380,7 +380,7 @@ impl Correlator for Gatherer {
                     self.passed = (from.i64()?, from.u32()?, from.u128()?);
                 }
                 GROUPS => self.open.load(&mut from, keep)?,
-                WAITING => self.arrivals.waiting.load(&mut from, &|_, hash| keep(hash))?,
+                WAITING => self.arrivals.load_waiting(&mut from, &|hash, _| keep(hash))?,
                 _ => return Err(StateError("a piece of state of an unknown kind".into())),
             }
         }
