@@ -12,6 +12,7 @@ use tripline::component::correlator::AlertRows;
 use tripline::component::correlator::push_part;
 use tripline::component::{Correlator, HitBatch, HitRef};
 use tripline::correlate::alert::{AlertPrograms, Severity, constants};
+use tripline::correlate::copies::{InputKind, Listed};
 use tripline::correlate::port::{Counters, Port};
 use tripline::correlate::threshold::{KIND, Threshold};
 use tripline::event::{Batch, Input, Origin};
@@ -39,6 +40,8 @@ fn rule(options: &str, lateness: i64) -> Threshold {
     let port = Port {
         payload: Vec::new(),
         policy,
+        condition: None,
+        write: None,
         bound: None,
         unless: None,
         alert,
@@ -47,7 +50,8 @@ fn rule(options: &str, lateness: i64) -> Threshold {
         weighted: false,
         late: None,
     };
-    let mut made = Threshold::new(Arc::new(spec), vec![port], Counters::new(&Registry::default(), "bench"));
+    let counters = Counters::new(&Registry::default(), "bench");
+    let mut made = Threshold::new(Arc::new(spec), vec![port], Listed::default(), vec![InputKind::Hits(0)], counters);
     let mut out = AlertRows::default();
     made.on_partition(0, &origin(), Activity::Live, START, &mut out);
     made.on_opened(0, &mut out);

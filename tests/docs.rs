@@ -28,7 +28,8 @@ fn every_example_is_a_good_pipeline() {
     let mut seen = 0;
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
-        for block in text.split("```yaml\n").skip(1).map(|b| b.split("```").next().unwrap()) {
+        let fenced = text.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+        for (_, block) in fenced.filter(|(word, block)| *word == "yaml" || *word == "csv" && block.starts_with("# FILE ")) {
             // A block may be another file that a later one names.
             if let Some((name, body)) = block.strip_prefix("# FILE ").and_then(|b| b.split_once('\n')) {
                 fs::write(folder.path().join(name), body).unwrap();

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 use crate::component::Kind;
 use crate::config::{Field, INPUTS, ROOT, SINK_INPUTS, Type};
 use crate::plan::graph::TOP;
-use crate::plan::tables::{LIST, TABLE};
+use crate::plan::lists::LIST;
+use crate::plan::tables::TABLE;
 
 /// The schema of a pipeline file.
 pub(super) fn schema() -> Value {

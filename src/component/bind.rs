@@ -8,7 +8,11 @@ use crate::codec::format::time::TimeRule;
 use crate::config::{Field, Node, Options};
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
+use crate::expr::ast::Expr;
+use crate::expr::eval::ListRef;
+use crate::expr::parse::Fault;
 use crate::expr::{self, Environment, Program, Template};
+use crate::list::{ListSpec, SharedList};
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
 use crate::pattern::{Pattern, PatternFault};
@@ -71,12 +75,24 @@ pub trait Reload: Send {
 /// Tables and lists by name.
 pub type Tables = BTreeMap<String, Arc<Handle<Table>>>;
 
+/// A list that events write.
+pub struct WrittenList {
+    /// What the pipeline file says of it.
+    pub spec: Arc<ListSpec>,
+    /// The copy that transforms look at.
+    pub shared: Arc<SharedList>,
+}
+
 /// What every bind may use.
 pub struct Context<'a> {
     /// Tables.
     pub tables: &'a Tables,
-    /// Lists.
+    /// Lists that nothing writes.
     pub lists: &'a Tables,
+    /// Lists that events write.
+    pub written: &'a [WrittenList],
+    /// The field that separates customers.
+    pub tenant: Option<String>,
     /// Counters.
     pub registry: Registry,
     /// The clock.
@@ -156,8 +172,19 @@ pub fn compile_at(
     options: &Options<'_>,
     env: &mut dyn Environment,
 ) -> Option<Program> {
-    let parsed = expr::parse(source).map_err(|f| vec![f]);
-    let compiled = parsed.and_then(|tree| if truth { expr::compile_truth(&tree, env) } else { expr::compile(&tree, env) });
+    compile_tree_at(expr::parse(source), place, truth, options, env)
+}
+
+/// Compiles an expression that was parsed at a place.
+pub fn compile_tree_at(
+    parsed: Result<Expr, Fault>,
+    place: &crate::diagnostic::Place,
+    truth: bool,
+    options: &Options<'_>,
+    env: &mut dyn Environment,
+) -> Option<Program> {
+    let compiled =
+        parsed.map_err(|f| vec![f]).and_then(|tree| if truth { expr::compile_truth(&tree, env) } else { expr::compile(&tree, env) });
     compiled
         .map_err(|faults| {
             for fault in faults {
@@ -177,6 +204,15 @@ impl Environment for Bind<'_, '_> {
     }
     fn tables(&self, list: bool) -> Vec<String> {
         let tables = if list { self.context.lists } else { self.context.tables };
-        tables.keys().cloned().collect()
+        let written = self.context.written.iter().filter(|_| list).map(|list| list.spec.name.clone());
+        tables.keys().cloned().chain(written).collect()
+    }
+    fn list(&mut self, name: &str) -> Option<(Arc<ListSpec>, ListRef)> {
+        let found = self.context.written.iter().find(|list| list.spec.name == name)?;
+        Some((Arc::clone(&found.spec), ListRef::Shared(Arc::clone(&found.shared))))
+    }
+    fn tenant(&mut self) -> Option<Slot> {
+        let tenant = self.context.tenant.clone()?;
+        self.read(&tenant)
     }
 }

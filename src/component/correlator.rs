@@ -2,7 +2,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
+use crate::clock::{NEVER, Timestamp};
+use crate::event::batch::TIME_MISSING;
 use crate::event::builder::Positions;
 use crate::event::{Batch, Input, Lines, Origin};
 use crate::limits::KEY_GROUPS;
@@ -83,6 +84,41 @@ impl HitBatch {
     }
 }
 
+/// What the rows of a batch say about time, while hits are sought among them.
+pub struct RowTimes {
+    before: Timestamp,
+    any_missing: bool,
+    passed: usize,
+}
+
+impl Default for RowTimes {
+    fn default() -> RowTimes {
+        RowTimes { before: NEVER, any_missing: false, passed: 0 }
+    }
+}
+
+impl RowTimes {
+    /// Passes the rows before one, and gives their greatest time.
+    #[inline(always)]
+    pub fn pass_to(&mut self, batch: &Batch, row: usize) -> Timestamp {
+        for time in batch.times.get(self.passed..row).unwrap_or_default() {
+            self.before = self.before.max(*time);
+            self.any_missing |= *time == TIME_MISSING;
+        }
+        self.passed = row;
+        self.before
+    }
+
+    /// Passes the rest, and tells the hits of every shard.
+    pub fn end(mut self, batch: &Batch, out: &mut [&mut HitBatch]) {
+        self.pass_to(batch, batch.times.len());
+        let last = batch.times.last().copied().unwrap_or(NEVER);
+        for hits in out {
+            (hits.max, hits.last, hits.any_missing) = (self.before, last, self.any_missing);
+        }
+    }
+}
+
 /// Finds hits in a lane.
 pub trait Extractor: Send {
     /// Puts the hits among the selected rows into one batch per shard.
@@ -104,6 +140,28 @@ pub struct AlertRows {
     pub positions: Vec<u64>,
     /// Late events that leave by the rule's output `late`.
     pub late: LateRows,
+    /// Writes to a list.
+    pub writes: WriteRows,
+}
+
+/// Writes that firings make, as [`super::list_write::Write::write`] wrote them.
+#[derive(Debug, Default)]
+pub struct WriteRows {
+    /// The records.
+    pub lines: Lines,
+    /// The times of the firings.
+    pub times: Vec<Timestamp>,
+    /// Their places among what is of equal time.
+    pub ties: Vec<u128>,
+}
+
+impl WriteRows {
+    /// Adds one.
+    pub fn push(&mut self, record: &[u8], time: Timestamp, tie: u128) {
+        self.lines.push(|line| line.extend_from_slice(record));
+        self.times.push(time);
+        self.ties.push(tie);
+    }
 }
 
 impl AlertRows {
@@ -113,6 +171,9 @@ impl AlertRows {
         self.times.clear();
         self.ties.clear();
         self.positions.clear();
+        self.writes.lines.clear();
+        self.writes.times.clear();
+        self.writes.ties.clear();
     }
 }
 

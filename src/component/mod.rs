@@ -3,6 +3,7 @@
 //! Batching into bodies, retry, limits and acknowledgement are the runtime's. A component does its trade and nothing else.
 pub mod bind;
 pub mod correlator;
+pub mod list_write;
 pub mod operator;
 pub mod sink;
 pub mod source;

@@ -2,10 +2,8 @@
 use bumpalo::Bump;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::clock::NEVER;
-use crate::component::correlator::{push_part, shard_of};
+use crate::component::correlator::{RowTimes, push_part, shard_of};
 use crate::component::{Extractor, HitBatch, HitRef};
-use crate::event::batch::TIME_MISSING;
 use crate::event::{Batch, Slot, amount};
 use crate::expr::Program;
 use crate::expr::eval::BatchRow;
@@ -111,16 +109,11 @@ impl Extractor for RuleExtractor {
             batch.resolve(*slot);
         }
         self.scratch.bump.reset();
-        let (mut before, mut any_missing) = (NEVER, false);
-        let mut passed = 0;
+        let mut times = RowTimes::default();
         let mut missing = 0;
         for row in rows {
             let row = usize::from(*row);
-            while passed < row {
-                before = before.max(batch.times[passed]);
-                any_missing |= batch.times[passed] == TIME_MISSING;
-                passed += 1;
-            }
+            let before = times.pass_to(batch, row);
             if let Some(condition) = &self.condition
                 && !condition.holds(&BatchRow { batch, row }, &self.scratch.bump)
             {
@@ -138,17 +131,10 @@ impl Extractor for RuleExtractor {
             hits.keys.extend_from_slice(&self.scratch.key);
             hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before, amount });
         }
-        for time in &batch.times[passed..] {
-            before = before.max(*time);
-            any_missing |= *time == TIME_MISSING;
-        }
         if missing > 0 {
             self.missing_key.increment(missing);
         }
-        let last = batch.times.last().copied().unwrap_or(NEVER);
-        for hits in out {
-            (hits.max, hits.last, hits.any_missing) = (before, last, any_missing);
-        }
+        times.end(batch, out);
     }
 
     fn on_barrier(&mut self) {

@@ -2,9 +2,9 @@
 use std::sync::Arc;
 
 use super::alert::{Alert, Completeness, id_of, write_event};
-use super::options::Trigger;
+use super::options::{RuleSpec, Trigger};
 use super::payload::{Hit, RuleRow};
-use super::port::{join, suppress_key};
+use super::port::suppress_key;
 use super::suppress::Suppressions;
 use super::threshold::Threshold;
 use crate::clock::Timestamp;
@@ -51,7 +51,7 @@ impl Decision {
 
 /// Behind every hit of its time, by key among its like.
 pub(super) fn behind_all(key: &[u8]) -> u128 {
-    u128::MAX << 96 | key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b))
+    u128::MAX << 96 | key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b)) << 8
 }
 
 impl Threshold {
@@ -62,6 +62,7 @@ impl Threshold {
         let Decision { anchor, time, tie, count, first, last, newest, since } = decision;
         let number = self.ordinal(hit.key, anchor);
         let parts: Vec<&[u8]> = key_parts(hit.key).collect();
+        self.write_list(hit, row, &count, time, tie, out);
         let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, parts[0], row));
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key)
             && suppressions.holds(key, time, &count)
@@ -75,8 +76,7 @@ impl Threshold {
         alert.id.extend(id.iter().map(|b| char::from(*b)));
         (alert.time, alert.first_seen, alert.last_seen) = (time, first, last);
         alert.count.clone_from(&count);
-        let joined = join(&parts);
-        let rule_row = RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &joined };
+        let rule_row = self.row_of(hit, row, &spec, count.as_bytes());
         alert.describe((&spec.id, &spec.node), &spec.by, &parts, &self.ports[hit.port].alert, &rule_row, &self.bump);
         let (events, related, evidence_evicted) = self.events(newest, since, hit);
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
@@ -95,6 +95,25 @@ impl Threshold {
         self.counters.alerts.increment(1);
         self.say(&alert, tie, out);
         self.alert = alert;
+    }
+
+    /// An event as the rule's expressions see it.
+    pub(super) fn row_of<'r, R: Row>(&'r self, hit: &'r Hit<'_>, row: &'r R, spec: &'r RuleSpec, count: &'r [u8]) -> RuleRow<'r, R> {
+        RuleRow::new(row, (hit.key, hit.time), &spec.id, count, &self.lists)
+    }
+
+    /// Writes to the list that the rule writes: its own copy at once, those of others by way of the order.
+    fn write_list<R: Row>(&mut self, hit: &Hit<'_>, row: &R, count: &str, time: Timestamp, tie: u128, out: &mut AlertRows) {
+        let port = &self.ports[hit.port];
+        let Some(write) = port.write.as_ref().filter(|_| !self.spec.shadow) else { return };
+        let mut record = Vec::new();
+        if !write.write(&self.row_of(hit, row, &self.spec, count.as_bytes()), &self.bump, &mut record) {
+            return self.counters.unwritten.increment(1);
+        }
+        out.writes.push(&record, time, tie);
+        if let Some(own) = &self.own_writes {
+            self.lists.write(own, time, &record);
+        }
     }
 
     /// How many firings of a key had this anchor before.

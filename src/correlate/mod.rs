@@ -2,8 +2,10 @@
 //!
 //! Here stands `threshold`. A further kind is a file beside it and a line in [`KINDS`].
 pub mod alert;
+pub mod copies;
 pub mod extract;
 mod firing;
+pub mod keeper;
 pub mod options;
 pub mod payload;
 pub mod port;

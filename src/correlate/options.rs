@@ -1,4 +1,5 @@
 //! What a rule's options say, before any input is known.
+use crate::component::list_write;
 use crate::config::{Data, Field, Node, Options, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::event::amount::parse_decimal;
@@ -52,6 +53,11 @@ pub const COMMON: &[Field] = &[
     Field::optional("mode", Type::Word(&["live", "shadow"]), "shadow counts without output"),
     Field::optional("enabled", Type::Bool, "false: the rule takes no events"),
     Field::optional("limits", Type::Section(LIMITS), "bounds of its memory"),
+    Field::optional(
+        "write",
+        Type::Section(list_write::FIELDS),
+        "every firing puts a value into a list, those that a suppression holds back too",
+    ),
     Field::optional("alert", Type::Section(ALERT), "what its alerts say"),
 ];
 

@@ -1,9 +1,14 @@
 //! What a waiting hit keeps of its event: the fields that the rule may still read, and the text.
 //!
 //! `key length · key · amount · clamped · partition · origin · position · fields · [kind · length · bytes]… · text`
+use std::cell::OnceCell;
+
+use super::copies::Copies;
 use crate::clock::Timestamp;
+use crate::component::correlator::key_parts;
 use crate::event::{Kind, Slot, Value};
 use crate::expr::Row;
+use crate::list::List;
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// Slots that stand for words of rules instead of fields.
@@ -29,7 +34,7 @@ pub fn reserved(name: &str) -> Option<Slot> {
 /// What a hit is besides its fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Hit<'h> {
-    /// Which input it came from.
+    /// Which input it came from, by number among those that bring hits.
     pub port: usize,
     /// The time that it counts with.
     pub time: Timestamp,
@@ -121,18 +126,24 @@ pub fn read<'p>(
     Ok((Hit { port, time, hash, key, amount, clamped, partition, origin, position, tie, text }, PayloadRow { slots, values }))
 }
 
-/// A row with the words of rules.
+/// A row with the words of rules, and with the lists as they are at its place in the order.
 pub struct RuleRow<'r, R> {
-    /// The event.
-    pub row: &'r R,
-    /// Id of the rule.
-    pub rule: &'r str,
-    /// Tenant.
-    pub tenant: &'r [u8],
-    /// The measure, as text.
-    pub count: &'r [u8],
-    /// Values of `by`, joined by commas.
-    pub key: &'r [u8],
+    row: &'r R,
+    rule: &'r str,
+    key: &'r [u8],
+    time: Timestamp,
+    count: &'r [u8],
+    lists: &'r Copies,
+    /// Values of `by`, joined by commas: made when they are asked for.
+    joined: OnceCell<Vec<u8>>,
+}
+
+impl<'r, R> RuleRow<'r, R> {
+    /// An event of a group, by its tenant and key, at a time. `count`: the measure, as text.
+    pub fn new(row: &'r R, group: (&'r [u8], Timestamp), rule: &'r str, count: &'r [u8], lists: &'r Copies) -> RuleRow<'r, R> {
+        let (key, time) = group;
+        RuleRow { row, rule, key, time, count, lists, joined: OnceCell::new() }
+    }
 }
 
 impl<R: Row> Row for RuleRow<'_, R> {
@@ -140,10 +151,18 @@ impl<R: Row> Row for RuleRow<'_, R> {
     fn value(&self, slot: Slot) -> Value<'_> {
         match slot {
             RULE => Value::Text(self.rule.as_bytes()),
-            TENANT => Value::Text(self.tenant),
+            TENANT => Value::Text(key_parts(self.key).next().unwrap_or_default()),
             COUNT => Value::Number(self.count),
-            KEY => Value::Text(self.key),
+            KEY => Value::Text(self.joined.get_or_init(|| key_parts(self.key).skip(1).collect::<Vec<_>>().join(&b','))),
             slot => self.row.value(slot),
         }
+    }
+
+    fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    fn list(&self, number: u16) -> Option<&List> {
+        self.lists.get(number)
     }
 }

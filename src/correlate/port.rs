@@ -5,6 +5,7 @@ use super::alert::AlertPrograms;
 use crate::clock::Timestamp;
 use crate::codec::format::json_out::{EventWriter, RowFacts};
 use crate::component::correlator::{LateRows, push_part};
+use crate::component::list_write::Write;
 use crate::event::amount::{self, ONE};
 use crate::event::{Batch, Slot, Value};
 use crate::expr::{Program, Row};
@@ -21,6 +22,10 @@ pub struct Port {
     pub policy: TimePolicy,
     /// The bound, where it is an expression.
     pub bound: Option<Program>,
+    /// What of `where` reads lists, and so is asked when the hit's turn has come.
+    pub condition: Option<Program>,
+    /// What a firing writes to a list.
+    pub write: Option<Write>,
     /// Holds a firing back.
     pub unless: Option<Program>,
     /// What alerts say.
@@ -59,6 +64,7 @@ pub struct Counters {
     pub(super) idle_return: metrics::Counter,
     pub(super) evicted: metrics::Counter,
     pub(super) forced: metrics::Counter,
+    pub(super) unwritten: metrics::Counter,
     pub(super) groups: metrics::Gauge,
     pub(super) watermark: metrics::Gauge,
 }
@@ -76,6 +82,7 @@ impl Counters {
             idle_return: with("tripline_late_total", "idle_return"),
             evicted: with("tripline_evicted_total", "groups"),
             forced: with("tripline_evicted_total", "forced"),
+            unwritten: registry.counter("tripline_discarded_total", &[("node", rule), ("reason", "no_list_key")]),
             groups: registry.gauge("tripline_groups", &[("rule", rule)]),
             watermark: registry.gauge("tripline_watermark_seconds", &[("node", rule)]),
         }
@@ -103,10 +110,6 @@ pub(super) fn count_text(measured: Measured, kind: Measure) -> String {
     let mut out = Vec::new();
     amount::write_decimal((value + value.signum() * of / 2) / of, &mut out);
     String::from_utf8_lossy(&out).into_owned()
-}
-
-pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
-    parts.get(1..).unwrap_or_default().join(&b',')
 }
 
 pub(super) fn suppress_key<R: Row>(fields: &[Option<Slot>], tenant: &[u8], row: &R) -> Vec<u8> {

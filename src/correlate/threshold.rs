@@ -8,6 +8,7 @@ use bumpalo::Bump;
 
 use super::BindRule;
 use super::alert::Alert;
+use super::copies::{Copies, InputKind, Listed, WritePort, arrive, waiting_write};
 use super::firing::Decision;
 use super::options::{Bound, COMMON, Late, RuleSpec, Trigger};
 use super::payload::{self, Hit};
@@ -15,6 +16,7 @@ use super::port::{Counters, Port};
 use super::suppress::Suppressions;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
+use crate::component::list_write::Write;
 use crate::component::{Correlator, HitBatch, Kind, OutputNames};
 use crate::config::{Field, Options, Type};
 use crate::event::{Batch, Origin, Slot};
@@ -82,7 +84,16 @@ impl Groups {
 /// One shard of a rule.
 pub struct Threshold {
     pub(super) spec: Arc<RuleSpec>,
+    /// The inputs that bring hits.
     pub(super) ports: Vec<Port>,
+    /// The inputs that bring writes to lists.
+    writes: Vec<WritePort>,
+    /// What each port of the unit is.
+    inputs: Vec<InputKind>,
+    /// The lists that it reads.
+    pub(super) lists: Copies,
+    /// How it writes a list that it reads itself.
+    pub(super) own_writes: Option<WritePort>,
     pub(super) groups: Groups,
     pub(super) arrivals: Arrivals,
     pub(super) evidence: EvidenceRing,
@@ -98,6 +109,8 @@ pub struct Threshold {
     pub(super) forced: u64,
     pub(super) late: u64,
     pub(super) evicted: u64,
+    /// A shard of the last run has been read.
+    pub(super) has_loaded: bool,
     pub(super) counters: Counters,
     pub(super) bump: Bump,
     /// The last alert: its memory makes the next one.
@@ -107,8 +120,8 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// A shard without state.
-    pub fn new(spec: Arc<RuleSpec>, ports: Vec<Port>, counters: Counters) -> Threshold {
+    /// A shard without state. `inputs`: what each port of the unit is.
+    pub fn new(spec: Arc<RuleSpec>, ports: Vec<Port>, lists: Listed, inputs: Vec<InputKind>, counters: Counters) -> Threshold {
         let weighted = ports.iter().any(|p| p.weighted);
         let consume = spec.trigger == Trigger::EachThreshold;
         let simple = spec.is_sliding()
@@ -126,8 +139,12 @@ impl Threshold {
                 spec.trigger == Trigger::WindowEnd,
             )),
         };
+        let inlet = |input: &InputKind| match input {
+            InputKind::Hits(number) => Inlet { policy: ports[*number].policy, tells: ports[*number].is_rule },
+            InputKind::Writes(number) => lists.writes[*number].inlet,
+        };
         Threshold {
-            arrivals: Arrivals::new(ports.iter().map(|p| Inlet { policy: p.policy, tells: p.is_rule }).collect()),
+            arrivals: Arrivals::new(inputs.iter().map(inlet).collect()),
             groups,
             evidence: EvidenceRing::new(spec.evidence_max),
             suppressions: spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length)),
@@ -139,10 +156,15 @@ impl Threshold {
             forced: 0,
             late: 0,
             evicted: 0,
+            has_loaded: false,
             counters,
             bump: Bump::new(),
             alert: Alert::default(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
+            lists: Copies::new(&lists.specs),
+            own_writes: lists.own,
+            writes: lists.writes,
+            inputs,
             spec,
             ports,
         }
@@ -172,6 +194,11 @@ impl Threshold {
     fn take<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
         if self.has_timers() {
             self.pass_to(hit.time, out);
+        }
+        if let Some(condition) = &self.ports[hit.port].condition
+            && !condition.holds(&self.row_of(hit, row, &self.spec, b""), &self.bump)
+        {
+            return;
         }
         if hit.time != self.firings_at {
             self.firings_at = hit.time;
@@ -209,12 +236,27 @@ impl Threshold {
         loop {
             self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)));
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
+            if let Some((writer, record)) = waiting_write(payload) {
+                self.take_write((hit.time, hit.rank, hit.tie), writer, record, out);
+                continue;
+            }
             let read = payload::read(payload, hit.time, hit.hash, (hit.rank, hit.tie), |port| slots.get(port).map_or(&[], Vec::as_slice));
             if let Ok((hit, row)) = read {
                 self.take(&hit, &row, out);
             }
         }
         self.arrivals.waiting = waiting;
+    }
+
+    /// Takes a write to a list in its turn.
+    fn take_write(&mut self, place: (Timestamp, u32, u128), writer: usize, record: &[u8], out: &mut AlertRows) {
+        if self.has_timers() {
+            self.pass_to(place.0, out);
+        }
+        self.passed = place;
+        if let Some(port) = self.writes.get(writer) {
+            self.lists.write(port, place.0, record);
+        }
     }
 
     /// Goes as far as the partitions allow.
@@ -293,6 +335,13 @@ impl Correlator for Threshold {
         if batch.rows() == 0 {
             return;
         }
+        let input = match self.inputs[port] {
+            InputKind::Hits(number) => number,
+            InputKind::Writes(number) => {
+                arrive(&mut self.arrivals, port, number, batch, hits);
+                return self.advance(out);
+            }
+        };
         let arrival = self.arrivals.begin(port, batch, hits.times());
         let origin = if hits.hits.is_empty() { 0 } else { number_of(&mut self.origins, &batch.input.origin) };
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
@@ -303,19 +352,30 @@ impl Correlator for Threshold {
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             let Some((time, clamped)) = self.counted(judged) else {
-                self.ports[port].give_late(batch, row, judged.time, &mut out.late);
+                self.ports[input].give_late(batch, row, judged.time, &mut out.late);
                 continue;
             };
             let position = batch.input.position(row);
             let tie = self.arrivals.tie(&arrival, batch, row);
             let text = if self.spec.evidence_max > 0 { batch.input.line(row) } else { b"" };
             let key = hits.key(hit);
-            let hit =
-                Hit { port, time, hash: hit.hash, key, amount: hit.amount, clamped, partition, origin, position, tie: (rank, tie), text };
+            let hit = Hit {
+                port: input,
+                time,
+                hash: hit.hash,
+                key,
+                amount: hit.amount,
+                clamped,
+                partition,
+                origin,
+                position,
+                tie: (rank, tie),
+                text,
+            };
             if self.arrivals.is_next(&arrival, is_pending) {
                 self.take(&hit, &BatchRow { batch, row }, out);
             } else {
-                let slots = &self.ports[port].payload;
+                let slots = &self.ports[input].payload;
                 let write = |bytes: &mut Vec<u8>| payload::write(&hit, slots, &BatchRow { batch, row }, bytes);
                 self.arrivals.waiting.push(time, (partition, rank), tie, hit.hash, write);
             }
@@ -345,7 +405,8 @@ impl Correlator for Threshold {
     fn save(&mut self, full: bool) -> Chunks {
         for port in &mut self.ports {
             port.alert.refresh();
-            port.bound.iter_mut().chain(port.unless.iter_mut()).for_each(Program::refresh);
+            port.bound.iter_mut().chain(&mut port.unless).chain(&mut port.condition).for_each(Program::refresh);
+            port.write.iter_mut().for_each(Write::refresh);
         }
         self.save_state(full)
     }
@@ -355,6 +416,6 @@ impl Correlator for Threshold {
     }
 
     fn size_hint(&self) -> usize {
-        self.groups_len() * 96 + self.arrivals.waiting.len() * 256 + 4096
+        self.groups_len() * 96 + self.lists.len() * 128 + self.arrivals.waiting.len() * 256 + 4096
     }
 }

@@ -3,20 +3,20 @@ use std::sync::Arc;
 
 use super::firing::Decision;
 use super::options::{Bound, RuleSpec, Trigger};
-use super::payload::{self, Hit, RuleRow};
-use super::port::{Port, bound_of, count_text, join};
+use super::payload::{self, Hit};
+use super::port::{bound_of, count_text};
 use super::threshold::{Groups, Threshold};
 use crate::clock::{NEVER, Timestamp};
-use crate::component::correlator::{AlertRows, key_parts};
+use crate::component::correlator::AlertRows;
 use crate::expr::Row;
 use crate::window::general::{Entry, Measure, Measured};
 
 impl Threshold {
     /// The bound as it stands for an event.
-    fn bound<R: Row>(&self, spec: &RuleSpec, port: &Port, row: &R) -> Option<i128> {
-        match (&spec.bound, &port.bound) {
+    fn bound<R: Row>(&self, spec: &RuleSpec, hit: &Hit<'_>, row: &R) -> Option<i128> {
+        match (&spec.bound, &self.ports[hit.port].bound) {
             (Bound::Constant(n), _) => Some(*n),
-            (_, Some(program)) => bound_of(program.value(row, &self.bump), spec.measure),
+            (_, Some(program)) => bound_of(program.value(&self.row_of(hit, row, spec, b""), &self.bump), spec.measure),
             _ => None,
         }
     }
@@ -24,9 +24,7 @@ impl Threshold {
     /// Whether `unless` holds a firing back; then it is counted.
     fn is_excepted<R: Row>(&self, spec: &RuleSpec, hit: &Hit<'_>, row: &R, count: &str) -> bool {
         let Some(unless) = &self.ports[hit.port].unless else { return false };
-        let parts: Vec<&[u8]> = key_parts(hit.key).collect();
-        let row = RuleRow { row, rule: &spec.id, tenant: parts[0], count: count.as_bytes(), key: &join(&parts) };
-        let excepted = unless.holds(&row, &self.bump);
+        let excepted = unless.holds(&self.row_of(hit, row, spec, count.as_bytes()), &self.bump);
         self.counters.excepted.increment(u64::from(excepted));
         excepted
     }
@@ -34,7 +32,7 @@ impl Threshold {
     #[inline(never)]
     pub(super) fn take_general<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
         let spec = Arc::clone(&self.spec);
-        let bound = self.bound(&spec, &self.ports[hit.port], row);
+        let bound = self.bound(&spec, hit, row);
         let Groups::General(groups) = &mut self.groups else { return };
         let id = groups.before(hit.hash, hit.key, hit.time);
         let group = groups.group(id);
@@ -97,7 +95,7 @@ impl Threshold {
             let bytes = groups.close(id);
             let read = payload::read(&bytes, last, hash, (0, 0), |port| slots.get(port).map_or(&[], Vec::as_slice));
             let Ok((hit, row)) = read else { continue };
-            let bound = self.bound(&spec, &self.ports[hit.port], &row);
+            let bound = self.bound(&spec, &hit, &row);
             let count = count_text(measured, spec.measure);
             if !bound.is_some_and(|b| spec.holds(measured, b)) || self.is_excepted(&spec, &hit, &row, &count) {
                 continue;

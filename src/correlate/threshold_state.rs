@@ -1,6 +1,8 @@
 //! What a threshold shard writes at a barrier and reads at a start.
 //!
-//! Pieces: `1` the head (partitions, firings, origins; always whole), `2` groups, `3` waiting hits, `4` evidence, `5` suppressions (always whole).
+//! Pieces: `1` the head (partitions, firings, origins; always whole), `2` groups, `3` waiting hits, `4` evidence, `5` suppressions (always whole), `6` entries of
+//! lists.
+use super::copies::waiting_write;
 use super::suppress::Suppressions;
 use super::threshold::{Groups, Threshold};
 use crate::event::Origin;
@@ -11,6 +13,7 @@ const GROUPS: u8 = 2;
 const WAITING: u8 = 3;
 const EVIDENCE: u8 = 4;
 const SUPPRESSIONS: u8 = 5;
+const LISTS: u8 = 6;
 
 impl Threshold {
     pub(super) fn save_state(&mut self, full: bool) -> Chunks {
@@ -27,6 +30,10 @@ impl Threshold {
         if self.spec.evidence_max > 0 {
             chunks.begin(EVIDENCE);
             self.evidence.save(full, &mut chunks);
+        }
+        if !self.lists.is_empty() {
+            chunks.begin(LISTS);
+            self.lists.save(full, &mut chunks);
         }
         if let Some(suppressions) = &self.suppressions {
             chunks.begin(SUPPRESSIONS);
@@ -79,7 +86,7 @@ impl Threshold {
     /// Reads what one shard of the last run wrote. Called once for each of them.
     pub(super) fn load_state(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError> {
         let before = (std::mem::take(&mut self.firings), self.passed);
-        let is_first = self.origins.is_empty();
+        let is_first = !std::mem::replace(&mut self.has_loaded, true);
         let mut suppressions = self.spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length));
         for blob in blobs {
             let mut from = StateReader::new(blob);
@@ -93,7 +100,12 @@ impl Threshold {
                     Groups::Ring(ring) => ring.load(&mut from, keep)?,
                     Groups::General(groups) => groups.load(&mut from, keep)?,
                 },
-                WAITING => self.arrivals.waiting.load(&mut from, &|_, hash| keep(hash))?,
+                // Writes wait in every shard alike: those of one shard are enough.
+                WAITING => {
+                    let wanted = |hash, bytes: &[u8]| if waiting_write(bytes).is_some() { is_first } else { keep(hash) };
+                    self.arrivals.load_waiting(&mut from, &wanted)?;
+                }
+                LISTS => self.lists.load(&mut from)?,
                 // Rings of several shards cannot be joined: after a change of their number, evidence starts anew.
                 EVIDENCE if is_first => self.evidence.load(&mut from)?,
                 EVIDENCE => {}

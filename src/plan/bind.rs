@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::graph::{Family, Graph, TOP, graph};
+use super::lists::{Readings, lists_of};
 use super::picture::Picture;
 use super::sink::PlannedSink;
 use super::unit::UnitInProgress;
-use super::{lane, tables};
+use super::{lane, lists, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
 use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
@@ -137,11 +138,13 @@ pub struct PlannedRule {
     pub is_sharded: bool,
     /// The lane of its late events, if they leave by an output that somebody reads.
     pub late: Option<usize>,
+    /// The lane of what it writes to a list, if it does.
+    pub writes: Option<usize>,
     /// What a change of voids its state.
     pub fingerprint: String,
 }
 
-/// A pipeline, ready to be started. Lanes: one for each source, one for each rule, then those of late events, then those of dead letters.
+/// A pipeline, ready to be started. Lanes: one for each source, one for each rule, then those of late events, of writes to lists, and of dead letters.
 pub struct Plan {
     /// Where relative paths start.
     pub folder: PathBuf,
@@ -171,8 +174,30 @@ pub struct Plan {
     pub barrier_interval: i64,
     /// How long a stop waits.
     pub stop_timeout: i64,
+    /// Who writes and who reads which list, for people.
+    pub readings: Vec<Readings>,
     /// Its nodes as they are written, for people.
     pub picture: Picture,
+}
+
+impl PlannedLane {
+    /// A lane that decodes nothing and leads nowhere yet.
+    pub(super) fn bare(name: &str, rule: TimeRule, policy: TimePolicy) -> PlannedLane {
+        PlannedLane {
+            name: name.to_owned(),
+            decoders: Vec::new(),
+            facts: Vec::new(),
+            slots: Vec::new(),
+            rule,
+            time_field: None,
+            time_is_declared: false,
+            policy,
+            nodes: Vec::new(),
+            roots: Vec::new(),
+            error_roots: None,
+            taps: Vec::new(),
+        }
+    }
 }
 
 impl Plan {
@@ -184,7 +209,7 @@ impl Plan {
     /// The rule whose alerts or late events a lane carries.
     pub fn rule_of(&self, lane: usize) -> Option<&PlannedRule> {
         let by_number = lane.checked_sub(self.sources.len()).and_then(|rule| self.rules.get(rule));
-        by_number.or_else(|| self.rules.iter().find(|r| r.late == Some(lane)))
+        by_number.or_else(|| self.rules.iter().find(|r| r.late == Some(lane) || r.writes == Some(lane)))
     }
 }
 
@@ -193,7 +218,6 @@ pub(super) struct Builder<'a, 'c> {
     pub(super) graph: &'a Graph<'a>,
     pub(super) faults: &'a RefCell<Diagnostics>,
     pub(super) context: Context<'c>,
-    pub(super) tenant: Option<String>,
     pub(super) units: Vec<UnitInProgress>,
     pub(super) sinks: Vec<PlannedSink>,
     pub(super) sink_places: Vec<(String, usize)>,
@@ -218,12 +242,14 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         );
     }
     let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
-    let table_map = tables::read(root, false, &faults, &mut reloads);
-    let list_map = tables::read(root, true, &faults, &mut reloads);
+    let table_map = tables::read(root, &faults, &mut reloads);
+    let lists = lists::read(root, &graph, top.text("tenant").as_deref(), &faults, &mut reloads);
     let mut maps = Vec::new();
     let context = Context {
         tables: &table_map,
-        lists: &list_map,
+        lists: &lists.tables,
+        written: &lists.written,
+        tenant: top.text("tenant"),
         registry: registry.clone(),
         clock: clock.clone(),
         reloads: &mut reloads,
@@ -233,7 +259,6 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         graph: &graph,
         faults: &faults,
         context,
-        tenant: top.text("tenant"),
         units: Vec::new(),
         sinks: Vec::new(),
         sink_places: Vec::new(),
@@ -243,6 +268,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
     };
     builder.read_rules();
     builder.read_gatherers();
+    builder.units.extend(lists.written.iter().map(|list| UnitInProgress::of_list(list, &graph)));
     builder.read_sinks();
     let (sources, mut lanes) = builder.read_sources();
     for unit in 0..builder.units.len() {
@@ -250,6 +276,9 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
     }
     for unit in 0..builder.units.len() {
         lanes.extend(builder.late_lane(unit, lanes.len()));
+    }
+    for unit in 0..builder.units.len() {
+        lanes.extend(builder.writes_lane(unit, lanes.len()));
     }
     for sink in 0..builder.sinks.len() {
         lanes.extend(builder.letters_lane(sink, lanes.len()));
@@ -259,8 +288,11 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
     let rules = units.into_iter().map(|u| u.finish(registry)).collect();
     let picture = Picture::of(&graph);
     let interval = top.section("barrier").and_then(|b| b.duration("interval")).unwrap_or(BARRIER_INTERVAL_MS as i64 * 1_000_000);
-    let contents = list_map
+    let readings = Readings::of(&graph, &lists.written);
+    let contents = lists
+        .tables
         .into_iter()
+        .chain(lists.bases)
         .map(|(n, t)| (format!("lists/{n}"), t))
         .chain(table_map.into_iter().map(|(n, t)| (format!("tables/{n}"), t)))
         .collect();
@@ -279,6 +311,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         admin: top.section("admin").and_then(|a| a.text("listen")),
         barrier_interval: interval.max(1_000_000),
         picture,
+        readings,
         stop_timeout: top.duration("stop_timeout").unwrap_or(STOP_TIMEOUT_MS as i64 * 1_000_000),
     };
     let faults = faults.into_inner();
@@ -329,7 +362,9 @@ impl<'a> Builder<'a, '_> {
             let Some(kind) = kind_of(&options, crate::correlate::KINDS) else { continue };
             if let Some(spec) = (kind.bind)(&options) {
                 let spec: RuleSpec = spec;
-                self.units.push(UnitInProgress::of_rule(spec, node, self.tenant.as_deref().unwrap_or_default()));
+                let lists = lists_of(node, self.context.written);
+                let tenant = self.context.tenant.as_deref().unwrap_or_default();
+                self.units.push(UnitInProgress::of_rule(spec, node, tenant, lists, self.graph));
             }
         }
     }
@@ -342,7 +377,7 @@ impl<'a> Builder<'a, '_> {
             if let Some(Kind { bind: BindTransform::Gather(bind), .. }) = kind
                 && let Some(spec) = bind(&options)
             {
-                self.units.push(UnitInProgress::of_gatherer(spec, self.tenant.as_deref().unwrap_or_default()));
+                self.units.push(UnitInProgress::of_gatherer(spec, self.context.tenant.as_deref().unwrap_or_default()));
             }
         }
     }

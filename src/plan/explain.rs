@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::bind::{Plan, PlannedTap};
+use super::lists::Readings;
 use crate::limits::EDGE_BYTES_MAX;
 
 /// The plan as JSON.
@@ -39,7 +40,10 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
     }
     let of = |(name, body): &(String, String)| Some((name.clone(), serde_json::from_str(body).ok()?));
     let templates: serde_json::Map<String, Value> = plan.sinks.iter().filter_map(|s| s.index_template.as_ref().and_then(of)).collect();
-    json!({"slots": slots, "stages": stages, "edges": edges, "index_templates": templates})
+    let readings =
+        |r: &Readings| json!({"name": r.list, "written_by": r.writers, "read_in_order_by": r.in_order, "read_on_arrival_by": r.on_arrival});
+    let lists: Vec<Value> = plan.readings.iter().map(readings).collect();
+    json!({"slots": slots, "stages": stages, "edges": edges, "lists": lists, "index_templates": templates})
 }
 
 /// The plan for a reader.
@@ -56,6 +60,21 @@ pub fn explain_text(plan: &Plan, workers: usize, shards: usize) -> String {
         let text = |key: &str| edge[key].as_str().unwrap_or_default().to_owned();
         let disk = edge["disk"].as_u64().map_or_else(String::new, |bytes| format!(", then {bytes} on the disk"));
         out.push_str(&format!("  {} → {}  {}  at most {} bytes{disk}\n", text("from"), text("to"), text("kind"), edge["bytes_max"]));
+    }
+    if !plan.readings.is_empty() {
+        out.push_str(
+            "lists that events write (rules read them as of a hit's place in the order, the others as of when an event comes by)\n",
+        );
+    }
+    for list in &plan.readings {
+        let words = |names: &[String]| if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+        let Readings { list, writers, in_order, on_arrival } = list;
+        out.push_str(&format!(
+            "  {list:20} written by {}  read in order by {}  on arrival by {}\n",
+            words(writers),
+            words(in_order),
+            words(on_arrival)
+        ));
     }
     out.push_str("slots\n");
     for slot in list("slots") {

@@ -2,6 +2,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::lists;
 use crate::component::OutputNames;
 use crate::config::{Field, Key, Node, Type, is_name};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, nearest};
@@ -96,11 +97,14 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
     }
     connect(&mut graph, outputs_of, faults);
     connect_letters(&mut graph, faults);
+    lists::connect(&mut graph, faults);
     report_cycles(&mut graph, faults);
     for name in &graph.order {
         let member = graph.members[name];
         let has_main = outputs(&member, outputs_of).is_none_or(OutputNames::has_main);
-        if member.family != Family::Sink && has_main && !graph.consumers.contains_key(*name) {
+        // What writes a list is there for that.
+        let writes = graph.consumers.keys().any(|output| node_of(output) == *name && output.contains(".list "));
+        if member.family != Family::Sink && has_main && !writes && !graph.consumers.contains_key(*name) {
             let warning = Diagnostic::warning(&member.key.place, "unread_output", format!("nobody reads the events of `{name}`"));
             faults.borrow_mut().push(warning.help("name it in the `inputs` of a sink, or remove it"));
         }

@@ -4,21 +4,25 @@
 use super::bind::{Builder, Errors, PlannedLane, PlannedNode, PlannedTap, TargetPlan, kind_of};
 use super::graph::{Family, letters_of, node_of};
 use super::sink::PlannedInput;
+use super::unit::Inlet;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Shape, Subject};
 use crate::component::bind::Context;
+use crate::component::list_write::WriteExtractor;
 use crate::component::operator::OperatorFactory;
 use crate::component::sink::SinkInput;
 use crate::component::source::FactNames;
 use crate::component::view::{Lane, View};
 use crate::component::{Bind, OutputNames};
 use crate::config::Options;
+use crate::correlate::copies::WritePort;
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
 use crate::expr::Template;
 use crate::limits::{LANE_NODES_MAX, SLOTS_MAX, TAGS_MAX};
-use crate::transform::BindTransform;
 use crate::transform::formats::Format;
+use crate::transform::{BindTransform, BindWrite};
+use crate::window::arrivals;
 use crate::window::watermark::TimePolicy;
 
 /// What a lane begins with.
@@ -96,6 +100,7 @@ impl LaneInProgress {
 impl Builder<'_, '_> {
     /// Binds everything behind a source.
     pub(super) fn lane(&mut self, start: Start<'_>, number: usize) -> PlannedLane {
+        self.bound.push(start.name.to_owned());
         let progress = LaneInProgress::new(&start, number, false);
         self.bind_lane(start, progress)
     }
@@ -118,6 +123,45 @@ impl Builder<'_, '_> {
         Some(self.bind_lane(start, progress))
     }
 
+    /// Binds the way of what a rule writes to whoever keeps a copy of the list.
+    pub(super) fn writes_lane(&mut self, rule: usize, number: usize) -> Option<PlannedLane> {
+        let node = self.units[rule].node.clone();
+        let (list, columns) = self.units[rule].written()?;
+        self.units[rule].writes = Some(number);
+        let name = format!("{node}.list {list}");
+        let start = Start::of_rule(&name);
+        let mut progress = LaneInProgress { of_rule: Some(rule), ..LaneInProgress::new(&start, number, true) };
+        // Its lines are the records themselves.
+        let extractor = WriteExtractor::new(None, self.unwritten(&node));
+        let roots = self.write_taps(&node, (&list, &columns, false), &mut progress, &extractor);
+        Some(PlannedLane { roots, taps: progress.taps, ..PlannedLane::bare(&name, start.rule, start.policy) })
+    }
+
+    /// Counts events that lack a part of the key under which they would write.
+    fn unwritten(&self, node: &str) -> metrics::Counter {
+        self.context.registry.counter("tripline_discarded_total", &[("node", node), ("reason", "no_list_key")])
+    }
+
+    /// Ways out of a lane to all who keep a copy of a list, except one that wrote its own already. `write`: list, columns, whether it takes away.
+    fn write_taps(
+        &mut self,
+        writer: &str,
+        write: (&str, &[usize], bool),
+        progress: &mut LaneInProgress,
+        extractor: &WriteExtractor,
+    ) -> Vec<TargetPlan> {
+        let (list, columns, removes) = write;
+        let inlet = arrivals::Inlet { policy: progress.policy, tells: progress.is_rule };
+        let mut targets = Vec::new();
+        for unit in 0..self.units.len() {
+            let Some(number) = self.units[unit].list(list).filter(|_| self.units[unit].node != writer) else { continue };
+            let port = WritePort { inlet, list: number, columns: columns.to_vec(), removes };
+            let extractor = extractor.clone();
+            targets.push(self.units[unit].tap(unit, Inlet::Writes(port), progress, Box::new(move || Box::new(extractor.clone()))));
+        }
+        targets
+    }
+
     /// Binds the way from a sink to the one that gets what is refused, if there is one: letters are JSON events.
     pub(super) fn letters_lane(&mut self, sink: usize, number: usize) -> Option<PlannedLane> {
         let name = letters_of(&self.sinks[sink].name);
@@ -129,7 +173,6 @@ impl Builder<'_, '_> {
     }
 
     fn bind_lane(&mut self, start: Start<'_>, mut progress: LaneInProgress) -> PlannedLane {
-        self.bound.push(start.name.to_owned());
         let mut view = View::of_source(start.facts, start.name);
         let mut decoders = Vec::new();
         for (i, format) in start.formats.into_iter().enumerate() {
@@ -197,6 +240,7 @@ impl Builder<'_, '_> {
         let bind_step = match kind.bind {
             BindTransform::Step(bind_step) => bind_step,
             BindTransform::Gather(_) => return self.gather_tap(name, &view, progress),
+            BindTransform::Write(bind_write) => return self.list_write(name, bind_write, view, progress),
         };
         if progress.nodes.len() >= LANE_NODES_MAX {
             options.fault(
@@ -231,6 +275,26 @@ impl Builder<'_, '_> {
             progress.nodes[number].outputs = outputs;
         }
         bound.then_some(TargetPlan::Node(number))
+    }
+
+    /// Binds a step that writes a list: its rows go to whoever keeps a copy of it, and on.
+    fn list_write(&mut self, name: &str, bind_write: BindWrite, mut view: View, progress: &mut LaneInProgress) -> Option<TargetPlan> {
+        let options = Options::new(name, self.graph.members[name].node, self.faults);
+        let mut bind = progress.bind(name, &mut view, &mut self.context);
+        let written = bind_write(&options, &mut bind);
+        let number = progress.nodes.len();
+        let factory = crate::transform::filter::resolving(Vec::new());
+        progress.nodes.push(PlannedNode { name: name.to_owned(), factory, outputs: Vec::new(), errors: Errors::Never, state: None });
+        let mut targets = Vec::new();
+        if let Some((write, removes)) = written.filter(|_| progress.number != usize::MAX) {
+            let list = write.list.name.clone();
+            let columns: Vec<usize> = write.set.iter().map(|(column, _)| *column).collect();
+            let extractor = WriteExtractor::new(Some(write), self.unwritten(name));
+            targets = self.write_taps(name, (&list, &columns, removes), progress, &extractor);
+        }
+        targets.extend(self.follow(name, &view, progress));
+        progress.nodes[number].outputs = vec![targets];
+        Some(TargetPlan::Node(number))
     }
 
     /// What keeps state stands at one place, where it sees all.

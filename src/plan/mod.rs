@@ -6,6 +6,7 @@ pub mod explain;
 pub mod files;
 pub mod graph;
 mod lane;
+pub mod lists;
 pub mod picture;
 mod rule;
 mod sink;
@@ -14,4 +15,5 @@ mod unit;
 
 pub use bind::{Errors, Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSource, PlannedTap, TargetPlan, plan};
 pub use files::{load_letters_plan, load_plan};
+pub use lists::Readings;
 pub use sink::{PlannedInput, PlannedSink};

@@ -5,32 +5,54 @@ use super::bind::{Builder, TargetPlan};
 use super::lane::LaneInProgress;
 use super::unit::Inlet;
 use crate::component::Bind;
-use crate::component::bind::compile_at;
+use crate::component::bind::{compile_at, compile_tree_at};
+use crate::component::list_write::Write;
 use crate::component::view::View;
 use crate::config::{Node, Options};
 use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, constants};
+use crate::correlate::copies::WritePort;
 use crate::correlate::extract::{RuleExtractor, Scratch};
 use crate::correlate::options::{Bound, Late, RuleSpec};
 use crate::correlate::payload::reserved;
 use crate::correlate::port::Port;
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
-use crate::expr::{Environment, Template};
+use crate::expr::ast::Expr;
+use crate::expr::eval::ListRef;
+use crate::expr::{self, Environment, Program, Template};
+use crate::list::ListSpec;
 use crate::table::{Handle, Table};
+use crate::window::arrivals;
 use crate::window::general::Measure;
 
 /// Names in a rule's expressions: its reserved words, then fields.
 struct RuleNames<'b, 'x, 'c> {
     bind: &'b mut Bind<'x, 'c>,
+    /// The lists whose copies the rule keeps.
+    lists: &'b [Arc<ListSpec>],
+    /// Whether the reserved words mean what they do in rules: in `where` they are fields.
+    has_words: bool,
     reads: Vec<Slot>,
 }
 
 impl Environment for RuleNames<'_, '_, '_> {
     fn slot(&mut self, name: &str) -> Option<Slot> {
-        if let Some(slot) = reserved(name) {
+        if let Some(slot) = reserved(name).filter(|_| self.has_words) {
             return Some(slot);
         }
         let slot = self.bind.read(name)?;
+        self.reads.push(slot);
+        Some(slot)
+    }
+    fn list(&mut self, name: &str) -> Option<(Arc<ListSpec>, ListRef)> {
+        match self.lists.iter().position(|list| list.name == name) {
+            Some(number) => Some((Arc::clone(&self.lists[number]), ListRef::Own(number as u16))),
+            // What is only written.
+            None => self.bind.list(name),
+        }
+    }
+    fn tenant(&mut self) -> Option<Slot> {
+        let slot = self.bind.tenant()?;
         self.reads.push(slot);
         Some(slot)
     }
@@ -66,13 +88,17 @@ impl Builder<'_, '_> {
         let late = (spec.late == Late::Output && is_read).then(|| view.event_writer(&mut progress.lane, progress.original, false));
         let mut own_view = view.clone();
         let mut bind = progress.bind(name, &mut own_view, &mut self.context);
-        let condition = if options.has("where") { Some(bind.expression(&options, "where", true)?) } else { None };
-        let tenant = self.tenant.as_ref().and_then(|t| bind.read(t));
+        let lists = self.units[unit].lists.specs.clone();
+        let mut names = RuleNames { bind: &mut bind, lists: &lists, has_words: false, reads: Vec::new() };
+        let (condition, condition_of_lists) = conditions(&options, &mut names)?;
+        let condition_reads = condition_of_lists.iter().flat_map(|c: &Program| c.reads.clone());
+        let mut payload: Vec<Slot> = condition_reads.collect();
+        let tenant = bind.tenant();
         let by: Vec<Option<Slot>> = spec.by.iter().map(|b| bind.read(b)).collect();
         let field = spec.field.as_ref().and_then(|f| bind.read(f));
         let weight = if spec.measure == Measure::Count { bind.read("baseEventCount") } else { None };
         let suppress_by: Vec<Option<Slot>> = spec.suppress.iter().flat_map(|(f, _)| f).map(|f| bind.read(f)).collect();
-        let mut names = RuleNames { bind: &mut bind, reads: Vec::new() };
+        let mut names = RuleNames { bind: &mut bind, lists: &lists, has_words: true, reads: Vec::new() };
         let bound = match &spec.bound {
             Bound::Expression(source, place) => Some(compile_at(source, place, false, &options, &mut names)?),
             Bound::Constant(_) => None,
@@ -82,7 +108,11 @@ impl Builder<'_, '_> {
             None => None,
         };
         let alert = alert_programs(&spec, &options, &mut names)?;
-        let mut payload = std::mem::take(&mut names.reads);
+        let write = match options.section("write") {
+            Some(section) => Some(Write::read(&section, &mut names)?),
+            None => None,
+        };
+        payload.append(&mut names.reads);
         payload.extend(suppress_by.iter().flatten());
         payload.sort();
         payload.dedup();
@@ -108,6 +138,8 @@ impl Builder<'_, '_> {
         let port = Port {
             payload,
             policy: progress.policy,
+            condition: condition_of_lists,
+            write,
             bound,
             unless,
             alert,
@@ -119,10 +151,41 @@ impl Builder<'_, '_> {
         if progress.number == usize::MAX {
             return None;
         }
+        self.units[unit].lists.own = own_writes(&port, &lists);
         let tap = self.units[unit].tap(unit, Inlet::Rule(Box::new(port)), progress, Box::new(move || Box::new(extractor.clone())));
         // No row goes to a rule that is switched off, but barriers pass it.
         spec.enabled.then_some(tap)
     }
+}
+
+/// What of `where` may be asked at once, and what reads lists that events write: that waits for the hit's turn.
+fn conditions(options: &Options<'_>, names: &mut RuleNames<'_, '_, '_>) -> Option<(Option<Program>, Option<Program>)> {
+    let Some((source, place)) = options.placed("where") else { return Some((None, None)) };
+    let reads_copies = |part: &Expr| {
+        let mut found = Vec::new();
+        part.lists(&mut found);
+        found.iter().any(|name| names.lists.iter().any(|list| list.name == *name))
+    };
+    let tree = match expr::parse(&source) {
+        Ok(tree) if reads_copies(&tree) => tree,
+        _ => return Some((Some(compile_at(&source, &place, true, options, names)?), None)),
+    };
+    let mut parts = Vec::new();
+    tree.conjuncts(&mut parts);
+    let (later, now): (Vec<Expr>, Vec<Expr>) = parts.into_iter().partition(reads_copies);
+    let mut compile = |parts: Vec<Expr>| match Expr::all(parts) {
+        Some(tree) => compile_tree_at(Ok(tree), &place, true, options, names).map(Some),
+        None => Some(None),
+    };
+    Some((compile(now)?, compile(later)?))
+}
+
+/// How a rule writes a list that it reads itself.
+fn own_writes(port: &Port, lists: &[Arc<ListSpec>]) -> Option<WritePort> {
+    let write = port.write.as_ref()?;
+    let list = lists.iter().position(|list| list.name == write.list.name)?;
+    let inlet = arrivals::Inlet { policy: port.policy, tells: port.is_rule };
+    Some(WritePort { inlet, list, columns: write.set.iter().map(|(column, _)| *column).collect(), removes: false })
 }
 
 fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<'_, '_, '_>) -> Option<AlertPrograms> {

@@ -1,4 +1,4 @@
-//! Tables and lists: read at load, and again when their files change.
+//! Tables: read at load, and again when their files change.
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,38 +29,21 @@ pub const TABLE: &[Field] = &[
     Field::optional("reload", Type::Bool, "whether a changed file is read again; default true"),
 ];
 
-/// Options of a list.
-pub const LIST: &[Field] =
-    &[Field::required("key", Type::Texts, "the columns that make a key"), Field::required("path", Type::Text, "the CSV file")];
-
-/// Reads all tables or all lists of a file.
-pub fn read(root: &Node, lists: bool, faults: &RefCell<Diagnostics>, reloads: &mut Vec<Box<dyn Reload>>) -> Tables {
+/// Reads the tables of a file.
+pub(super) fn read(root: &Node, faults: &RefCell<Diagnostics>, reloads: &mut Vec<Box<dyn Reload>>) -> Tables {
     let mut out = Tables::new();
-    let (family, fields) = if lists { ("lists", LIST) } else { ("tables", TABLE) };
-    for (key, node) in root.get(family).map(Node::entries).unwrap_or_default() {
+    for (key, node) in root.get("tables").map(Node::entries).unwrap_or_default() {
         let options = Options::new(&key.name, node, faults);
-        options.check(&[fields]);
+        options.check(&[TABLE]);
         let keys: Vec<String> = options.texts("key").into_iter().map(|(k, _)| k).collect();
-        // A list that is only read is a table whose rows are keys.
-        let form = if lists { Some(Content::Text(Form::Csv { keys, delimiter: ',' })) } else { table_form(&options, keys) };
-        let Some(form) = form else { continue };
+        let Some(content) = table_form(&options, keys) else { continue };
         let Some((path, place)) = options.path("path") else { continue };
-        let file = TableFile { path, form };
-        if !file.path.exists() {
-            let message = format!("there is no file {}", file.path.display());
-            options.fault(Diagnostic::error(&place, "missing_file", message).help("paths start from the folder of the pipeline file"));
-            continue;
-        }
-        let mut found = Vec::new();
-        let table = file.read(None, &mut found);
-        found.into_iter().for_each(|f| options.fault(f));
-        if let Some(table) = table {
-            let handle = Handle::new(table);
-            out.insert(key.name.clone(), Arc::clone(&handle));
-            if options.bool("reload", true) {
-                let seen = stamp(&file.path);
-                reloads.push(Box::new(TableReload { file, handle, seen }));
-            }
+        let file = TableFile { path, content, per_tenant: false };
+        let Some(table) = file.read_first(&place, &options) else { continue };
+        let handle = Handle::new(table);
+        out.insert(key.name.clone(), Arc::clone(&handle));
+        if options.bool("reload", true) {
+            reloads.push(Box::new(TableReload::new(file, handle)));
         }
     }
     out
@@ -108,16 +91,37 @@ enum Content {
     MaxMind,
 }
 
-struct TableFile {
+pub(super) struct TableFile {
     path: PathBuf,
-    form: Content,
+    content: Content,
+    /// The first column of the key is the tenant's.
+    per_tenant: bool,
 }
 
 impl TableFile {
+    /// The file of a list, and what it holds. Faults are told.
+    pub(super) fn open(path: PathBuf, form: Form, per_tenant: bool, place: &Place, options: &Options<'_>) -> Option<(Table, TableFile)> {
+        let file = TableFile { path, content: Content::Text(form), per_tenant };
+        Some((file.read_first(place, options)?, file))
+    }
+
+    /// Reads it where `place` names it.
+    fn read_first(&self, place: &Place, options: &Options<'_>) -> Option<Table> {
+        if !self.path.exists() {
+            let message = format!("there is no file {}", self.path.display());
+            options.fault(Diagnostic::error(place, "missing_file", message).help("paths start from the folder of the pipeline file"));
+            return None;
+        }
+        let mut found = Vec::new();
+        let table = self.read(None, &mut found);
+        found.into_iter().for_each(|f| options.fault(f));
+        table
+    }
+
     /// Reads it. Whose columns are those of its records has the columns that are given, if any.
     fn read(&self, columns: Option<&[String]>, faults: &mut Vec<Diagnostic>) -> Option<Table> {
         let shown = self.path.display().to_string();
-        let form = match &self.form {
+        let form = match &self.content {
             Content::Text(form) => form,
             Content::MaxMind => {
                 let read = read_bytes(&self.path).and_then(|bytes| mmdb::read(&bytes, columns));
@@ -128,7 +132,9 @@ impl TableFile {
             Ok(text) => {
                 let source = Arc::new(SourceText { path: shown, text });
                 let place = Place { source: Arc::clone(&source), line: 1, column: 1 };
-                load(&source.text, form, &place, faults)
+                let mut table = load(&source.text, form, &place, faults)?;
+                table.per_tenant = self.per_tenant;
+                Some(table)
             }
             Err(message) => {
                 faults.push(Diagnostic::error(&Place::start_of(&shown), "unreadable", message).help("check the path"));
@@ -146,10 +152,17 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-struct TableReload {
+pub(super) struct TableReload {
     file: TableFile,
     handle: Arc<Handle<Table>>,
     seen: Option<(std::time::SystemTime, u64)>,
+}
+
+impl TableReload {
+    /// Puts what the file holds into `handle` when it changes.
+    pub(super) fn new(file: TableFile, handle: Arc<Handle<Table>>) -> TableReload {
+        TableReload { seen: stamp(&file.path), file, handle }
+    }
 }
 
 impl Reload for TableReload {

@@ -13,7 +13,7 @@ use super::intake::{Intake, Orders};
 use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
 use super::outgoing;
 use super::ports::{Port, Ports};
-use super::rule::RuleStage;
+use super::rule::{RuleLanes, RuleStage};
 use super::saves::Saves;
 use super::sender::Health;
 use crate::component::Operator;
@@ -273,12 +273,14 @@ impl Topology {
             }
             parts.push((intake_signal, senders));
         }
-        let mut rule_lanes: Vec<Vec<(Lane, Option<Lane>)>> = Vec::new();
+        let mut rule_lanes: Vec<Vec<RuleLanes>> = Vec::new();
         for (number, rule) in plan.rules.iter().enumerate() {
             let signals = maker.rule_signals[number].clone();
             let alerts = maker.lane(plan.sources.len() + number, &signals)?;
-            let mut late = rule.late.map(|lane| maker.lane(lane, &signals)).transpose()?.unwrap_or_default().into_iter();
-            rule_lanes.push(alerts.into_iter().map(|lane| (lane, late.next())).collect());
+            let mut beside = |lane: Option<usize>| lane.map(|lane| maker.lane(lane, &signals)).transpose().map(Option::unwrap_or_default);
+            let (mut late, mut writes) = (beside(rule.late)?.into_iter(), beside(rule.writes)?.into_iter());
+            let lanes = |alerts| RuleLanes { alerts, late: late.next(), writes: writes.next() };
+            rule_lanes.push(alerts.into_iter().map(lanes).collect());
         }
         let mut letters = Vec::new();
         for (number, sink) in plan.sinks.iter().enumerate() {
@@ -379,7 +381,7 @@ fn make_rules(
     record: &mut Record,
     store: &dyn Store,
     forget: &mut Vec<Vec<u8>>,
-    lanes: Vec<Vec<(Lane, Option<Lane>)>>,
+    lanes: Vec<Vec<RuleLanes>>,
     ends: Vec<Vec<Vec<RuleEnd>>>,
     signals: Vec<Vec<Arc<Signal>>>,
     reports: &Reports,
@@ -393,7 +395,7 @@ fn make_rules(
         let before: Vec<&UnitState> =
             old.units.iter().filter(|u| u.name.starts_with(&prefix) && u.fingerprint == rule.fingerprint).collect();
         let same = before.len() == shards;
-        for (shard, (((lane, late_lane), mut ends), signal)) in lanes.into_iter().zip(ends).zip(signals).enumerate() {
+        for (shard, ((lanes, mut ends), signal)) in lanes.into_iter().zip(ends).zip(signals).enumerate() {
             // Ports of sources keep their numbers whatever the number of shards of other rules.
             ends.sort_by_key(|(is_rule, input, _)| (*is_rule, *input));
             let inputs: Vec<usize> = ends.iter().map(|(_, input, _)| *input).collect();
@@ -423,8 +425,7 @@ fn make_rules(
                 RuleStage::new(
                     ports,
                     correlator,
-                    lane,
-                    late_lane,
+                    lanes,
                     origin,
                     options.close,
                     reports.clone(),

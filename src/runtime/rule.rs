@@ -10,8 +10,18 @@ use super::saves::Saves;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
 use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
-use crate::event::Origin;
+use crate::event::{Input, Origin};
 use crate::window::watermark::Activity;
+
+/// The lanes that begin at a shard.
+pub struct RuleLanes {
+    /// Of alerts.
+    pub alerts: Lane,
+    /// Of late events, if they leave by an output.
+    pub late: Option<Lane>,
+    /// Of writes to a list, if it makes some.
+    pub writes: Option<Lane>,
+}
 
 /// See the module.
 pub struct RuleStage {
@@ -23,6 +33,8 @@ pub struct RuleStage {
     pub lane: Lane,
     /// Where late events go, if they leave by an output.
     pub late_lane: Option<Lane>,
+    /// Where writes to a list go, if it makes some.
+    pub write_lane: Option<Lane>,
     /// Where alerts come from, as other rules see it.
     pub origin: Arc<Origin>,
     /// `--close`.
@@ -43,24 +55,26 @@ impl RuleStage {
     pub fn new(
         ports: Ports,
         correlator: Box<dyn Correlator>,
-        lane: Lane,
-        late_lane: Option<Lane>,
+        lanes: RuleLanes,
         origin: Arc<Origin>,
         close: bool,
         reports: Reports,
         suspect: Suspect,
         saves: Saves,
     ) -> RuleStage {
+        let RuleLanes { alerts: lane, late: late_lane, writes: write_lane } = lanes;
+        let out = AlertRows::default();
         RuleStage {
             ports,
             correlator,
             lane,
             late_lane,
+            write_lane,
             origin,
             close,
             reports,
             suspect,
-            out: AlertRows::default(),
+            out,
             told: NEVER,
             has_opened: false,
             saves,
@@ -97,7 +111,7 @@ impl RuleStage {
     }
 
     fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
-        std::iter::once(&mut self.lane).chain(&mut self.late_lane)
+        std::iter::once(&mut self.lane).chain(&mut self.late_lane).chain(&mut self.write_lane)
     }
 
     fn send_control(&mut self, message: &Message) {
@@ -143,6 +157,16 @@ impl RuleStage {
             // Of one batch at most, so it fits into one.
             lane.run(Arc::new(late_input(&out.late)), Some((&out.late.times, &[])));
             self.out.late = LateRows::default();
+        }
+        if let Some(lane) = &mut self.write_lane {
+            let out = &self.out;
+            let mut from = 0;
+            while from < out.writes.lines.len() {
+                let rows = from..from + out.writes.lines.batch(from);
+                let input = Input::of_lines(out.writes.lines.iter(rows.clone()), Arc::clone(&self.origin), 0);
+                lane.run(Arc::new(input), Some((&out.writes.times[rows.clone()], &out.writes.ties[rows.clone()])));
+                from = rows.end;
+            }
         }
         self.out.clear();
         let watermark = self.correlator.watermark();

@@ -12,15 +12,22 @@ pub mod remove;
 pub mod route;
 pub mod sample;
 pub mod set;
+pub mod update_list;
 
+use crate::component::list_write::Write;
 pub use crate::component::operator::OperatorFactory;
 use crate::component::{Bind, Kind};
 use crate::config::Options;
+
+/// Reads what a step writes to a list, and whether it takes away.
+pub type BindWrite = fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<(Write, bool)>;
 
 /// Reads the options of a transform.
 pub enum BindTransform {
     /// A step, at its place in a lane.
     Step(fn(&Options<'_>, &mut Bind<'_, '_>) -> Option<OperatorFactory>),
+    /// A step that writes a list. Its events go on.
+    Write(BindWrite),
     /// What takes events out of their lanes and begins one of its own: see [`gather`].
     Gather(fn(&Options<'_>) -> Option<gather::GatherSpec>),
 }
@@ -41,4 +48,5 @@ pub const KINDS: &[&Kind<BindTransform>] = &[
     &sample::KIND,
     &set::KIND,
     &dedupe::THROTTLE_KIND,
+    &update_list::KIND,
 ];
