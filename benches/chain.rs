@@ -151,6 +151,22 @@ fn dns_recon(folder: &Path, rows: u64, n: u64) -> (std::path::PathBuf, std::path
     (put("pipeline.yaml", yaml.as_bytes()), log)
 }
 
+/// A pipeline of so many rules, each for one program's lines.
+fn rules(folder: &Path, name: &str, count: usize) -> std::path::PathBuf {
+    let mut text = "sources: {a: {type: file, paths: [in.log], follow: false, format: syslog}}\ncorrelations:\n".to_owned();
+    for n in 0..count {
+        let app = if n % 100 == 0 { "sshd".to_owned() } else { format!("app{n}") };
+        text.push_str(&format!(
+            "  r{n}: {{type: threshold, inputs: [a], where: 'appname == \"{app}\"', by: [hostname], within: 1m, count: 5}}\n"
+        ));
+    }
+    let names: Vec<String> = (0..count).map(|n| format!("r{n}")).collect();
+    text.push_str(&format!("sinks: {{o: {{type: drop, inputs: [{}]}}}}\n", names.join(", ")));
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a temporary folder");
+    path
+}
+
 fn main() {
     // A child of the bench of two cores.
     if let Some(at) = std::env::args().position(|a| a == "--once") {
@@ -214,6 +230,11 @@ fn main() {
     let dns_bytes = std::fs::metadata(&dns_log).expect("made here").len();
     let m = bench.interleave(|| chain(&dns, 1, 1), || read_and_frame(&dns_log));
     bench.report("pipelines/dns_recon, 10000 patterns / read + framing", "read + framing", n, dns_bytes, &m);
+
+    // Three rules are asked one by one, three hundred by what they want.
+    let (few, many) = (rules(folder.path(), "few.yaml", 3), rules(folder.path(), "many.yaml", 300));
+    let m = bench.interleave(|| chain(&many, 1, 1), || chain(&few, 1, 1));
+    bench.report("300 rules / 3 rules", "3 rules", n, bytes, &m);
 
     // Allocations: twice the events must not take more of them, but for what grows with state and with alerts.
     let longer = common::rfc5424(2 * n);

@@ -112,6 +112,7 @@ fn feed(spec: &Arc<GatherSpec>, batches: &mut [Arc<Batch>]) -> u64 {
     for batch in batches {
         hits.clear();
         let own = Arc::get_mut(batch).expect("nobody else holds it");
+        own.sum_up_times();
         let rows = &rows[..own.rows()];
         extractor.extract(own, rows, &mut [&mut hits]);
         gatherer.on_hits(0, batch, &hits, &mut out);

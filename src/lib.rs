@@ -46,7 +46,8 @@
 //!
 //! # Where this code departs from the plan of the house
 //!
-//! A rule is its own unit with its own shards (not one operator for all rules of an input), and every unit is a thread; with hundreds of rules that must change.
+//! A rule is its own unit with its own shards (not one operator for all rules of an input). Rules that want a field to have a value are found by the value
+//! ([`correlate::candidates`]), and shards of a number share a thread; but every batch still sends a message to every shard of every rule.
 //! Every shard of a rule keeps copies of the lists that it reads ([`list`]): nothing is shared and all is in order, at the price of their memory.
 //! Disk buffers stand before sinks only, and hold encoded rows. A sink with one seals when it is idle; an epoch of an outage says how far it had come before.
 pub mod admin;

@@ -50,6 +50,11 @@ pub const EPOCHS_OPEN_MAX: usize = 16;
 pub const BARRIER_INTERVAL_MS: u64 = 1_000;
 /// How long a stop waits for sinks.
 pub const STOP_TIMEOUT_MS: u64 = 30_000;
+/// Rules on one output from which on events are dealt to them by what they want: a few are asked as fast.
+pub const RULES_INDEXED_MIN: usize = 4;
+/// Messages that a shard of a rule takes before the next shard of its thread has its turn: enough that its groups stay in the cache, few enough that none
+/// waits long.
+pub const RULE_TURN: usize = 16;
 /// Groups of one rule.
 pub const GROUPS_MAX: usize = 10_000_000;
 /// Hits of one rule that wait for the watermark.

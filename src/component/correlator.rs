@@ -3,7 +3,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::clock::{NEVER, Timestamp};
-use crate::event::batch::TIME_MISSING;
 use crate::event::builder::Positions;
 use crate::event::{Batch, Input, Lines, Origin};
 use crate::limits::KEY_GROUPS;
@@ -87,13 +86,12 @@ impl HitBatch {
 /// What the rows of a batch say about time, while hits are sought among them.
 pub struct RowTimes {
     before: Timestamp,
-    any_missing: bool,
     passed: usize,
 }
 
 impl Default for RowTimes {
     fn default() -> RowTimes {
-        RowTimes { before: NEVER, any_missing: false, passed: 0 }
+        RowTimes { before: NEVER, passed: 0 }
     }
 }
 
@@ -103,18 +101,16 @@ impl RowTimes {
     pub fn pass_to(&mut self, batch: &Batch, row: usize) -> Timestamp {
         for time in batch.times.get(self.passed..row).unwrap_or_default() {
             self.before = self.before.max(*time);
-            self.any_missing |= *time == TIME_MISSING;
         }
         self.passed = row;
         self.before
     }
 
-    /// Passes the rest, and tells the hits of every shard.
-    pub fn end(mut self, batch: &Batch, out: &mut [&mut HitBatch]) {
-        self.pass_to(batch, batch.times.len());
-        let last = batch.times.last().copied().unwrap_or(NEVER);
+    /// Tells the hits of every shard what all rows come to.
+    pub fn end(self, batch: &Batch, out: &mut [&mut HitBatch]) {
+        let (sum, last) = (batch.times_sum, batch.times.last().copied().unwrap_or(NEVER));
         for hits in out {
-            (hits.max, hits.last, hits.any_missing) = (self.before, last, self.any_missing);
+            (hits.max, hits.last, hits.any_missing) = (sum.greatest, last, sum.any_missing);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Here stands `threshold`. A further kind is a file beside it and a line in [`KINDS`].
 pub mod alert;
+pub mod candidates;
 pub mod copies;
 pub mod extract;
 mod firing;

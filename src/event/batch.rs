@@ -69,6 +69,8 @@ pub struct Batch {
     row_count: usize,
     /// Event time of each row.
     pub times: Vec<Timestamp>,
+    /// What they come to.
+    pub times_sum: TimesSum,
     /// Order among equal times, of batches whose rows are alerts; empty otherwise.
     pub ties: Vec<u128>,
     /// Tags of each row.
@@ -92,6 +94,15 @@ impl Column {
             self.cells[row] = span;
         }
     }
+}
+
+/// What the times of a batch's rows come to: all who seek hits among them ask for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimesSum {
+    /// The greatest.
+    pub greatest: Timestamp,
+    /// Some row's time is not known.
+    pub any_missing: bool,
 }
 
 /// A time that is not known yet: the collector takes the partition's last.
@@ -118,6 +129,12 @@ impl Batch {
         fill(&mut self.tags, rows, 0);
         fill(&mut self.state, rows, 0);
         self.input = input;
+    }
+
+    /// Sums up the times, once they are set.
+    pub fn sum_up_times(&mut self) {
+        let greatest = self.times.iter().copied().max().unwrap_or(TIME_MISSING);
+        self.times_sum = TimesSum { greatest, any_missing: self.times.contains(&TIME_MISSING) };
     }
 
     /// Rows, filtered ones too.

@@ -51,7 +51,7 @@ pub fn explain_text(plan: &Plan, workers: usize, shards: usize) -> String {
     let json = explain(plan, workers, shards);
     let list = |key: &str| json[key].as_array().cloned().unwrap_or_default();
     let words = |v: &Value| v.as_array().map(|a| a.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")).unwrap_or_default();
-    let mut out = String::from("stages (one thread each; nodes of one stage are fused)\n");
+    let mut out = String::from("stages (nodes of one stage are fused; a thread each, and one for all rules' shards of a number)\n");
     for stage in list("stages") {
         out.push_str(&format!("  {:20} × {}  {}\n", stage["id"].as_str().unwrap_or_default(), stage["shards"], words(&stage["nodes"])));
     }

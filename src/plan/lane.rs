@@ -52,7 +52,7 @@ pub(super) struct LaneInProgress {
     path: Vec<String>,
     rule: TimeRule,
     pub(super) original: bool,
-    nodes: Vec<PlannedNode>,
+    pub(super) nodes: Vec<PlannedNode>,
     pub(super) taps: Vec<PlannedTap>,
 }
 
@@ -217,18 +217,19 @@ impl Builder<'_, '_> {
     /// Binds the consumers of an output.
     fn follow(&mut self, output: &str, view: &View, progress: &mut LaneInProgress) -> Vec<TargetPlan> {
         let consumers: Vec<&str> = self.graph.consumers.get(output).cloned().unwrap_or_default();
-        let mut targets = Vec::new();
+        let (mut targets, mut rules) = (Vec::new(), Vec::new());
         progress.path.push(output.to_owned());
         for name in consumers {
             let member = self.graph.members[name];
             self.bound.push(name.to_owned());
             match member.family {
                 Family::Transform => targets.extend(self.transform(name, view.clone(), progress)),
-                Family::Rule => targets.extend(self.rule_tap(name, view, progress)),
+                Family::Rule => rules.extend(self.rule_tap(name, view, progress).map(|tap| (name, tap))),
                 Family::Sink => targets.extend(self.sink_tap(name, view.clone(), progress)),
                 Family::Source => {}
             }
         }
+        targets.extend(self.deal_to_rules(output, view, progress, rules));
         progress.path.pop();
         targets
     }

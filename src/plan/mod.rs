@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches the network or starts anything. All faults are found in one go.
 pub mod bind;
+mod candidates;
 pub mod explain;
 pub mod files;
 pub mod graph;

@@ -242,7 +242,7 @@ impl Topology {
         let mut maker = Maker {
             plan,
             sink_signals: signals(plan.sinks.len()),
-            rule_signals: shards.iter().map(|s| signals(*s)).collect(),
+            rule_signals: rule_signals(&shards, &signals(options.shards)),
             ends: Ends {
                 sinks: plan.sinks.iter().map(|_| Vec::new()).collect(),
                 rules: shards.iter().map(|s| (0..*s).map(|_| Vec::new()).collect()).collect(),
@@ -325,6 +325,13 @@ impl Topology {
         let coordinator = Coordinator::new(record, Arc::clone(&orders), wakes, forget);
         Ok(Topology { intakes, lanes, rules, deliveries, coordinator, orders, reports, health, exhausted, listening })
     }
+}
+
+/// Shards of a number share a thread, whatever their rules; rules of one shard are spread over the threads.
+fn rule_signals(shards: &[usize], threads: &[Arc<Signal>]) -> Vec<Vec<Arc<Signal>>> {
+    let thread = |rule: usize, count: usize, shard: usize| if count == 1 { rule % threads.len() } else { shard };
+    let of_rule = |(rule, count): (usize, &usize)| (0..*count).map(|shard| Arc::clone(&threads[thread(rule, *count, shard)])).collect();
+    shards.iter().enumerate().map(of_rule).collect()
 }
 
 pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace) -> SourceContext {

@@ -1,4 +1,4 @@
-//! The threads of a run: one for each unit, driven until it is done, or until all are called off.
+//! The threads of a run: one for each unit, one for all rules' shards of a number, driven until they are done, or until all are called off.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,9 +32,23 @@ impl Crew {
         self.start(name, suspect, Arc::clone(&signal), move || drive(&signal, &orders, || stage.step()))
     }
 
-    pub(super) fn start_rule(&mut self, mut stage: RuleStage, signal: Arc<Signal>) -> Result<(), RunError> {
-        let (name, suspect, orders) = (stage.origin.source.clone(), stage.suspect.clone(), self.orders());
-        self.start(name, suspect, Arc::clone(&signal), move || drive(&signal, &orders, || stage.step()))
+    /// Starts a thread for each signal: the shards that share one take turns.
+    pub(super) fn start_rules(&mut self, rules: Vec<(RuleStage, Arc<Signal>)>) -> Result<(), RunError> {
+        let mut groups: Vec<(Arc<Signal>, Vec<RuleStage>)> = Vec::new();
+        for (stage, signal) in rules {
+            match groups.iter_mut().find(|(of_group, _)| Arc::ptr_eq(of_group, &signal)) {
+                Some((_, stages)) => stages.push(stage),
+                None => groups.push((signal, vec![stage])),
+            }
+        }
+        for (signal, mut stages) in groups {
+            let (orders, reports) = (self.orders(), self.reports.clone());
+            let of_thread = Arc::clone(&signal);
+            let body = move || drive(&of_thread, &orders, || step_in_turn(&mut stages, &reports));
+            // A panic is reported for the shard that it struck.
+            self.start("rules".to_owned(), Suspect::default(), signal, body)?;
+        }
+        Ok(())
     }
 
     pub(super) fn start_delivery(&mut self, delivery: Delivery, signal: Arc<Signal>) -> Result<(), RunError> {
@@ -79,6 +93,32 @@ impl Crew {
 
 fn is_called_off(orders: &Orders) -> bool {
     orders.called_off.load(Ordering::Acquire)
+}
+
+/// Gives each shard a turn. One that panics is reported, and ends the turns of all: the run starts again.
+fn step_in_turn(stages: &mut Vec<RuleStage>, reports: &Reports) -> Step {
+    let mut together = Step::Idle;
+    let mut done = false;
+    for stage in stages.iter_mut() {
+        match catch_unwind(AssertUnwindSafe(|| stage.turn())) {
+            Ok(Step::Idle) => {}
+            Ok(Step::Worked) => together = Step::Worked,
+            Ok(Step::Done) => done = true,
+            Err(_) => {
+                reports.send(Report::Panicked { name: stage.origin.source.clone(), culprit: stage.suspect.row() });
+                reports.raise();
+                return Step::Done;
+            }
+        }
+    }
+    if done {
+        stages.retain(|stage| !stage.is_done());
+    }
+    match together {
+        _ if stages.is_empty() => Step::Done,
+        Step::Idle if done => Step::Worked,
+        together => together,
+    }
 }
 
 fn drive(signal: &Signal, orders: &Orders, mut step: impl FnMut() -> Step) {

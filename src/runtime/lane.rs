@@ -6,7 +6,6 @@ use super::edge::{EdgeReceiver, EdgeSender, Signal};
 use super::epoch::Reports;
 use super::message::Message;
 use super::saves::Saves;
-use crate::clock::NEVER;
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Decoder, Subject, tag};
 use crate::component::operator::{ERRORS, Operator, Outputs};
@@ -170,9 +169,10 @@ impl Lane {
         self.taps.iter().all(|t| t.never_waits() || t.edges().iter().all(EdgeSender::has_room))
     }
 
-    /// Sends a control to every way out.
+    /// Sends a control to every way out. How far time has come is nothing to a sink.
     pub fn send_control(&self, message: &Message) {
-        for edge in self.taps.iter().flat_map(Tap::edges) {
+        let is_time = matches!(message, Message::Watermark(_));
+        for edge in self.taps.iter().filter(|tap| !is_time || matches!(tap, Tap::Rule { .. })).flat_map(Tap::edges) {
             edge.send(message.clone());
         }
     }
@@ -232,8 +232,9 @@ impl Lane {
             }
             None => self.time.stamp(batch),
         }
+        batch.sum_up_times();
         if let Some(pace) = &self.pace {
-            let greatest = batch.times.iter().copied().max().unwrap_or(NEVER);
+            let greatest = batch.times_sum.greatest;
             if greatest != TIME_MISSING {
                 pace.report(&batch.input.origin, greatest);
             }

@@ -11,6 +11,7 @@ use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
 use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
 use crate::event::{Input, Origin};
+use crate::limits::RULE_TURN;
 use crate::window::watermark::Activity;
 
 /// The lanes that begin at a shard.
@@ -46,6 +47,7 @@ pub struct RuleStage {
     out: AlertRows,
     told: Timestamp,
     has_opened: bool,
+    is_done: bool,
     saves: Saves,
 }
 
@@ -77,8 +79,27 @@ impl RuleStage {
             out,
             told: NEVER,
             has_opened: false,
+            is_done: false,
             saves,
         }
+    }
+
+    /// Does some things, if there are any to do.
+    pub fn turn(&mut self) -> Step {
+        let mut did = Step::Idle;
+        for _ in 0..RULE_TURN {
+            match self.step() {
+                Step::Worked => did = Step::Worked,
+                Step::Done => return Step::Done,
+                Step::Idle => break,
+            }
+        }
+        did
+    }
+
+    /// Whether the last barrier has passed.
+    pub fn is_done(&self) -> bool {
+        self.is_done
     }
 
     /// Does one thing.
@@ -102,6 +123,7 @@ impl RuleStage {
                 self.lanes().for_each(Lane::on_barrier);
                 self.send_control(&Message::Barrier(barrier));
                 if barrier.is_last {
+                    self.is_done = true;
                     return Step::Done;
                 }
             }

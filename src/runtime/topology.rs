@@ -151,7 +151,7 @@ fn run_units(plan: &mut Plan, topology: Topology, store: &mut dyn Store, host: &
     let Topology { intakes, lanes, rules, deliveries, mut coordinator, orders, reports, health, listening, .. } = topology;
     let mut crew = Crew::new(&orders, &reports);
     lanes.into_iter().try_for_each(|stage| crew.start_lane(stage))?;
-    rules.into_iter().try_for_each(|(stage, signal)| crew.start_rule(stage, signal))?;
+    crew.start_rules(rules)?;
     deliveries.into_iter().try_for_each(|(delivery, signal)| crew.start_delivery(delivery, signal))?;
     intakes.into_iter().try_for_each(|intake| crew.start_intake(intake))?;
     host.ready(&listening, &health);

@@ -1,0 +1,92 @@
+//! Many rules on one input: what each says is what it says alone, whatever it wants of the events.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
+mod inside;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use inside::{lines, run_pipeline};
+use serde_json::{Value, json};
+
+/// Conditions of every form: by a text, a number, several values, by two fields, by none.
+const CONDITIONS: &[&str] = &[
+    r#"code == "4625""#,
+    r#"code == 4625 && outcome == "failure""#,
+    r#"outcome == "failure" && code in ["4624", "4625.0", "x"]"#,
+    r#""4624" == code"#,
+    "code in [4624, 4625]",
+    r#"code == "4720" || outcome == "failure""#,
+    r#"code == "-0" && code == "0""#,
+    "code == 0",
+    r#"tags == "odd""#,
+    r#"has(code) && outcome != "failure""#,
+    r#"nothing == "there""#,
+    r#"code == "true""#,
+];
+
+fn pipeline(rules: &[usize]) -> String {
+    let rule = |n: &usize| {
+        let place = n % CONDITIONS.len();
+        format!(
+            "  r{n}: {{type: threshold, inputs: [a], where: '{}', by: [user], within: 30s, count: {}}}\n",
+            CONDITIONS[place],
+            1 + n / CONDITIONS.len()
+        )
+    };
+    let names: Vec<String> = rules.iter().map(|n| format!("r{n}")).collect();
+    format!(
+        "barrier: {{interval: 1ms}}
+sources: {{a: {{type: file, paths: [a.log], format: json, time: {{field: ts, format: epoch_s}}}}}}
+correlations:
+{}sinks: {{o: {{type: file, inputs: [{}], path: out.ndjson}}}}
+",
+        rules.iter().map(rule).collect::<String>(),
+        names.join(", ")
+    )
+}
+
+/// The alerts of each rule, by id.
+fn said(log: &str, rules: &[usize], shards: usize, stops: &[usize]) -> BTreeMap<String, Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| Path::new(folder.path()).join(name);
+    fs::write(path("a.log"), log).unwrap();
+    fs::write(path("pipeline.yaml"), pipeline(rules)).unwrap();
+    run_pipeline(folder.path(), shards, 2, stops);
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for alert in lines(&path("out.ndjson")) {
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        out.entry(text(&alert["rule"]["id"])).or_default().push(text(&alert["alert"]["id"]));
+    }
+    out.values_mut().for_each(|ids| ids.sort());
+    out
+}
+
+#[test]
+fn many_rules_say_what_each_says_alone() {
+    let codes = [
+        json!("4624"),
+        json!("4625"),
+        json!(4625),
+        json!(4624.0),
+        json!("4720"),
+        json!(0),
+        json!("-0"),
+        json!([4625, "x"]),
+        json!(true),
+        Value::Null,
+    ];
+    let tags = [json!("odd"), json!(["even", "odd"]), json!([]), Value::Null];
+    let line = |n: usize| {
+        let outcome = if n.is_multiple_of(3) { "failure" } else { "success" };
+        json!({"ts": 1_760_000_000 + n / 4, "code": codes[n * 7 % codes.len()], "outcome": outcome, "tags": tags[n * 5 % tags.len()], "user": format!("u{}", n * 11 % 13)})
+    };
+    let log: String = (0..3000).map(|n| format!("{}\n", line(n))).collect();
+    let rules: Vec<usize> = (0..CONDITIONS.len() * 4).collect();
+    let together = said(&log, &rules, 3, &[2, 1]);
+    assert!(together.len() > CONDITIONS.len() * 2, "{:?}", together.keys());
+    for rule in rules {
+        let alone = said(&log, &[rule], 1, &[]);
+        assert_eq!(together.get(&format!("r{rule}")), alone.get(&format!("r{rule}")), "{}", CONDITIONS[rule % CONDITIONS.len()]);
+    }
+}
