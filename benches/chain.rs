@@ -151,13 +151,13 @@ fn dns_recon(folder: &Path, rows: u64, n: u64) -> (std::path::PathBuf, std::path
     (put("pipeline.yaml", yaml.as_bytes()), log)
 }
 
-/// A pipeline of so many rules, each for one program's lines.
+/// A pipeline of so many rules, each for the lines of one process.
 fn rules(folder: &Path, name: &str, count: usize) -> std::path::PathBuf {
     let mut text = "sources: {a: {type: file, paths: [in.log], follow: false, format: syslog}}\ncorrelations:\n".to_owned();
     for n in 0..count {
-        let app = if n % 100 == 0 { "sshd".to_owned() } else { format!("app{n}") };
         text.push_str(&format!(
-            "  r{n}: {{type: threshold, inputs: [a], where: 'appname == \"{app}\"', by: [hostname], within: 1m, count: 5}}\n"
+            "  r{n}: {{type: threshold, inputs: [a], where: 'procid == \"{}\"', by: [hostname], within: 1m, count: 5}}\n",
+            1000 + n
         ));
     }
     let names: Vec<String> = (0..count).map(|n| format!("r{n}")).collect();
