@@ -121,3 +121,30 @@ fn late_events_do_not_enter_a_rule() {
     let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
     assert!(said(&out).contains("`r` has no output `late`") && said(&out).contains("`r` has its main output only"), "{}", said(&out));
 }
+
+#[cfg(feature = "kafka")]
+#[test]
+fn groups_that_reach_over_partitions_are_refused() {
+    let folder = folder(
+        "sources: {a: {type: kafka, brokers: [localhost:9092], topics: [t], group: g, keyed_by: [user, host], format: json}}
+transforms:
+  once: {type: dedupe, inputs: [a], by: [user], within: 1m}
+  sum: {type: aggregate, inputs: [once], interval: 1m, same: [user, host]}
+correlations:
+  r: {type: threshold, inputs: [sum], by: [user, host], within: 1m, count: 1}
+  s: {type: threshold, inputs: [r], by: [key.user], within: 1m, count: 1}
+  t: {type: threshold, inputs: [a], within: 1m, count: 1}
+sinks: {o: {type: drop, inputs: [s, t]}}
+",
+    );
+    let words = said(&tripline(folder.path(), &["check", "."]));
+    for want in [
+        ":3:41: error[keyed_by]: `once` reads partitions that are keyed by `host`, and does not group by it",
+        ":7:41: error[keyed_by]: `s` reads partitions that are keyed by `key.host`, and does not group by it",
+        "`t` reads partitions that are keyed by `host`",
+        "`t` reads partitions that are keyed by `user`",
+    ] {
+        assert!(words.contains(want), "{want}\n{words}");
+    }
+    assert_eq!(words.matches("error[keyed_by]").count(), 4, "{words}");
+}

@@ -2,7 +2,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::lists;
+use super::{keyed, lists};
 use crate::component::OutputNames;
 use crate::config::{Field, Key, Node, Type, is_name};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, nearest};
@@ -99,6 +99,7 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
     connect_letters(&mut graph, faults);
     lists::connect(&mut graph, faults);
     report_cycles(&mut graph, faults);
+    keyed::check(&graph, faults);
     for name in &graph.order {
         let member = graph.members[name];
         let has_main = outputs(&member, outputs_of).is_none_or(OutputNames::has_main);

@@ -6,6 +6,7 @@ mod candidates;
 pub mod explain;
 pub mod files;
 pub mod graph;
+mod keyed;
 mod lane;
 pub mod lists;
 pub mod picture;

@@ -26,6 +26,11 @@ const FIELDS: &[Field] = &[
         "where a partition begins that the group has not read yet: earliest (default), latest, or a time as in 2026-11-25T00:00:00Z",
     ),
     Field::optional("instance", Type::Text, "a name that stays over restarts, so that they move no partition (static membership)"),
+    Field::optional(
+        "keyed_by",
+        Type::Texts,
+        "with several members: the fields that choose a message's partition; `check` refuses what does not group by all of them",
+    ),
     TLS_OPTION,
     SASL_OPTION,
     Field::optional("prefetch", Type::Size, "bytes that are fetched ahead, over all partitions; default 64MiB"),
