@@ -1,9 +1,11 @@
 //! Many rules on one input: what each says is what it says alone, whatever it wants of the events.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed test is what a panic is for
 mod inside;
+mod outside;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use inside::{lines, run_pipeline};
@@ -89,4 +91,27 @@ fn many_rules_say_what_each_says_alone() {
         let alone = said(&log, &[rule], 1, &[]);
         assert_eq!(together.get(&format!("r{rule}")), alone.get(&format!("r{rule}")), "{}", CONDITIONS[rule % CONDITIONS.len()]);
     }
+}
+
+#[test]
+fn a_rule_whose_inputs_have_ended_holds_nobody_up() {
+    let folder = outside::folder(
+        "sources:
+  old: {type: file, paths: [old.log], follow: false, format: json, time: {field: ts, format: epoch_s}}
+  new: {type: stdin, format: json, time: {field: ts, format: epoch_s, idle_timeout: 100ms}}
+correlations:
+  first: {type: threshold, inputs: [old], by: [user], within: 1m, count: 1}
+  second: {type: threshold, inputs: [first, new], by: [user], within: 1m, count: 1}
+barrier: {interval: 50ms}
+sinks: {o: {type: file, inputs: [second], path: out.ndjson}}
+",
+    );
+    fs::write(folder.path().join("old.log"), "{\"ts\":1760000000,\"user\":\"a\"}\n").unwrap();
+    let mut child = outside::fed(folder.path());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"{\"ts\":1760000100,\"user\":\"b\"}\n{\"ts\":1760000200,\"user\":\"c\"}\n").unwrap();
+    let said = || lines(&folder.path().join("out.ndjson"));
+    outside::until("an alert while standard input is open", || said().iter().any(|alert| alert["key"]["user"] == "b"));
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }

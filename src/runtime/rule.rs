@@ -1,4 +1,5 @@
 //! A shard of a rule: takes hits from its inputs in the order in which they come, and puts its alerts into a lane of their own.
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::caution::Suspect;
@@ -10,7 +11,7 @@ use super::saves::Saves;
 use crate::clock::{NEVER, Timestamp};
 use crate::component::Correlator;
 use crate::component::correlator::{AlertRows, LateRows, alert_input, late_input};
-use crate::event::{Input, Origin};
+use crate::event::{Input, Lines, Origin};
 use crate::limits::RULE_TURN;
 use crate::window::watermark::Activity;
 
@@ -24,18 +25,31 @@ pub struct RuleLanes {
     pub writes: Option<Lane>,
 }
 
+impl RuleLanes {
+    fn all(&mut self) -> impl Iterator<Item = &mut Lane> {
+        std::iter::once(&mut self.alerts).chain(&mut self.late).chain(&mut self.writes)
+    }
+}
+
+/// Takes lines through a lane, as many at once as go into a batch. `said`: the lines, their times and their places among equal ones.
+fn run_lines(lane: &mut Lane, said: (&Lines, &[Timestamp], &[u128]), input: impl Fn(Range<usize>) -> Input) {
+    let (lines, times, ties) = said;
+    let mut from = 0;
+    while from < lines.len() {
+        let rows = from..from + lines.batch(from);
+        lane.run(Arc::new(input(rows.clone())), Some((&times[rows.clone()], &ties[rows.clone()])));
+        from = rows.end;
+    }
+}
+
 /// See the module.
 pub struct RuleStage {
     /// Its inputs.
     pub ports: Ports,
     /// The rule.
     pub correlator: Box<dyn Correlator>,
-    /// Where its alerts go.
-    pub lane: Lane,
-    /// Where late events go, if they leave by an output.
-    pub late_lane: Option<Lane>,
-    /// Where writes to a list go, if it makes some.
-    pub write_lane: Option<Lane>,
+    /// Where what it says goes.
+    pub lanes: RuleLanes,
     /// Where alerts come from, as other rules see it.
     pub origin: Arc<Origin>,
     /// `--close`.
@@ -64,24 +78,8 @@ impl RuleStage {
         suspect: Suspect,
         saves: Saves,
     ) -> RuleStage {
-        let RuleLanes { alerts: lane, late: late_lane, writes: write_lane } = lanes;
         let out = AlertRows::default();
-        RuleStage {
-            ports,
-            correlator,
-            lane,
-            late_lane,
-            write_lane,
-            origin,
-            close,
-            reports,
-            suspect,
-            out,
-            told: NEVER,
-            has_opened: false,
-            is_done: false,
-            saves,
-        }
+        RuleStage { ports, correlator, lanes, origin, close, reports, suspect, out, told: NEVER, has_opened: false, is_done: false, saves }
     }
 
     /// Does some things, if there are any to do.
@@ -104,7 +102,7 @@ impl RuleStage {
 
     /// Does one thing.
     pub fn step(&mut self) -> Step {
-        if !self.lanes().all(|l| l.has_room()) {
+        if !self.lanes.all().all(|lane| lane.has_room()) {
             return Step::Idle;
         }
         let Some(arrival) = self.ports.receive() else { return Step::Idle };
@@ -114,13 +112,15 @@ impl RuleStage {
                 if all {
                     self.correlator.on_end(self.close, &mut self.out);
                     self.give();
+                    // As of a source that has ended, nobody waits for it.
+                    self.send_control(&Message::Partition(Arc::clone(&self.origin), Activity::Ended, NEVER));
                     self.send_control(&Message::End);
                 }
             }
             Arrival::Barrier(barrier) => {
                 self.suspect.clear();
                 self.save(barrier.epoch);
-                self.lanes().for_each(Lane::on_barrier);
+                self.lanes.all().for_each(Lane::on_barrier);
                 self.send_control(&Message::Barrier(barrier));
                 if barrier.is_last {
                     self.is_done = true;
@@ -132,12 +132,8 @@ impl RuleStage {
         Step::Worked
     }
 
-    fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
-        std::iter::once(&mut self.lane).chain(&mut self.late_lane).chain(&mut self.write_lane)
-    }
-
     fn send_control(&mut self, message: &Message) {
-        self.lanes().for_each(|lane| lane.send_control(message));
+        self.lanes.all().for_each(|lane| lane.send_control(message));
     }
 
     fn on_message(&mut self, port: usize, message: Message) {
@@ -163,32 +159,21 @@ impl RuleStage {
         }
     }
 
-    /// Puts alerts into the lane, and says how far time has come.
+    /// Puts what was said into its lanes, and says how far time has come.
     fn give(&mut self) {
         let out = &self.out;
-        let mut from = 0;
-        while from < out.lines.len() {
-            let rows = from..from + out.lines.batch(from);
-            let input = alert_input(out, rows.clone(), Arc::clone(&self.origin));
-            self.lane.run(Arc::new(input), Some((&out.times[rows.clone()], &out.ties[rows.clone()])));
-            from = rows.end;
+        let origin = || Arc::clone(&self.origin);
+        run_lines(&mut self.lanes.alerts, (&out.lines, &out.times, &out.ties), |rows| alert_input(out, rows, origin()));
+        if let Some(lane) = &mut self.lanes.writes {
+            let writes = &out.writes;
+            run_lines(lane, (&writes.lines, &writes.times, &writes.ties), |rows| Input::of_lines(writes.lines.iter(rows), origin(), 0));
         }
-        if let Some(lane) = &mut self.late_lane
+        if let Some(lane) = &mut self.lanes.late
             && !out.late.lines.is_empty()
         {
             // Of one batch at most, so it fits into one.
             lane.run(Arc::new(late_input(&out.late)), Some((&out.late.times, &[])));
             self.out.late = LateRows::default();
-        }
-        if let Some(lane) = &mut self.write_lane {
-            let out = &self.out;
-            let mut from = 0;
-            while from < out.writes.lines.len() {
-                let rows = from..from + out.writes.lines.batch(from);
-                let input = Input::of_lines(out.writes.lines.iter(rows.clone()), Arc::clone(&self.origin), 0);
-                lane.run(Arc::new(input), Some((&out.writes.times[rows.clone()], &out.writes.ties[rows.clone()])));
-                from = rows.end;
-            }
         }
         self.out.clear();
         let watermark = self.correlator.watermark();
@@ -202,6 +187,6 @@ impl RuleStage {
         let size_hint = self.correlator.size_hint();
         self.reports.send(self.saves.report(epoch, size_hint, |full| self.correlator.save(full)));
         let reports = self.reports.clone();
-        self.lanes().for_each(|lane| lane.save(epoch, &reports));
+        self.lanes.all().for_each(|lane| lane.save(epoch, &reports));
     }
 }
