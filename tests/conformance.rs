@@ -49,6 +49,7 @@ fn open(plan: &Plan) -> Box<dyn Source> {
     (plan.sources[0].factory)(SourceContext {
         folder: plan.folder.clone(),
         installation: vec![3; 16],
+        number: 0,
         pace: Pace::default(),
         clock: Clock::System,
         discarded: Discarded { empty: none(), cut_bytes: none(), broken: none(), bytes: none() },

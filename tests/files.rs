@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use outside::{folder, text, tripline};
+use outside::{finished, folder, text, tripline};
 
 const PIPELINE: &str =
     "sources: {a: {type: file, paths: ['logs/app.log*'], original: false}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
@@ -204,4 +204,23 @@ fn multiline_takes_one_pattern() {
     let out = text(&tripline(f.path(), &["check", "pipeline.yaml"]).stdout);
     assert!(out.contains("1:50: error[bad_multiline]: `multiline` takes one of `start` and `continue`"), "{out}");
     assert!(out.contains("error[bad_pattern]: bad pattern: unclosed group"), "{out}");
+}
+
+#[test]
+fn equal_files_of_two_sources_are_not_one() {
+    let folder = folder(
+        "sources:
+  a: {type: file, paths: [a.log], format: json, follow: false}
+  b: {type: file, paths: [b.log], format: json, follow: false}
+sinks: {o: {type: file, inputs: [a, b], path: out.ndjson, meta: true}}
+",
+    );
+    fs::write(folder.path().join("a.log"), "{\"n\":1}\n").unwrap();
+    fs::write(folder.path().join("b.log"), "{\"n\":1}\n").unwrap();
+    finished(folder.path(), &[]);
+    let out = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["tripline"]["id"].clone();
+    let ids: Vec<serde_json::Value> = out.lines().map(id).collect();
+    assert_eq!(ids.len(), 2);
+    assert_ne!(ids[0], ids[1]);
 }

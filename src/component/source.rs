@@ -76,6 +76,8 @@ pub struct SourceContext {
     pub folder: PathBuf,
     /// Identity of this installation, for event ids.
     pub installation: Vec<u8>,
+    /// Its place among the sources, as they are written.
+    pub number: usize,
     /// How far other partitions have come.
     pub pace: Pace,
     /// The clock.

@@ -340,6 +340,7 @@ pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, p
     SourceContext {
         folder: plan.folder.clone(),
         installation: options.installation.clone(),
+        number,
         pace: pace.clone(),
         clock: plan.clock.clone(),
         discarded: Discarded {

@@ -146,7 +146,9 @@ impl FileSource {
             None => {
                 let Some(first_line) = first_line(&head, !self.follow || content.is_packed()) else { return Ok(None) };
                 let alike = |k: &&Known| k.first_line == first_line;
-                let ordinal = self.files.iter().map(|f| &f.known).chain(&self.past).filter(alike).map(|k| k.ordinal + 1).max().unwrap_or(0);
+                let ordinals = self.files.iter().map(|f| &f.known).chain(&self.past).filter(alike).map(|k| k.ordinal + 1);
+                // Each source counts for itself, and all of them differ: equal files of two sources are not one.
+                let ordinal = ordinals.max().unwrap_or((self.context.number as u32) << 16);
                 let of_name = |k: &&Known| k.name == name;
                 let generation =
                     self.files.iter().map(|f| &f.known).chain(&self.past).filter(of_name).map(|k| k.generation + 1).max().unwrap_or(0);
