@@ -8,10 +8,10 @@ use super::bind::compile_at;
 use super::correlator::{Extractor, HitBatch, HitRef, RowTimes};
 use crate::config::{Field, Options, Type};
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::event::{Batch, Slot};
+use crate::event::{Batch, Kind, Slot, Value};
 use crate::expr::eval::{BatchRow, Constant, Op, key_of};
 use crate::expr::{Environment, Program, Row};
-use crate::list::{Cell, ListSpec, Merge};
+use crate::list::{ListSpec, Merge};
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// Options of what writes a list.
@@ -104,11 +104,20 @@ impl Write {
         let len = (w.bytes.len() - start - 4) as u32;
         w.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
         for (_, program) in self.set.iter().filter(|_| has_key) {
-            let cell = Cell::of(program.value(row, bump));
-            w.u8(u8::from(cell.is_some()));
-            if let Some(cell) = cell {
-                cell.save(&mut w);
-            }
+            let value = program.value(row, bump);
+            let kind = match value {
+                Value::Absent => Kind::Absent,
+                Value::Bool(_) => Kind::Bool,
+                Value::Int(_) | Value::Float(_) | Value::Number(_) => Kind::Number,
+                Value::Text(_) => Kind::Text,
+                Value::Json(_) => Kind::Json,
+            };
+            w.u8(kind as u8);
+            let at = w.bytes.len();
+            w.u32(0);
+            value.write_text(&mut w.bytes);
+            let len = (w.bytes.len() - at - 4) as u32;
+            w.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
         }
         *out = w.bytes;
         if !has_key {
@@ -123,15 +132,21 @@ impl Write {
     }
 }
 
+/// A key, and values by column.
+pub type Record<'r> = (&'r [u8], Vec<(usize, Value<'r>)>);
+
 /// Reads what [`Write::write`] wrote: the key, and a value for each column that is set.
-pub fn read(bytes: &[u8], columns: usize) -> Result<(&[u8], Vec<Option<Cell>>), StateError> {
+pub fn read<'r>(bytes: &'r [u8], columns: &[usize]) -> Result<Record<'r>, StateError> {
     let mut from = StateReader::new(bytes);
     let key = from.bytes()?;
-    let mut cells = Vec::with_capacity(columns);
-    for _ in 0..columns {
-        cells.push(if from.u8()? == 1 { Some(Cell::load(&mut from)?) } else { None });
+    let mut set = Vec::with_capacity(columns.len());
+    for column in columns {
+        let (kind, bytes) = (from.u8()?, from.bytes()?);
+        let kinds = [Kind::Text, Kind::Number, Kind::Bool, Kind::Json];
+        let value = kinds.into_iter().find(|known| *known as u8 == kind).map_or(Value::Absent, |kind| Value::of(kind, bytes));
+        set.push((*column, value));
     }
-    Ok((key, cells))
+    Ok((key, set))
 }
 
 /// Finds writes in a lane.

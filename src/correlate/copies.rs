@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::component::{HitBatch, list_write};
-use crate::event::{Batch, Value};
-use crate::list::{Cell, List, ListSpec, Wrote};
+use crate::event::Batch;
+use crate::list::{List, ListSpec, Wrote};
 use crate::state::{Chunks, StateError, StateReader};
 use crate::window::arrivals::{Arrivals, Inlet};
 
@@ -47,13 +47,11 @@ const WRITES: u32 = 1 << 31;
 impl WritePort {
     /// Writes a list as a record says.
     pub fn write(&self, list: &mut List, time: Timestamp, bytes: &[u8]) -> Wrote {
-        let Ok((key, cells)) = list_write::read(bytes, self.columns.len()) else { return Wrote::Taken };
+        let Ok((key, set)) = list_write::read(bytes, &self.columns) else { return Wrote::Taken };
         if self.removes {
             list.remove(key, time);
             return Wrote::Taken;
         }
-        let values = cells.iter().map(|cell| cell.as_ref().map_or(Value::Absent, Cell::value));
-        let set: Vec<(usize, Value<'_>)> = self.columns.iter().copied().zip(values).collect();
         list.write(key, time, &set)
     }
 }

@@ -41,7 +41,7 @@ pub struct Cell {
     kind: Kind,
     bytes: Box<[u8]>,
     /// Ends of a set's elements in `bytes`; commas and brackets lie between them.
-    ends: Vec<u32>,
+    ends: Box<[u32]>,
 }
 
 impl Cell {
@@ -56,13 +56,13 @@ impl Cell {
         };
         let mut bytes = Vec::new();
         value.write_text(&mut bytes);
-        Some(Cell { kind, bytes: bytes.into(), ends: Vec::new() })
+        Some(Cell { kind, bytes: bytes.into(), ends: Box::default() })
     }
 
     fn number(units: i128) -> Cell {
         let mut bytes = Vec::new();
         amount::write_decimal(units, &mut bytes);
-        Cell { kind: Kind::Number, bytes: bytes.into(), ends: Vec::new() }
+        Cell { kind: Kind::Number, bytes: bytes.into(), ends: Box::default() }
     }
 
     /// The value.
@@ -96,7 +96,7 @@ impl Cell {
             }
             ends.push(end);
         }
-        Ok(Cell { kind, bytes, ends })
+        Ok(Cell { kind, bytes, ends: ends.into() })
     }
 
     /// The elements of a set, as JSON.
@@ -112,12 +112,11 @@ impl Cell {
             Kind::Text => text::quote(&value.bytes, &mut element),
             _ => element.extend_from_slice(&value.bytes),
         }
-        let set = set.unwrap_or(Cell { kind: Kind::Json, bytes: (*b"[]").into(), ends: Vec::new() });
+        let set = set.unwrap_or(Cell { kind: Kind::Json, bytes: (*b"[]").into(), ends: Box::default() });
         if set.ends.len() >= LIST_SET_MAX || set.elements().any(|known| known == element) {
             return Some(set);
         }
-        let Cell { bytes, mut ends, .. } = set;
-        let mut bytes = bytes.into_vec();
+        let (mut bytes, mut ends) = (set.bytes.into_vec(), set.ends.into_vec());
         bytes.pop();
         if !ends.is_empty() {
             bytes.push(b',');
@@ -125,14 +124,20 @@ impl Cell {
         bytes.extend_from_slice(&element);
         ends.push(bytes.len() as u32);
         bytes.push(b']');
-        Some(Cell { kind: Kind::Json, bytes: bytes.into(), ends })
+        Some(Cell { kind: Kind::Json, bytes: bytes.into(), ends: ends.into() })
     }
 }
 
 impl Merge {
     /// What a column holds after a write. `value`: what the write brings to it.
-    pub fn join(self, before: Option<Cell>, value: Option<Cell>) -> Option<Cell> {
-        match (self, before, value) {
+    pub fn join(self, before: Option<Cell>, value: Value<'_>) -> Option<Cell> {
+        // The commonest writes change nothing, and make nothing.
+        match (self, &before) {
+            (Merge::First, Some(_)) => return before,
+            (Merge::Last, Some(cell)) if cell.value() == value => return before,
+            _ => {}
+        }
+        match (self, before, Cell::of(value)) {
             (Merge::Count, before, _) => {
                 let counted = before.and_then(|cell| amount::decimal(cell.value())).unwrap_or(0);
                 Some(Cell::number(counted.saturating_add(amount::ONE)))
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
 
     fn joined(merge: Merge, values: &[Value<'_>]) -> String {
-        let cell = values.iter().fold(None, |before, value| merge.join(before, Cell::of(*value)));
+        let cell = values.iter().fold(None, |before, value| merge.join(before, *value));
         let Some(cell) = cell else { return "nothing".to_owned() };
         let mut out = StateWriter::default();
         cell.save(&mut out);

@@ -1,5 +1,6 @@
 //! The entries of a list: found by key, in the order of their age, and gone when their time is over.
-use std::collections::{BTreeSet, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub struct Entry {
     pub written: Timestamp,
     /// From when on it is no more.
     pub expires: Timestamp,
-    /// Its place among those of equal age.
+    /// Its place among those of equal age; 0 where the list's file has it.
     pub(super) number: u64,
     /// It is as the list's file has it.
     pub(super) is_of_file: bool,
@@ -50,6 +51,24 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Joins what a write brings with what the columns hold.
+    fn join(&mut self, spec: &ListSpec, set: &[(usize, Value<'_>)]) {
+        for (column, (cell, (_, merge))) in self.cells.iter_mut().zip(&spec.columns).enumerate() {
+            let value = set.iter().find(|(c, _)| *c == column).map_or(Value::Absent, |(_, value)| *value);
+            *cell = merge.join(cell.take(), value);
+        }
+    }
+}
+
+/// Entries by a time, the earliest first: the time, the entry's number, its slot.
+type Queue = BinaryHeap<Reverse<(Timestamp, u64, u32)>>;
+
+/// The entry in a slot, if it is still that of a number.
+fn entry_of(slots: &[Option<Entry>], slot: u32, number: u64) -> Option<&Entry> {
+    slots.get(slot as usize)?.as_ref().filter(|entry| entry.number == number)
+}
+
 /// One copy of a list.
 #[derive(Debug)]
 pub struct List {
@@ -59,9 +78,10 @@ pub struct List {
     free: Vec<u32>,
     index: HashTable<u32>,
     hasher: RandomState,
-    /// By the age that eviction goes by.
-    ages: BTreeSet<(Timestamp, u64, u32)>,
-    ends: BTreeSet<(Timestamp, u32)>,
+    /// Age, number and slot. One that was written since has its place there when it is come to.
+    ages: Queue,
+    /// By the end of life, in the same way.
+    ends: Queue,
     pub(super) next_number: u64,
     /// Slots whose entry changed since the last save.
     pub(super) changed: Vec<u32>,
@@ -79,8 +99,8 @@ impl List {
             free: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::default(),
-            ages: BTreeSet::new(),
-            ends: BTreeSet::new(),
+            ages: Queue::new(),
+            ends: Queue::new(),
             next_number: 0,
             changed: Vec::new(),
             removed: Vec::new(),
@@ -135,15 +155,17 @@ impl List {
 
     /// Puts an entry in the place of the one with its key.
     pub(super) fn put(&mut self, entry: Entry) {
-        self.take(&entry.key.clone());
-        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        if entry.created != NEVER {
-            self.ages.insert((self.age(&entry), entry.number, slot));
-        }
-        if entry.expires != Timestamp::MAX {
-            self.ends.insert((entry.expires, slot));
+        if let Some(slot) = self.slot(&entry.key) {
+            self.take(slot);
         }
         let hash = self.hasher.hash_one(&*entry.key);
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        if entry.created != NEVER {
+            self.ages.push(Reverse((self.age(&entry), entry.number, slot)));
+        }
+        if entry.expires != Timestamp::MAX {
+            self.ends.push(Reverse((entry.expires, entry.number, slot)));
+        }
         if entry.is_fresh {
             self.changed.push(slot);
         }
@@ -156,18 +178,24 @@ impl List {
         self.index.insert_unique(hash, slot, rehash);
     }
 
-    /// Takes the entry of a key out.
-    pub(super) fn take(&mut self, key: &[u8]) -> Option<Entry> {
-        let slot = self.slot(key)?;
-        let hash = self.hasher.hash_one(key);
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
+    /// Takes an entry out. What the queues say of it is passed over when it is come to.
+    fn take(&mut self, slot: u32) -> Option<Entry> {
+        let entry = self.slots.get_mut(slot as usize)?.take()?;
+        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(&*entry.key), |other| *other == slot) {
             found.remove();
         }
-        let entry = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
-        self.ages.remove(&(self.age(&entry), entry.number, slot));
-        self.ends.remove(&(entry.expires, slot));
+        if self.ages.len() > 2 * self.len() + 1024 {
+            let slots = &self.slots;
+            self.ages.retain(|Reverse((_, number, slot))| entry_of(slots, *slot, *number).is_some());
+            self.ends.retain(|Reverse((_, number, slot))| entry_of(slots, *slot, *number).is_some());
+        }
         Some(entry)
+    }
+
+    /// Takes the entry of a key out.
+    pub(super) fn take_key(&mut self, key: &[u8]) -> Option<Entry> {
+        self.take(self.slot(key)?)
     }
 
     fn age(&self, entry: &Entry) -> Timestamp {
@@ -176,66 +204,79 @@ impl List {
 
     /// Forgets what is over at a time. A start finds it over again, so nothing of it is saved.
     fn expire(&mut self, time: Timestamp) {
-        while let Some((end, slot)) = self.ends.first().copied()
+        while let Some(Reverse((end, number, slot))) = self.ends.peek().copied()
             && end <= time
         {
-            self.ends.pop_first();
-            let key = self.slots.get(slot as usize).and_then(Option::as_ref).map(|entry| entry.key.clone());
-            if let Some(key) = key {
-                self.take(&key);
+            self.ends.pop();
+            match entry_of(&self.slots, slot, number).map(|entry| entry.expires) {
+                Some(later) if later > time => self.ends.push(Reverse((later, number, slot))),
+                Some(_) => drop(self.take(slot)),
+                None => {}
             }
         }
+    }
+
+    /// Takes the oldest entry out. False where there is none that may go.
+    fn evict(&mut self) -> bool {
+        while let Some(Reverse((age, number, slot))) = self.ages.pop() {
+            match entry_of(&self.slots, slot, number).map(|entry| self.age(entry)) {
+                Some(later) if later > age => self.ages.push(Reverse((later, number, slot))),
+                Some(_) => {
+                    let key = self.take(slot).map(|entry| entry.key);
+                    self.removed.extend(key);
+                    return true;
+                }
+                None => {}
+            }
+        }
+        false
     }
 
     /// Takes a write. `set`: values by column; the others are as they were.
     pub fn write(&mut self, key: &[u8], time: Timestamp, set: &[(usize, Value<'_>)]) -> Wrote {
         self.expire(time);
         let spec = Arc::clone(&self.spec);
-        let before = self.take(key);
+        if let Some(slot) = self.slot(key)
+            && let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
+        {
+            entry.join(&spec, set);
+            (entry.written, entry.is_of_file) = (time, false);
+            // What a file gave an end to, or none, keeps it.
+            if let Some(ttl) = spec.ttl.filter(|_| spec.is_sliding && entry.created != NEVER) {
+                entry.expires = time.saturating_add(ttl);
+            }
+            if !std::mem::replace(&mut entry.is_fresh, true) {
+                self.changed.push(slot);
+            }
+            return Wrote::Taken;
+        }
         let mut wrote = Wrote::Taken;
-        if before.is_none() && self.len() >= spec.capacity {
-            match self.ages.first().copied().filter(|_| spec.evict != Evict::Reject) {
-                Some((_, _, slot)) => self.evict(slot),
-                None => return Wrote::Rejected,
+        if self.len() >= spec.capacity {
+            if spec.evict == Evict::Reject || !self.evict() {
+                return Wrote::Rejected;
             }
             wrote = Wrote::Evicted;
         }
-        let is_new = before.is_none();
-        let mut entry = before.unwrap_or_else(|| {
-            let cells = spec.columns.iter().map(|_| None).collect();
-            let (expires, number) = (Timestamp::MAX, self.next_number);
-            Entry { key: key.into(), cells, created: time, written: time, expires, number, is_of_file: false, is_fresh: true }
-        });
-        self.next_number += u64::from(is_new);
-        entry.is_of_file = false;
-        for (column, (cell, (_, merge))) in entry.cells.iter_mut().zip(&spec.columns).enumerate() {
-            let value = set.iter().find(|(c, _)| *c == column).and_then(|(_, value)| Cell::of(*value));
-            *cell = merge.join(cell.take(), value);
-        }
-        entry.written = time;
-        // What a file gave an end to, or none, keeps it.
-        if let Some(ttl) = spec.ttl
-            && (is_new || spec.is_sliding && entry.created != NEVER)
-        {
-            entry.expires = time.saturating_add(ttl);
-        }
-        entry.is_fresh = true;
+        self.next_number += 1;
+        let mut entry = Entry {
+            key: key.into(),
+            cells: spec.columns.iter().map(|_| None).collect(),
+            created: time,
+            written: time,
+            expires: spec.ttl.map_or(Timestamp::MAX, |ttl| time.saturating_add(ttl)),
+            number: self.next_number,
+            is_of_file: false,
+            is_fresh: true,
+        };
+        entry.join(&spec, set);
         self.put(entry);
         wrote
-    }
-
-    fn evict(&mut self, slot: u32) {
-        let key = self.slots.get(slot as usize).and_then(Option::as_ref).map(|entry| entry.key.clone());
-        if let Some(key) = key {
-            self.take(&key);
-            self.removed.push(key);
-        }
     }
 
     /// Takes the entry of a key away.
     pub fn remove(&mut self, key: &[u8], time: Timestamp) {
         self.expire(time);
-        if self.take(key).is_some() {
+        if self.take_key(key).is_some() {
             self.removed.push(key.into());
             self.note_missing(key);
         }

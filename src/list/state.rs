@@ -48,7 +48,7 @@ impl List {
         match from.u8()? {
             REMOVE => {
                 let key = from.bytes()?;
-                self.take(key);
+                self.take_key(key);
                 self.note_missing(key);
             }
             PUT => {
@@ -58,7 +58,7 @@ impl List {
                 for _ in &self.spec.columns {
                     cells.push(if from.u8()? == 1 { Some(Cell::load(from)?) } else { None });
                 }
-                self.next_number = self.next_number.max(number + 1);
+                self.next_number = self.next_number.max(number);
                 let cells = cells.into();
                 self.put(Entry { key, cells, created, written, expires, number, is_of_file: false, is_fresh: false });
             }
