@@ -139,6 +139,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("tripline_suppressed_total", "firings inside a suppression {rule}"),
     ("tripline_missing_key_total", "events without a grouping field {rule}"),
     ("tripline_groups", "open groups {rule}"),
+    ("tripline_list_entries", "entries of a list that events write {list}"),
     ("tripline_evicted_total", "state given up at a bound {rule,reason}"),
     ("tripline_map_row_hits_total", "events that a map row matched {node,file,line}"),
     ("tripline_sink_rows_total", "rows by their fate {sink,outcome}"),
