@@ -7,7 +7,7 @@ use super::graph::{Family, Graph, Member};
 use super::tables::{TableFile, TableReload};
 use crate::component::Reload;
 use crate::component::bind::{Tables, WrittenList};
-use crate::config::{Data, Field, Node, Options, Type};
+use crate::config::{Data, Field, Key, Node, Options, Type};
 use crate::correlate::payload::reserved;
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::expr;
@@ -80,24 +80,11 @@ pub(super) fn read(
 ) -> Lists {
     let mut out = Lists::default();
     let defined = root.get("lists").map(Node::entries).unwrap_or_default();
-    let mut written = BTreeSet::new();
-    for member in graph.members.values() {
-        let Some((name, node)) = written_by(member) else { continue };
-        if !defined.iter().any(|(key, _)| key.name == name) {
-            let fault = Diagnostic::error(&node.place, "unknown_list", format!("there is no list `{name}`"));
-            faults.borrow_mut().push(fault.help(suggest(&name, defined.iter().map(|(key, _)| key.name.as_str()))));
-        }
-        written.insert(name);
-    }
+    let written = written_names(graph, defined, faults);
     for (name, node) in defined {
         let options = Options::new(&name.name, node, faults);
         options.check(&[LIST]);
-        if let Some(place) = options.get("per_tenant").map(|n| &n.place).filter(|_| options.bool("per_tenant", false) && tenant.is_none()) {
-            let fault = Diagnostic::error(place, "no_tenant", "`per_tenant` wants to know what separates customers");
-            options.fault(fault.help("name the field at the top of the file: `tenant: customer`"));
-            continue;
-        }
-        let tenant = tenant.filter(|_| options.bool("per_tenant", false));
+        let Some(tenant) = tenant_of(&options, tenant) else { continue };
         let keys: Vec<String> = options.texts("key").into_iter().map(|(key, _)| key).collect();
         let columns: Vec<String> = tenant.map(str::to_owned).into_iter().chain(keys.iter().cloned()).collect();
         let form = Form::List { keys: columns.clone() };
@@ -108,39 +95,70 @@ pub(super) fn read(
                 None => continue,
             },
         };
-        if !written.contains(&name.name) {
-            warn_idle(&options, file.is_some());
-            let (table, file) = match file {
-                Some((table, file)) => (table, Some(file)),
-                None => (empty(columns, tenant.is_some()), None),
-            };
-            let handle = Handle::new(table);
-            out.tables.insert(name.name.clone(), Arc::clone(&handle));
-            reloads.extend(file.map(|file| Box::new(TableReload::new(file, handle)) as Box<dyn Reload>));
+        if written.contains(&name.name) {
+            let base = file.map(|(table, _)| Handle::new(table));
+            let spec = Arc::new(spec_of(&options, keys, tenant.is_some(), base.as_ref().map(|handle| handle.get())));
+            out.bases.extend(base.map(|base| (name.name.clone(), base)));
+            let shared = Arc::new(RwLock::new(List::new(Arc::clone(&spec))));
+            out.written.push(WrittenList { spec, shared });
             continue;
         }
-        let base = file.map(|(table, _)| Handle::new(table));
-        let columns = columns_of(&options, &keys, base.as_ref().map(|handle| handle.get()));
-        let spec = Arc::new(ListSpec {
-            name: name.name.clone(),
-            per_tenant: tenant.is_some(),
-            columns,
-            ttl: options.duration("ttl"),
-            is_sliding: options.bool("sliding", false),
-            capacity: options.count("capacity").map_or(LIST_ENTRIES_MAX, |n| n as usize),
-            evict: match options.text("evict").as_deref() {
-                Some("lru") => Evict::Lru,
-                Some("reject") => Evict::Reject,
-                _ => Evict::Oldest,
-            },
-            base: base.as_ref().map(|handle| handle.get()),
-            key: keys,
-        });
-        out.bases.extend(base.map(|base| (name.name.clone(), base)));
-        let shared = Arc::new(RwLock::new(List::new(Arc::clone(&spec))));
-        out.written.push(WrittenList { spec, shared });
+        warn_idle(&options, file.is_some());
+        let (table, file) = match file {
+            Some((table, file)) => (table, Some(file)),
+            None => (empty(columns, tenant.is_some()), None),
+        };
+        let handle = Handle::new(table);
+        out.tables.insert(name.name.clone(), Arc::clone(&handle));
+        reloads.extend(file.map(|file| Box::new(TableReload::new(file, handle)) as Box<dyn Reload>));
     }
     out
+}
+
+/// The lists that some node writes. Those that are not defined are told.
+fn written_names(graph: &Graph<'_>, defined: &[(Key, Node)], faults: &RefCell<Diagnostics>) -> BTreeSet<String> {
+    let mut written = BTreeSet::new();
+    for member in graph.members.values() {
+        let Some((name, node)) = written_by(member) else { continue };
+        if !defined.iter().any(|(key, _)| key.name == name) {
+            let fault = Diagnostic::error(&node.place, "unknown_list", format!("there is no list `{name}`"));
+            faults.borrow_mut().push(fault.help(suggest(&name, defined.iter().map(|(key, _)| key.name.as_str()))));
+        }
+        written.insert(name);
+    }
+    written
+}
+
+/// The tenant's field, if the list is one for each tenant. None: it would be, but nothing separates them.
+fn tenant_of<'t>(options: &Options<'_>, tenant: Option<&'t str>) -> Option<Option<&'t str>> {
+    match (options.get("per_tenant").filter(|_| options.bool("per_tenant", false)), tenant) {
+        (None, _) => Some(None),
+        (Some(_), Some(tenant)) => Some(Some(tenant)),
+        (Some(node), None) => {
+            let fault = Diagnostic::error(&node.place, "no_tenant", "`per_tenant` wants to know what separates customers");
+            options.fault(fault.help("name the field at the top of the file: `tenant: customer`"));
+            None
+        }
+    }
+}
+
+/// What the options say of a list that events write.
+fn spec_of(options: &Options<'_>, key: Vec<String>, per_tenant: bool, base: Option<Arc<Table>>) -> ListSpec {
+    ListSpec {
+        name: options.name.to_owned(),
+        per_tenant,
+        columns: columns_of(options, &key, base.clone()),
+        ttl: options.duration("ttl"),
+        is_sliding: options.bool("sliding", false),
+        capacity: options.count("capacity").map_or(LIST_ENTRIES_MAX, |n| n as usize),
+        evict: match options.text("evict").as_deref() {
+            Some("lru") => Evict::Lru,
+            Some("reject") => Evict::Reject,
+            _ => Evict::Oldest,
+        },
+        base,
+        key,
+    }
 }
 
 fn empty(columns: Vec<String>, per_tenant: bool) -> Table {
