@@ -9,7 +9,7 @@ use super::correlator::{Extractor, HitBatch, HitRef, RowTimes};
 use crate::config::{Field, Options, Type};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::event::{Batch, Kind, Slot, Value};
-use crate::expr::eval::{BatchRow, Constant, Op, key_of};
+use crate::expr::eval::{BatchRow, Op, key_of};
 use crate::expr::{Environment, Program, Row};
 use crate::list::{ListSpec, Merge};
 use crate::state::{StateError, StateReader, StateWriter};
@@ -43,8 +43,7 @@ impl Write {
         if list.per_tenant {
             let tenant = env.tenant();
             reads.extend(tenant);
-            let root = tenant.map_or(Op::Constant(Constant::Text(Box::default())), Op::OrEmpty);
-            key.push(Program { root, reads: Vec::new() });
+            key.push(Program { root: Op::tenant(tenant), reads: Vec::new() });
         }
         let mut is_fine = true;
         let fault = |place, message: String, help: String| options.fault(Diagnostic::error(place, "bad_write", message).help(help));
@@ -99,25 +98,12 @@ impl Write {
     pub fn write<R: Row>(&self, row: &R, bump: &Bump, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let mut w = StateWriter { bytes: std::mem::take(out) };
-        w.u32(0);
-        let has_key = key_of(self.key.iter().map(|part| &part.root), row, bump, &mut |part| w.bytes.extend_from_slice(part));
-        let len = (w.bytes.len() - start - 4) as u32;
-        w.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        let parts = self.key.iter().map(|part| &part.root);
+        let has_key = w.bytes_with(|key| key_of(parts, row, bump, &mut |part| key.extend_from_slice(part)));
         for (_, program) in self.set.iter().filter(|_| has_key) {
             let value = program.value(row, bump);
-            let kind = match value {
-                Value::Absent => Kind::Absent,
-                Value::Bool(_) => Kind::Bool,
-                Value::Int(_) | Value::Float(_) | Value::Number(_) => Kind::Number,
-                Value::Text(_) => Kind::Text,
-                Value::Json(_) => Kind::Json,
-            };
-            w.u8(kind as u8);
-            let at = w.bytes.len();
-            w.u32(0);
-            value.write_text(&mut w.bytes);
-            let len = (w.bytes.len() - at - 4) as u32;
-            w.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
+            w.u8(value.kind() as u8);
+            w.bytes_with(|text| value.write_text(text));
         }
         *out = w.bytes;
         if !has_key {
@@ -141,10 +127,8 @@ pub fn read<'r>(bytes: &'r [u8], columns: &[usize]) -> Result<Record<'r>, StateE
     let key = from.bytes()?;
     let mut set = Vec::with_capacity(columns.len());
     for column in columns {
-        let (kind, bytes) = (from.u8()?, from.bytes()?);
-        let kinds = [Kind::Text, Kind::Number, Kind::Bool, Kind::Json];
-        let value = kinds.into_iter().find(|known| *known as u8 == kind).map_or(Value::Absent, |kind| Value::of(kind, bytes));
-        set.push((*column, value));
+        let (kind, bytes) = (Kind::of_saved(from.u8()?), from.bytes()?);
+        set.push((*column, Value::of(kind, bytes)));
     }
     Ok((key, set))
 }

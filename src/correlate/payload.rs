@@ -1,6 +1,6 @@
 //! What a waiting hit keeps of its event: the fields that the rule may still read, and the text.
 //!
-//! `key length · key · amount · clamped · partition · origin · position · fields · [kind · length · bytes]… · text`
+//! `input · key length · key · amount · clamped · partition · origin · position · fields · [kind · length · bytes]… · text`
 use std::cell::OnceCell;
 
 use super::copies::Copies;
@@ -112,15 +112,8 @@ pub fn read<'p>(
     let slots = slots_of(port);
     let mut values = Vec::with_capacity(slots.len());
     for _ in slots {
-        let kind = r.u8()?;
-        let bytes = r.bytes()?;
-        values.push(match kind {
-            k if k == Kind::Text as u8 => Value::Text(bytes),
-            k if k == Kind::Number as u8 => Value::Number(bytes),
-            k if k == Kind::Bool as u8 => Value::Bool(bytes == b"true"),
-            k if k == Kind::Json as u8 => Value::Json(bytes),
-            _ => Value::Absent,
-        });
+        let (kind, bytes) = (Kind::of_saved(r.u8()?), r.bytes()?);
+        values.push(Value::of(kind, bytes));
     }
     let text = r.bytes()?;
     Ok((Hit { port, time, hash, key, amount, clamped, partition, origin, position, tie, text }, PayloadRow { slots, values }))

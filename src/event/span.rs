@@ -23,6 +23,13 @@ pub enum Kind {
     Null = 6,
 }
 
+impl Kind {
+    /// The kind of a value that was saved as a byte; absent where the byte is none of a value without escapes.
+    pub fn of_saved(byte: u8) -> Kind {
+        [Kind::Text, Kind::Number, Kind::Bool, Kind::Json].into_iter().find(|kind| *kind as u8 == byte).unwrap_or(Kind::Absent)
+    }
+}
+
 /// Place, length and kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

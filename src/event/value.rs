@@ -73,6 +73,17 @@ impl<'b> Value<'b> {
         }
     }
 
+    /// The kind that its canonical text has.
+    pub fn kind(self) -> Kind {
+        match self {
+            Value::Absent => Kind::Absent,
+            Value::Bool(_) => Kind::Bool,
+            Value::Int(_) | Value::Float(_) | Value::Number(_) => Kind::Number,
+            Value::Text(_) => Kind::Text,
+            Value::Json(_) => Kind::Json,
+        }
+    }
+
     /// Whether there is a value.
     pub fn is_present(self) -> bool {
         !matches!(self, Value::Absent)

@@ -311,13 +311,9 @@ impl Compiler<'_> {
         }
         let mut keys = Vec::new();
         if per_tenant {
-            keys.push(match self.env.tenant() {
-                Some(slot) => {
-                    self.reads.push(slot);
-                    Op::OrEmpty(slot)
-                }
-                None => Op::Constant(Constant::Text(Box::default())),
-            });
+            let tenant = self.env.tenant();
+            self.reads.extend(tenant);
+            keys.push(Op::tenant(tenant));
         }
         keys.extend(given.iter().map(|argument| self.op(argument)));
         if name != "lookup" {

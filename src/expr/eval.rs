@@ -196,6 +196,11 @@ impl Program {
 }
 
 impl Op {
+    /// The tenant as a part of a key: an empty text where there is none.
+    pub fn tenant(field: Option<Slot>) -> Op {
+        field.map_or(Op::Constant(Constant::Text(Box::default())), Op::OrEmpty)
+    }
+
     /// Whether the step is true for a row.
     #[inline]
     pub fn holds<R: Row>(&self, row: &R, bump: &Bump) -> bool {

@@ -47,16 +47,8 @@ pub struct Cell {
 impl Cell {
     /// A cell that holds a value of an event; none where there is no value.
     pub fn of(value: Value<'_>) -> Option<Cell> {
-        let kind = match value {
-            Value::Absent => return None,
-            Value::Bool(_) => Kind::Bool,
-            Value::Int(_) | Value::Float(_) | Value::Number(_) => Kind::Number,
-            Value::Text(_) => Kind::Text,
-            Value::Json(_) => Kind::Json,
-        };
         let mut bytes = Vec::new();
-        value.write_text(&mut bytes);
-        Some(Cell { kind, bytes: bytes.into(), ends: Box::default() })
+        value.write_text(&mut bytes).then(|| Cell { kind: value.kind(), bytes: bytes.into(), ends: Box::default() })
     }
 
     fn number(units: i128) -> Cell {
@@ -80,13 +72,10 @@ impl Cell {
 
     /// Reads what [`Cell::save`] wrote.
     pub fn load(from: &mut StateReader<'_>) -> Result<Cell, StateError> {
-        let kind = match from.u8()? {
-            k if k == Kind::Text as u8 => Kind::Text,
-            k if k == Kind::Number as u8 => Kind::Number,
-            k if k == Kind::Bool as u8 => Kind::Bool,
-            k if k == Kind::Json as u8 => Kind::Json,
-            k => return Err(StateError(format!("a value of a list of the unknown kind {k}"))),
-        };
+        let kind = Kind::of_saved(from.u8()?);
+        if kind == Kind::Absent {
+            return Err(StateError("a value of a list of an unknown kind".into()));
+        }
         let bytes: Box<[u8]> = from.bytes()?.into();
         let mut ends = Vec::new();
         for _ in 0..from.u32()? {

@@ -30,6 +30,15 @@ impl StateWriter {
     pub fn u128(&mut self, v: u128) {
         self.bytes.extend_from_slice(&v.to_le_bytes());
     }
+    /// A length and what `write` appends.
+    pub fn bytes_with<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let at = self.bytes.len();
+        self.u32(0);
+        let out = write(&mut self.bytes);
+        let len = (self.bytes.len() - at - 4) as u32;
+        self.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
+        out
+    }
     /// A length and that many bytes.
     pub fn bytes(&mut self, v: &[u8]) {
         self.u32(v.len() as u32);
