@@ -47,9 +47,20 @@ pub fn write_number(number: i64, out: &mut Vec<u8>) {
 /// Appends text as a JSON string.
 #[inline]
 pub fn quote(text: &[u8], out: &mut Vec<u8>) {
+    if simd::quote_short(text, out) {
+        return;
+    }
     out.push(b'"');
     escape(text, out);
     out.push(b'"');
+}
+
+/// Escapes what was appended from a place on.
+pub fn escape_from(from: usize, out: &mut Vec<u8>) {
+    if simd::find_escape(out, from) < out.len() {
+        let plain = out.split_off(from);
+        escape(&plain, out);
+    }
 }
 
 /// Appends the text of a JSON string's inside. A lone surrogate becomes U+FFFD; a bad escape is kept as it stands.
@@ -116,20 +127,6 @@ pub fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.iter().zip(b).all(|(a, b)| a == b)
 }
 
-/// A text of at most 16 bytes as two words, filled up with zeros. It is read as overlapping words: bytes that are copied and read again as words would stall.
-#[inline(always)]
-pub fn short_words(text: &[u8]) -> Option<[u64; 2]> {
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let len = text.len();
-    match (text.first_chunk::<8>(), text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        _ if len > 16 => None,
-        (Some(first), Some(last), ..) => Some([word(first), word(last).checked_shr(8 * (16 - len) as u32).unwrap_or(0)]),
-        (_, _, Some(first), Some(last)) => Some([half(first) | half(last) << (8 * (len - 4)), 0]),
-        _ => Some([text.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0]),
-    }
-}
-
 /// Appends a JSON text without the white space outside its strings.
 pub fn compact_json(json: &[u8], out: &mut Vec<u8>) {
     let (mut in_string, mut escaped) = (false, false);
@@ -165,20 +162,15 @@ mod tests {
             unescape(&escaped, &mut back);
             prop_assert_eq!(back, text.as_bytes());
             let quoted = format!("\"{}\"", String::from_utf8(escaped).unwrap());
-            prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+            prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text.as_str());
+            let (mut whole, mut behind) = (Vec::new(), b"\"".to_vec());
+            quote(text.as_bytes(), &mut whole);
+            prop_assert_eq!(&whole, quoted.as_bytes());
+            behind.extend_from_slice(text.as_bytes());
+            escape_from(1, &mut behind);
+            behind.push(b'"');
+            prop_assert_eq!(behind, whole);
         }
-    }
-
-    #[test]
-    fn short_words_are_the_bytes() {
-        let text: Vec<u8> = (1..=20).collect();
-        for len in 0..=16 {
-            let [low, high] = short_words(&text[..len]).unwrap();
-            let mut filled = text[..len].to_vec();
-            filled.resize(16, 0);
-            assert_eq!([low.to_le_bytes(), high.to_le_bytes()].concat(), filled, "{len}");
-        }
-        assert_eq!(short_words(&text), None);
     }
 
     #[test]

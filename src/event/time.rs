@@ -186,12 +186,13 @@ pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
     let of_day = seconds.rem_euclid(86_400) as u32;
     let pair = |n: u32| [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
     let year = year.clamp(0, 9999) as u32;
-    out.extend_from_slice(&pair(year / 100));
-    out.extend_from_slice(&pair(year % 100));
-    for (mark, part) in [(b'-', month), (b'-', day), (b'T', of_day / 3600), (b':', of_day / 60 % 60), (b':', of_day % 60)] {
-        out.push(mark);
-        out.extend_from_slice(&pair(part));
+    let mut text = *b"0000-00-00T00:00:00";
+    for (at, part) in
+        [(2, year % 100), (5, month), (8, day), (11, of_day / 3600), (14, of_day / 60 % 60), (17, of_day % 60), (0, year / 100)]
+    {
+        text[at..at + 2].copy_from_slice(&pair(part));
     }
+    out.extend_from_slice(&text);
     if nanos != 0 {
         out.push(b'.');
         let mut rest = nanos;

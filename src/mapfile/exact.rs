@@ -7,7 +7,7 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::event::text::short_words;
+use crate::simd::short_words;
 
 /// Longest cell that its words hold whole.
 pub const WHOLE: usize = 15;

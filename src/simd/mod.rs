@@ -1,4 +1,4 @@
-//! Masks over 64 bytes, and what is said to the memory system: the one room where `unsafe` is allowed.
+//! Masks over 64 bytes, copies of short texts, and what is said to the memory system: the one room where `unsafe` is allowed.
 //!
 //! Every function has a scalar twin that property tests and a fuzz target hold equal. AVX2 is chosen at run time; it and AVX-512
 //! measured alike for this work, so there is no third version.
@@ -7,6 +7,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,42 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
         return unsafe { avx2::find_escape(bytes, from) };
     }
     scalar::find_escape(bytes, from)
+}
+
+/// Bytes that a short text may have: most keys and values of an event are shorter.
+pub const SHORT: usize = 32;
+
+/// A text of at most 16 bytes as two words, filled up with zeros. It is read as overlapping words: bytes that are copied and read again as words would stall.
+#[inline(always)]
+pub fn short_words(text: &[u8]) -> Option<[u64; 2]> {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let len = text.len();
+    match (text.first_chunk::<8>(), text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        _ if len > 16 => None,
+        (Some(first), Some(last), ..) => Some([word(first), word(last).checked_shr(8 * (16 - len) as u32).unwrap_or(0)]),
+        (_, _, Some(first), Some(last)) => Some([half(first) | half(last) << (8 * (len - 4)), 0]),
+        _ => Some([text.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0]),
+    }
+}
+
+/// Appends a text. A short one is copied without a call and without a loop.
+#[inline(always)]
+pub fn append(text: &[u8], out: &mut Vec<u8>) {
+    #[cfg(target_arch = "x86_64")]
+    if sse2::append_short(text, out) {
+        return;
+    }
+    out.extend_from_slice(text);
+}
+
+/// Appends a short text between quotes. False, and nothing is appended, where it is long, or JSON text must escape one of its bytes.
+#[inline(always)]
+pub fn quote_short(text: &[u8], out: &mut Vec<u8>) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return sse2::quote_short(text, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    return scalar::quote_short(text, out);
 }
 
 /// The first stage of JSON decoding. Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, and `escapes` by

@@ -23,6 +23,17 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
+/// See [`super::quote_short`].
+pub fn quote_short(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let is_plain = text.len() <= super::SHORT && find_escape(text, 0) == text.len();
+    if is_plain {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+    }
+    is_plain
+}
+
 /// See [`super::json_marks`].
 pub fn json_marks(bytes: &[u8], out: &mut Vec<u32>, escapes: &mut Vec<u32>) -> bool {
     out.clear();

@@ -20,9 +20,27 @@ proptest! {
         prop_assert_eq!(c, d);
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
+        let short = &bytes[..from % 40 % (bytes.len() + 1)];
+        let (mut e, mut f) = (b"x".to_vec(), b"x".to_vec());
+        prop_assert_eq!(quote_short(short, &mut e), scalar::quote_short(short, &mut f));
+        append(short, &mut e);
+        f.extend_from_slice(short);
+        prop_assert_eq!(e, f);
         let (mut e, mut f) = (Vec::new(), Vec::new());
         prop_assert_eq!(json_marks(&bytes, &mut a, &mut e), scalar::json_marks(&bytes, &mut b, &mut f));
         prop_assert_eq!(e, f);
         prop_assert_eq!(a, b);
     }
+}
+
+#[test]
+fn short_words_are_the_bytes() {
+    let text: Vec<u8> = (1..=20).collect();
+    for len in 0..=16 {
+        let [low, high] = short_words(&text[..len]).unwrap();
+        let mut filled = text[..len].to_vec();
+        filled.resize(16, 0);
+        assert_eq!([low.to_le_bytes(), high.to_le_bytes()].concat(), filled, "{len}");
+    }
+    assert_eq!(short_words(&text), None);
 }

@@ -9,7 +9,6 @@
 use super::key_index::KeyIndex;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
-use crate::event::text;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
@@ -184,7 +183,7 @@ impl RingGroups {
     /// Takes a hit. Hits of a group come in order of time.
     #[inline]
     pub fn hit(&mut self, hash: u64, key: &[u8], time: Timestamp, weight: u64) -> Update {
-        let packed = text::short_words(key).unwrap_or_default();
+        let packed = simd::short_words(key).unwrap_or_default();
         let group = match self.index.find(hash, |g| self.is_key(g, hash, packed, key)) {
             Some(group) => group,
             None => self.insert(hash, packed, key),
@@ -334,7 +333,7 @@ impl RingGroups {
             if !keep(hash) {
                 continue;
             }
-            let packed = text::short_words(key).unwrap_or_default();
+            let packed = simd::short_words(key).unwrap_or_default();
             let group = match self.index.find(hash, |g| self.is_key(g, hash, packed, key)) {
                 Some(group) => group,
                 None => self.insert(hash, packed, key),

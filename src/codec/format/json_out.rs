@@ -4,6 +4,7 @@
 //! flat object: the decoded fields in their order, `event.original`, then what was added.
 use crate::event::batch::row_state;
 use crate::event::{Batch, Extra, Family, Kind, Slot, Span, Tags, text, time};
+use crate::simd;
 
 /// A field to write: its key with quotes and colon, and where its value is.
 #[derive(Clone, Debug)]
@@ -264,7 +265,7 @@ impl Members<'_> {
     #[inline(always)]
     fn key(&mut self, key: &[u8]) {
         self.comma();
-        self.out.extend_from_slice(key);
+        simd::append(key, self.out);
     }
 }
 

@@ -86,13 +86,13 @@ impl Elasticsearch {
 
     /// Appends the line that says what is to be done with the event.
     fn write_action(&self, row: &OutRow<'_>, id: Option<&[u8]>, out: &mut Vec<u8>) {
-        let mut target = Vec::new();
-        let fields = BatchRow { batch: row.batch, row: row.row };
+        out.extend_from_slice(b"{\"create\":{\"_index\":\"");
+        let from = out.len();
         if let Some(template) = row.input.templates.first() {
-            template.write(&fields, &mut target);
+            template.write(&BatchRow { batch: row.batch, row: row.row }, out);
         }
-        out.extend_from_slice(b"{\"create\":{\"_index\":");
-        text::quote(&target, out);
+        text::escape_from(from, out);
+        out.push(b'"');
         if let Some(id) = id {
             out.extend_from_slice(b",\"_id\":");
             text::quote(id, out);

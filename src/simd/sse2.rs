@@ -1,0 +1,102 @@
+//! The SSE2 versions, which every x86-64 can run: short texts, copied as one or two registers that overlap.
+use core::arch::x86_64::*;
+
+use super::{SHORT, short_words};
+
+/// A text of at most [`SHORT`] bytes: its first 16 and its last 16. One of less than 16 stands in the first, filled up with zeros, and in no last.
+struct Short {
+    len: usize,
+    first: __m128i,
+    last: Option<__m128i>,
+}
+
+impl Short {
+    #[inline(always)]
+    fn load(text: &[u8]) -> Option<Short> {
+        let len = text.len();
+        if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+            // SAFETY: both unaligned loads lie inside their 16 bytes.
+            let (first, last) = unsafe { (_mm_loadu_si128(first.as_ptr().cast()), _mm_loadu_si128(last.as_ptr().cast())) };
+            return (len <= SHORT).then_some(Short { len, first, last: Some(last) });
+        }
+        let [low, high] = short_words(text)?;
+        // SAFETY: SSE2 is part of x86-64.
+        let first = unsafe { _mm_set_epi64x(high as i64, low as i64) };
+        Some(Short { len, first, last: None })
+    }
+
+    /// A text of which JSON must escape no byte.
+    #[inline(always)]
+    fn load_plain(text: &[u8]) -> Option<Short> {
+        Short::load(text).filter(|short| !short.must_be_escaped())
+    }
+
+    /// Whether JSON text must escape one of the bytes.
+    #[inline(always)]
+    fn must_be_escaped(&self) -> bool {
+        // SAFETY: SSE2 is part of x86-64.
+        let marks = |v: __m128i| unsafe {
+            let control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+            let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
+            let slash = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
+            _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, slash))) as u32
+        };
+        match self.last {
+            Some(last) => marks(self.first) | marks(last) != 0,
+            // The zeros that fill it up are no part of the text.
+            None => marks(self.first) & ((1 << self.len) - 1) != 0,
+        }
+    }
+
+    #[inline(always)]
+    fn append(&self, out: &mut Vec<u8>) {
+        out.reserve(SHORT);
+        let len = out.len();
+        // SAFETY: there is room for `SHORT` bytes behind `len`, and the text's bytes were written when they become visible.
+        unsafe {
+            self.store(out.as_mut_ptr().add(len));
+            out.set_len(len + self.len);
+        }
+    }
+
+    /// Writes the text.
+    ///
+    /// # Safety
+    /// `to` has room for [`SHORT`] bytes.
+    #[inline(always)]
+    unsafe fn store(&self, to: *mut u8) {
+        // SAFETY: the first 16 bytes, and of a text of 16 to 32 those up to its end, lie inside the room.
+        unsafe {
+            _mm_storeu_si128(to.cast(), self.first);
+            if let Some(last) = self.last {
+                _mm_storeu_si128(to.add(self.len - 16).cast(), last);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub fn append_short(text: &[u8], out: &mut Vec<u8>) -> bool {
+    Short::load(text).map(|short| short.append(out)).is_some()
+}
+
+#[inline(always)]
+pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
+    Short::load_plain(text).map(|short| short.append(out)).is_some()
+}
+
+#[inline(always)]
+pub fn quote_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let Some(short) = Short::load_plain(text) else { return false };
+    out.reserve(SHORT + 2);
+    let len = out.len();
+    // SAFETY: there is room for two quotes and `SHORT` bytes between them, and all that becomes visible was written.
+    unsafe {
+        let to = out.as_mut_ptr().add(len);
+        to.write(b'"');
+        short.store(to.add(1));
+        to.add(1 + short.len).write(b'"');
+        out.set_len(len + 2 + short.len);
+    }
+    true
+}
