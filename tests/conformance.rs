@@ -218,16 +218,16 @@ fn every_sink_comes_back_to_what_it_sealed() {
             sink.probe().await.unwrap();
             assert!(read_back.is_none_or(|read| read(folder.path()).is_empty()), "{}: a probe wrote", kind.name);
             sink.connect(None).await.unwrap();
-            assert_eq!(sink.send(&body(&*sink, 0, 100)).await, Ok(Sent::All), "{}", kind.name);
+            assert_eq!(sink.send(&Arc::new(body(&*sink, 0, 100))).await, Ok(Sent::All), "{}", kind.name);
             let sealed = sink.seal(1).await.unwrap();
             sink.commit(1).await.unwrap();
             // What follows the seal is lost with the process, whether it came out or not.
-            sink.send(&body(&*sink, 100, 150)).await.unwrap();
+            sink.send(&Arc::new(body(&*sink, 100, 150))).await.unwrap();
             drop(sink);
             let again = make();
             again.connect(Some(&sealed)).await.unwrap();
             // A part of a body has been delivered by an earlier try: only the rest is sent.
-            again.send(&body(&*again, 90, 200).only(|row| row >= 10)).await.unwrap();
+            again.send(&Arc::new(body(&*again, 90, 200).only(|row| row >= 10))).await.unwrap();
             again.seal(2).await.unwrap();
             if let Some(read) = read_back {
                 let got = read(folder.path());

@@ -96,7 +96,7 @@ impl Sink for SimSink {
         self.outside.lock().unwrap().entry(self.name.clone()).or_default().truncate(sealed);
         Box::pin(async { Ok(()) })
     }
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let mut outside = self.outside.lock().unwrap();
             let rows = outside.entry(self.name.clone()).or_default();
@@ -145,7 +145,7 @@ impl Sink for SimTransaction {
         self.outside.lock().unwrap().entry("events".to_owned()).or_default();
         Box::pin(async { Ok(()) })
     }
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             if self.falls(60) {
                 return Err(void());

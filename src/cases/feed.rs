@@ -73,7 +73,7 @@ impl Sink for CaseSink {
         self.captured.lock().unwrap_or_else(PoisonError::into_inner).entry(self.name.clone()).or_default().truncate(length);
         Box::pin(async { Ok(()) })
     }
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = body.bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec);
         captured.entry(self.name.clone()).or_default().extend(lines);

@@ -1,6 +1,7 @@
 //! A sink: encodes rows into bodies and sends bodies. Retry, in-flight limits and settling are the runtime's.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BoxFuture, Claim};
@@ -291,7 +292,7 @@ pub trait Sink: Send + Sync {
         body.ends.push(body.bytes.len());
     }
     /// Sends a body, and says what became of each row. After an outage nothing is known of any.
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>>;
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>>;
     /// What its peer says while bodies are under way, of a client that tries again by itself. Each word once.
     fn trouble(&self) -> Option<Outage> {
         None

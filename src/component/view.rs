@@ -242,14 +242,14 @@ impl View {
             if let Some(slot) = self.resolve(lane, name) {
                 let place = if writer.splice { base_view.resolve(lane, name) } else { None };
                 writer.added.push(OutField::new(name, slot, place));
-                writer.hidden.push(name.clone());
+                writer.hidden.insert(name);
             }
         }
         if writer.splice {
             writer.own_tags = base_view.resolve(lane, "tags");
         }
         // What stands in a slot is not written as an extra of a nested document too.
-        writer.hidden.extend(writer.fields.iter().map(|f| f.name.clone()));
+        writer.fields.iter().for_each(|f| writer.hidden.insert(&f.name));
         writer
     }
 }

@@ -277,8 +277,10 @@ impl Batch {
     /// The extras that a layer of decoders gave to a row.
     pub fn extras(&self, layer: usize, row: usize) -> &[Extra] {
         let Some(ranges) = self.extra_ranges.get(layer) else { return &[] };
-        let Ok(i) = ranges.binary_search_by_key(&(row as u32), |r| r.0) else { return &[] };
-        &self.extras[ranges[i].1 as usize..ranges[i].2 as usize]
+        // Where each row has some, the row's is in its place.
+        let in_place = ranges.get(row).filter(|range| range.0 == row as u32);
+        let found = in_place.or_else(|| ranges.get(ranges.binary_search_by_key(&(row as u32), |range| range.0).ok()?));
+        found.map_or(&[], |(_, first, end)| &self.extras[*first as usize..*end as usize])
     }
 
     /// Which layer refused a row, and why.

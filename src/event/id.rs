@@ -1,12 +1,20 @@
 //! Identities: of an event from its origin, of an alert from its rule, key and time. Sinks use them as idempotency keys.
+use std::cell::RefCell;
+
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 use super::text;
 use crate::clock::Timestamp;
+use crate::simd;
 
 /// Bytes that are hashed in one go.
 const SHORT: usize = 512;
+
+thread_local! {
+    /// Where short input is put together.
+    static ONE_PIECE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SHORT + simd::SHORT));
+}
 
 /// XXH3-128 over origin, partition, position and raw bytes.
 pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> u128 {
@@ -14,14 +22,12 @@ pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) ->
     let lengths = [(origin.len() as u64).to_le_bytes(), (partition.len() as u64).to_le_bytes()];
     let place = position.to_le_bytes();
     let parts: [&[u8]; 6] = [&lengths[0], origin, &lengths[1], partition, &place, raw];
-    let mut short = [0; SHORT];
-    let mut at = 0;
     if parts.iter().map(|p| p.len()).sum::<usize>() <= SHORT {
-        for part in parts {
-            short[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        return xxh3_128(&short[..at]);
+        return ONE_PIECE.with_borrow_mut(|piece| {
+            piece.clear();
+            parts.iter().for_each(|part| simd::append(part, piece));
+            xxh3_128(piece)
+        });
     }
     let mut hash = Xxh3Default::new();
     parts.iter().for_each(|part| hash.update(part));

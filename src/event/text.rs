@@ -6,6 +6,12 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Appends text with the escapes that a JSON string needs, without quotes.
 #[inline]
 pub fn escape(text: &[u8], out: &mut Vec<u8>) {
+    if !simd::append_plain(text, out) {
+        escape_long(text, out);
+    }
+}
+
+fn escape_long(text: &[u8], out: &mut Vec<u8>) {
     let mut from = 0;
     loop {
         let at = simd::find_escape(text, from);
@@ -47,11 +53,11 @@ pub fn write_number(number: i64, out: &mut Vec<u8>) {
 /// Appends text as a JSON string.
 #[inline]
 pub fn quote(text: &[u8], out: &mut Vec<u8>) {
-    if simd::quote_short(text, out) {
+    if simd::quote_plain(text, out) {
         return;
     }
     out.push(b'"');
-    escape(text, out);
+    escape_long(text, out);
     out.push(b'"');
 }
 

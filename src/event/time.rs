@@ -194,14 +194,14 @@ pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&text);
     if nanos != 0 {
-        out.push(b'.');
-        let mut rest = nanos;
-        let mut scale = SECOND / 10;
-        while rest != 0 {
-            out.push(b'0' + (rest / scale) as u8);
-            rest %= scale;
-            scale /= 10;
+        let mut fraction = *b".000000000";
+        let mut rest = nanos as u32;
+        for digit in fraction.iter_mut().skip(1).rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
         }
+        let len = fraction.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        out.extend_from_slice(&fraction[..len]);
     }
     out.push(b'Z');
 }

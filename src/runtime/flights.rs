@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::component::sink::{Body, Outage, Sent, Sink};
 
 /// A body that has come back: the round in which it started, and what became of it.
-pub type Landed = (u32, Body, Result<Sent, Outage>);
+pub type Landed = (u32, Arc<Body>, Result<Sent, Outage>);
 
 type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
@@ -37,7 +37,7 @@ impl Flights {
     }
 
     /// Sends a body off, in a round of tries.
-    pub fn start(&mut self, sink: &Arc<dyn Sink>, body: Body, round: u32) {
+    pub fn start(&mut self, sink: &Arc<dyn Sink>, body: Arc<Body>, round: u32) {
         let sink = Arc::clone(sink);
         self.flying.push(Box::pin(async move {
             let outcome = sink.send(&body).await;

@@ -95,7 +95,7 @@ pub struct SenderParts {
 pub struct Sender {
     pub(super) parts: SenderParts,
     /// Bodies that are to be sent, oldest first.
-    waiting: VecDeque<Body>,
+    waiting: VecDeque<Arc<Body>>,
     flights: Flights,
     tries: u32,
     /// Since when none succeeded.
@@ -136,7 +136,7 @@ impl Sender {
 
     /// Takes a body to send, and gives an empty one.
     pub fn push(&mut self, body: Body) -> Body {
-        self.waiting.push_back(body);
+        self.waiting.push_back(Arc::new(body));
         std::mem::take(&mut self.spare)
     }
 
@@ -215,14 +215,17 @@ impl Sender {
         step
     }
 
-    fn take_back(&mut self, mut body: Body, outcome: Result<Sent, Outage>) {
+    fn take_back(&mut self, body: Arc<Body>, outcome: Result<Sent, Outage>) {
         match outcome {
             Ok(Sent::All) => {
                 self.parts.outcomes.accepted.increment(body.rows() as u64);
                 self.flights.grow();
                 self.recover();
-                body.clear();
-                self.spare = body;
+                // Where the request still holds it, another one is made.
+                if let Some(mut body) = Arc::into_inner(body) {
+                    body.clear();
+                    self.spare = body;
+                }
             }
             Ok(Sent::Rows(rows, outage)) => self.settle(&body, rows, outage),
             Ok(Sent::TooLarge(reason)) if body.rows() <= 1 => {
@@ -241,8 +244,8 @@ impl Sender {
     /// Puts a body back as two.
     fn split(&mut self, body: &Body) {
         let half = body.rows() / 2;
-        self.waiting.push_front(body.only(|row| row >= half));
-        self.waiting.push_front(body.only(|row| row < half));
+        self.waiting.push_front(Arc::new(body.only(|row| row >= half)));
+        self.waiting.push_front(Arc::new(body.only(|row| row < half)));
     }
 
     /// Counts what became of each row. Those that were refused are on the disk before they count; those that were put off are sent again.
@@ -255,7 +258,7 @@ impl Sender {
         let refused: Vec<_> = refused.collect();
         if let Err(outage) = self.bury(body, &refused) {
             // Nothing is settled: the peer will refuse them again.
-            self.waiting.push_front(body.only(|row| matches!(rows[row], Outcome::Rejected { .. } | Outcome::Retry)));
+            self.waiting.push_front(Arc::new(body.only(|row| matches!(rows[row], Outcome::Rejected { .. } | Outcome::Retry))));
             self.count(&rows, false);
             return self.back_off(&outage, refused.len());
         }
@@ -271,7 +274,7 @@ impl Sender {
         if put_off == body.rows() && put_off > 1 && self.tries >= TRIES_WHOLE {
             self.split(&rest);
         } else {
-            self.waiting.push_front(rest);
+            self.waiting.push_front(Arc::new(rest));
         }
         let outage = outage.unwrap_or_else(|| Outage::new(format!("{put_off} rows were put off")));
         self.back_off(&outage, put_off);

@@ -77,13 +77,22 @@ pub fn append(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// Appends a short text between quotes. False, and nothing is appended, where it is long, or JSON text must escape one of its bytes.
+/// Appends a short text that may stand in JSON as it is. False, and nothing is appended, where it is long, or a byte of it must be escaped.
 #[inline(always)]
-pub fn quote_short(text: &[u8], out: &mut Vec<u8>) -> bool {
+pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
     #[cfg(target_arch = "x86_64")]
-    return sse2::quote_short(text, out);
+    return sse2::append_plain(text, out);
     #[cfg(not(target_arch = "x86_64"))]
-    return scalar::quote_short(text, out);
+    return scalar::append_plain(text, out);
+}
+
+/// [`append_plain`] between quotes.
+#[inline(always)]
+pub fn quote_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return sse2::quote_plain(text, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    return scalar::quote_plain(text, out);
 }
 
 /// The first stage of JSON decoding. Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, and `escapes` by

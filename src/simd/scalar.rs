@@ -23,13 +23,21 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
-/// See [`super::quote_short`].
-pub fn quote_short(text: &[u8], out: &mut Vec<u8>) -> bool {
+/// See [`super::append_plain`].
+pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
     let is_plain = text.len() <= super::SHORT && find_escape(text, 0) == text.len();
     if is_plain {
-        out.push(b'"');
         out.extend_from_slice(text);
-        out.push(b'"');
+    }
+    is_plain
+}
+
+/// See [`super::quote_plain`].
+pub fn quote_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut plain = Vec::new();
+    let is_plain = append_plain(text, &mut plain);
+    if is_plain {
+        out.extend([&b"\""[..], &plain, b"\""].concat());
     }
     is_plain
 }

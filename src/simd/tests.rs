@@ -22,7 +22,8 @@ proptest! {
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
         let short = &bytes[..from % 40 % (bytes.len() + 1)];
         let (mut e, mut f) = (b"x".to_vec(), b"x".to_vec());
-        prop_assert_eq!(quote_short(short, &mut e), scalar::quote_short(short, &mut f));
+        prop_assert_eq!(append_plain(short, &mut e), scalar::append_plain(short, &mut f));
+        prop_assert_eq!(quote_plain(short, &mut e), scalar::quote_plain(short, &mut f));
         append(short, &mut e);
         f.extend_from_slice(short);
         prop_assert_eq!(e, f);

@@ -1,4 +1,6 @@
 //! `drop`: takes everything and keeps nothing, for measuring and for streams that nobody wants.
+use std::sync::Arc;
+
 use super::{BindSink, BoundSink, COMMON};
 use crate::component::sink::Sent;
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
@@ -18,7 +20,7 @@ impl Sink for DropSink {
     fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async { Ok(()) })
     }
-    fn send<'a>(&'a self, _body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, _body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async { Ok(Sent::All) })
     }
     fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {

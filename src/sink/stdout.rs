@@ -1,5 +1,6 @@
 //! `stdout`: one JSON object a line when piped, a readable form on a terminal. A reader that goes away ends the run quietly.
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 
 use super::{BindSink, BoundSink, COMMON};
 use crate::component::sink::{OutRow, Sent, Then};
@@ -58,7 +59,7 @@ impl Sink for StdoutSink {
         body.ends.push(body.bytes.len());
     }
 
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let mut out = std::io::stdout().lock();
             match out.write_all(&body.bytes).and_then(|()| out.flush()) {

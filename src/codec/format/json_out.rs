@@ -38,7 +38,7 @@ pub struct EventWriter {
     /// Layers of decoders whose fields without a slot are written.
     pub extra_layers: Vec<usize>,
     /// Names that stand elsewhere: not written as extras.
-    pub hidden: Vec<String>,
+    pub hidden: HiddenNames,
     /// Fields that operators changed or added.
     pub added: Vec<OutField>,
     /// Whether the raw text is written as `event.original`.
@@ -53,6 +53,36 @@ pub struct EventWriter {
     pub layer_nodes: Vec<String>,
     /// Whether `tripline` is added.
     pub meta: bool,
+}
+
+/// Names that are not written as extras.
+#[derive(Clone, Debug, Default)]
+pub struct HiddenNames {
+    names: Vec<String>,
+    /// A bit for each of their lengths: most extras have the length of none.
+    lengths: u64,
+}
+
+impl HiddenNames {
+    /// Hides a name.
+    pub fn insert(&mut self, name: &str) {
+        self.lengths |= 1 << (name.len() % 64);
+        self.names.push(name.to_owned());
+    }
+
+    fn contains(&self, batch: &Batch, extra: &Extra) -> bool {
+        let has_group = extra.group.is_present();
+        let group = if has_group { batch.bytes(extra.group) } else { &[] };
+        let (prefix, own) = (prefix(extra.family), batch.bytes(extra.name));
+        let len = prefix.len() + group.len() + usize::from(has_group) + own.len();
+        if self.lengths >> (len % 64) & 1 == 0 {
+            return false;
+        }
+        self.names.iter().map(String::as_bytes).filter(|name| name.len() == len).any(|name| {
+            let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix(group));
+            rest.and_then(|rest| rest.strip_prefix(if has_group { &b"."[..] } else { b"" })) == Some(own)
+        })
+    }
 }
 
 /// What is known of a row outside of its batch.
@@ -198,16 +228,12 @@ impl EventWriter {
 
     fn write_extras(&self, batch: &Batch, row: usize, layer: usize, members: &mut Members<'_>) {
         for extra in batch.extras(layer, row) {
-            if !extra.value.is_present() || self.hidden.iter().any(|n| is_named(batch, extra, n.as_bytes())) {
+            if !extra.value.is_present() || self.hidden.contains(batch, extra) {
                 continue;
             }
             members.comma();
             members.out.push(b'"');
-            match extra.family {
-                Family::Plain => {}
-                Family::StructuredData => members.out.extend_from_slice(b"sd."),
-                Family::Cisco => members.out.extend_from_slice(b"cisco."),
-            }
+            members.out.extend_from_slice(prefix(extra.family));
             if extra.group.is_present() {
                 text::escape(batch.bytes(extra.group), members.out);
                 members.out.push(b'.');
@@ -320,17 +346,13 @@ fn cut(line: &[u8], end: usize, out: &mut Vec<u8>) -> usize {
     end
 }
 
-fn is_named(batch: &Batch, extra: &Extra, name: &[u8]) -> bool {
-    let rest = match extra.family {
-        Family::Plain => Some(name),
-        Family::StructuredData => name.strip_prefix(b"sd."),
-        Family::Cisco => name.strip_prefix(b"cisco."),
-    };
-    let rest = match (rest, extra.group.is_present()) {
-        (Some(rest), true) => rest.strip_prefix(batch.bytes(extra.group)).and_then(|r| r.strip_prefix(b".")),
-        (rest, _) => rest,
-    };
-    rest == Some(batch.bytes(extra.name))
+/// What stands before the names of a family.
+fn prefix(family: Family) -> &'static [u8] {
+    match family {
+        Family::Plain => b"",
+        Family::StructuredData => b"sd.",
+        Family::Cisco => b"cisco.",
+    }
 }
 
 /// Appends a value as JSON.

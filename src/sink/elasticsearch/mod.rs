@@ -7,6 +7,8 @@ mod options;
 mod reply;
 mod template;
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -33,6 +35,15 @@ struct Elasticsearch {
     client: Result<HttpClient, String>,
     /// The index template is there, or is not this sink's business.
     is_mapped: AtomicBool,
+}
+
+/// A body that a request holds too: it is not copied.
+struct Shared(Arc<Body>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
 }
 
 impl Elasticsearch {
@@ -220,7 +231,7 @@ impl Sink for Elasticsearch {
         body.ends.push(body.bytes.len());
     }
 
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             self.install_template().await?;
             let mut headers = vec![("content-type", "application/x-ndjson")];
@@ -228,8 +239,10 @@ impl Sink for Elasticsearch {
             if !compression.is_none() {
                 headers.push(("content-encoding", compression.name()));
             }
-            let packed = compression.pack(&body.bytes).map_err(|e| Outage::new(format!("cannot be packed: {e}")))?;
-            let bytes = Bytes::from(packed.into_owned());
+            let bytes = match compression.pack(&body.bytes).map_err(|e| Outage::new(format!("cannot be packed: {e}")))? {
+                Cow::Borrowed(_) => Bytes::from_owner(Shared(Arc::clone(body))),
+                Cow::Owned(packed) => packed.into(),
+            };
             let reply = self.ask(Method::POST, BULK, &headers, bytes).await?;
             match reply.status {
                 200 => reply::outcomes(&reply.body, body.rows()).map_err(|e| Outage::new(format!("{e}: {}", reply.excerpt()))),

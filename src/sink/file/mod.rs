@@ -10,7 +10,7 @@ mod options;
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::files::Files;
 pub use self::options::KIND;
@@ -153,7 +153,7 @@ impl Sink for FileSink {
         body.ends.push(body.bytes.len());
     }
 
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             match &self.settings.path {
                 Some(path) => self.send_to(path, body),

@@ -7,7 +7,7 @@ mod producer;
 mod transaction;
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -205,7 +205,7 @@ impl Sink for KafkaSink {
         row.end(row.identity(), body);
     }
 
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let producer = self.producer()?;
             if let Some(transaction) = &self.transaction {

@@ -7,7 +7,7 @@ mod api;
 mod groups;
 mod options;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -160,7 +160,7 @@ impl Sink for TheHive {
         row.end(id, body);
     }
 
-    fn send<'a>(&'a self, body: &'a Body) -> BoxFuture<'a, Result<Sent, Outage>> {
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
         Box::pin(async move {
             let mut outcomes = Vec::with_capacity(body.rows());
             for row in 0..body.rows() {
