@@ -66,7 +66,8 @@ fn assert_each_once(rows: &[Value], wanted: usize) {
         seen[n as usize] += 1;
         let (partition, position) = (meta["partition"].as_str().unwrap(), meta["position"].as_u64().unwrap());
         let before = last.insert(partition, (position, n));
-        assert!(before.is_none_or(|(at, number)| at < position && number < n), "{partition} is out of order at {position}");
+        let is_next = before.is_none_or(|(at, number)| at < position && number < n);
+        assert!(is_next, "{partition} is out of order at {position}, number {n}, behind (position, number) {before:?}");
     }
     let wrong: Vec<(usize, &u32)> = seen.iter().enumerate().filter(|(_, count)| **count != 1).take(5).collect();
     assert!(wrong.is_empty(), "{} rows of {wanted}; number and count: {wrong:?}", rows.len());
