@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use outside::{finished, folder, text, tripline};
+use outside::{fed, finished, folder, text, tripline, until};
 
 const PIPELINE: &str =
     "sources: {a: {type: file, paths: ['logs/app.log*'], original: false}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
@@ -194,6 +194,35 @@ fn stack_traces_are_one_event() {
     let mut found = messages(f.path());
     found.sort();
     assert_eq!(found, [first, second, third, "2026-03-01 INFO fourth"]);
+}
+
+#[test]
+fn standard_input_has_events_of_several_lines_too() {
+    let sink = "sinks: {o: {type: file, inputs: [a], path: out.ndjson, original: false}}\n";
+    let f = folder(&format!("sources: {{a: {{type: stdin, multiline: {{start: '^\\d', timeout: 300ms}}}}}}\n{sink}"));
+    let mut child = fed(f.path());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"1 first\n  at a\n\n  at b\n2 second\n  at").unwrap();
+    until("the first event", || messages(f.path()).len() == 1);
+    // What belongs to it comes while it is open, and it is over by silence; the line that is not whole waits.
+    input.write_all(b" c\n  at d\n  ha").unwrap();
+    until("silence", || messages(f.path()).len() == 2);
+    input.write_all(b"lf\n3 third\n").unwrap();
+    // More events than a batch has rows, the last without an end.
+    let many: Vec<String> = (0..3_000).map(|n| format!("{n}\n +")).collect();
+    input.write_all(many.join("\n").as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    let found = messages(f.path());
+    assert_eq!(found[..4], ["1 first\n  at a\n\n  at b", "2 second\n  at c\n  at d", "  half", "3 third"]);
+    assert_eq!(found[4..], many);
+
+    let lines = "2026-03-01T10:00:00.000000001Z stdout P one \n2026-03-01T10:00:00.000000002Z stdout P and \n2026-03-01T10:00:00.000000003Z stdout F two\n";
+    let f = folder(&format!("sources: {{a: {{type: stdin, format: cri}}}}\n{sink}"));
+    let mut child = fed(f.path());
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(messages(f.path()), ["one and two"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::file_content::{Compression, Content};
 use super::file_tracked::{FIRST_LINE_MAX, Fate, Known, Tracked, begins_as, first_line, identity, inode, name_of};
-use crate::codec::framing::multiline::Multiline;
+use super::multiline::Joining;
 use crate::codec::framing::newline::{NewlineFraming, push_line};
 use crate::component::source::SourceContext;
 use crate::component::source::{Fill, Position, Source};
@@ -36,7 +36,7 @@ pub(super) struct Files {
     pub(super) follow: bool,
     pub(super) from_end: bool,
     pub(super) compression: Compression,
-    pub(super) multiline: Option<(Multiline, i64)>,
+    pub(super) joining: Option<Joining>,
 }
 
 /// The source.
@@ -47,7 +47,7 @@ pub(super) struct FileSource {
     follow: bool,
     from_end: bool,
     compression: Compression,
-    multiline: Option<(Multiline, i64)>,
+    joining: Option<Joining>,
     context: SourceContext,
     files: Vec<Tracked>,
     /// Files of the last run that have not been found again, and generations that are over.
@@ -74,7 +74,7 @@ impl FileSource {
             follow: files.follow && !context.until_end,
             from_end: files.from_end,
             compression: files.compression,
-            multiline: files.multiline,
+            joining: files.joining,
             context,
             files: Vec::new(),
             past: Vec::new(),
@@ -276,9 +276,9 @@ impl FileSource {
         // What the row limit left over has newlines that were not looked at.
         let from = if tracked.has_whole_lines { start } else { carried.max(start) };
         // Lines of an event that was not over are marked again with those that came.
-        let from = if self.multiline.is_some() { start } else { from };
+        let from = if self.joining.is_some() { start } else { from };
         let framed = self.framing.mark(builder, start, from);
-        if self.multiline.is_none() {
+        if self.joining.is_none() {
             self.context.discarded.empty.increment(framed.empty);
         }
         let mut rest = framed.rest;
@@ -299,7 +299,7 @@ impl FileSource {
             rest = builder.bytes.len();
         }
         let was_full = builder.lines.len() == BATCH_ROWS_MAX;
-        if let Some((multiline, timeout)) = &self.multiline {
+        if let Some(Joining { multiline, timeout }) = &self.joining {
             let ends = !self.follow || tracked.content.is_packed();
             let is_silent = tracked.silent_since.is_some_and(|since| self.context.clock.now() - since >= *timeout);
             // An event is over when nothing more can come, or nothing has come for a while.
@@ -348,7 +348,7 @@ impl FileSource {
         let tracked = self.files.get_mut(at)?;
         let since = *tracked.silent_since.get_or_insert(now);
         // An event that waits for its next line is given before its partition is held to be idle.
-        let open = self.multiline.as_ref().map_or(0, |(_, timeout)| *timeout);
+        let open = self.joining.as_ref().map_or(0, |joining| joining.timeout);
         if !tracked.is_idle && now - since >= self.context.idle_timeout + open {
             tracked.is_idle = true;
             self.context.pace.release(&tracked.origin);

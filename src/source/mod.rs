@@ -7,6 +7,7 @@ pub mod generate;
 mod generate_lines;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod multiline;
 pub mod stdin;
 
 use crate::component::Kind;
