@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use outside::{fed, folder, said, text, tripline};
+use outside::{fed, folder, said, started, stopped, text, tripline, until};
 use serde_json::Value;
 
 fn spawn(folder: &Path, words: &[&str]) -> Child {
@@ -78,13 +78,14 @@ fn a_full_disk_is_held_against_and_named_at_the_stop() {
     let f = folder(
         "stop_timeout: 1s\nsources: {g: {type: generate, kind: json, count: 10}}\nsinks: {o: {type: file, inputs: [g], path: /dev/full}}\n",
     );
-    let mut child = spawn(f.path(), &["run", "pipeline.yaml", "--admin", "off"]);
-    std::thread::sleep(Duration::from_millis(700));
+    let mut child = started(f.path());
+    let said = || fs::read_to_string(f.path().join("words.log")).unwrap();
+    until("an outage", || said().contains("sink_outage"));
     assert!(child.try_wait().unwrap().is_none(), "a full disk must not end the run");
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let status = child.wait().unwrap();
+    let said = said();
+    assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("sink_outage") && said.contains("No space left"), "{said}");
     assert!(said.contains("epoch 1 is still open"), "{said}");
 }
@@ -102,13 +103,12 @@ fn a_state_folder_that_cannot_be_made_is_named() {
 #[test]
 fn one_process_owns_a_state_folder() {
     let f = folder("sources: {g: {type: generate, kind: json, rate: 100}}\nsinks: {o: {type: drop, inputs: [g]}}\n");
-    let mut child = spawn(f.path(), &["run", "pipeline.yaml", "--admin", "off"]);
-    std::thread::sleep(Duration::from_millis(500));
+    let child = started(f.path());
+    until("it is ready", || fs::read_to_string(f.path().join("words.log")).unwrap().contains("\"ready\""));
     let output = tripline(f.path(), &["run", "pipeline.yaml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("is in use by pid {}", child.id())));
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(child.wait().unwrap().success(), "a stop with a healthy sink is good");
+    stopped(child, f.path());
 }
 
 #[test]
@@ -193,8 +193,7 @@ fn metrics_and_health_answer() {
         std::io::Read::read_to_string(&mut stream, &mut out).unwrap();
         out
     };
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(get("/metrics").contains("tripline_events_in_total{node=\"g\"}"));
+    until("events are counted", || get("/metrics").contains("tripline_events_in_total{node=\"g\"}"));
     assert!(get("/health").contains("\"status\":\"ok\""));
     assert!(get("/other").starts_with("HTTP/1.1 404"));
     child.kill().unwrap();
