@@ -14,6 +14,13 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(c, d);
     let from = bytes.len() / 3;
     assert_eq!(simd::find_escape(bytes, from), scalar::find_escape(bytes, from));
+    let short = &bytes[..from.min(40)];
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    assert_eq!(simd::append_plain(short, &mut ours), scalar::append_plain(short, &mut theirs));
+    assert_eq!(simd::quote_plain(short, &mut ours), scalar::quote_plain(short, &mut theirs));
+    simd::append(short, &mut ours);
+    theirs.extend_from_slice(short);
+    assert_eq!(ours, theirs);
     let (mut e, mut f) = (Vec::new(), Vec::new());
     let outcomes = (simd::json_marks(bytes, &mut a, &mut e), scalar::json_marks(bytes, &mut b, &mut f));
     assert_eq!(outcomes.0, outcomes.1);

@@ -291,7 +291,8 @@ pub trait Sink: Send + Sync {
         row.write(&mut body.bytes);
         body.ends.push(body.bytes.len());
     }
-    /// Sends a body, and says what became of each row. After an outage nothing is known of any.
+    /// Sends a body, and says what became of each row. After an outage nothing is known of any. The body is shared, so that a request can hold it
+    /// without a copy.
     fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>>;
     /// What its peer says while bodies are under way, of a client that tries again by itself. Each word once.
     fn trouble(&self) -> Option<Outage> {

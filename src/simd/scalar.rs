@@ -23,9 +23,13 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
+fn is_plain(text: &[u8]) -> bool {
+    text.len() <= super::SHORT && find_escape(text, 0) == text.len()
+}
+
 /// See [`super::append_plain`].
 pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let is_plain = text.len() <= super::SHORT && find_escape(text, 0) == text.len();
+    let is_plain = is_plain(text);
     if is_plain {
         out.extend_from_slice(text);
     }
@@ -34,10 +38,11 @@ pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// See [`super::quote_plain`].
 pub fn quote_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut plain = Vec::new();
-    let is_plain = append_plain(text, &mut plain);
+    let is_plain = is_plain(text);
     if is_plain {
-        out.extend([&b"\""[..], &plain, b"\""].concat());
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
     }
     is_plain
 }

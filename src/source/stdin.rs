@@ -123,7 +123,8 @@ impl Stream {
         let mut rest = framed.rest;
         let waiting = builder.bytes.len() - rest;
         let has_line = builder.bytes[rest..].contains(&b'\n');
-        if !has_line && ((self.ended && waiting > 0) || waiting > LINE_BYTES_MAX) {
+        let has_room = builder.lines.len() < BATCH_ROWS_MAX;
+        if !has_line && has_room && ((self.ended && waiting > 0) || waiting > LINE_BYTES_MAX) {
             push_line(builder, rest, builder.bytes.len());
             discarded.cut_bytes.increment(waiting.saturating_sub(LINE_BYTES_MAX) as u64);
             self.skipping = !self.ended;
