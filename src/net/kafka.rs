@@ -126,11 +126,16 @@ impl Trouble {
         // `[thrd:sasl_ssl://host:9093/bootstrap]: sasl_ssl://host:9093/bootstrap: what happened (after 3ms in state …)`
         let words = words.split_once("]: ").map_or(words, |(_, rest)| rest);
         // What the client advises then are settings of its own.
-        let words = match words.split_once("SSL handshake failed") {
-            Some((peer, why)) if why.contains("certificate verify failed") => &format!("{peer}{UNTRUSTED}"),
-            _ => words,
+        let why = ["SSL handshake failed", "error:"].iter().find_map(|why| words.find(why));
+        let words = match why.filter(|_| words.contains("certificate verify failed")) {
+            Some(why) => &format!("{}{UNTRUSTED}", &words[..why]),
+            None => words,
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // That no broker is there says less than why.
+        if held.is_none() || !words.ends_with("brokers are down") {
+            *held = Some(words.to_owned());
+        }
     }
 
     /// Takes it.
@@ -147,5 +152,25 @@ pub fn words(error: &KafkaError) -> String {
             Some(code) => code.to_string(),
             None => other.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_brokers_are_away_is_kept_and_told_in_our_words() {
+        let trouble = Trouble::default();
+        for line in [
+            "[thrd:ssl://h:1/bootstrap]: ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate",
+            "ssl://h:1/bootstrap: error:0A000086:SSL routines::certificate verify failed (after 81ms in state SSL_HANDSHAKE)",
+        ] {
+            trouble.note(line);
+            trouble.note("1/1 brokers are down");
+            assert_eq!(trouble.take(), Some(format!("ssl://h:1/bootstrap: {UNTRUSTED}")));
+        }
+        trouble.note("1/1 brokers are down");
+        assert_eq!(trouble.take().as_deref(), Some("1/1 brokers are down"));
     }
 }
