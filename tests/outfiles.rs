@@ -133,3 +133,14 @@ fn one_file_rotates_by_size_and_by_time() {
     let later = all();
     assert!(later.len() > found.len() && count(&later) == 400_001, "{} files, then {}", found.len(), later.len());
 }
+
+#[test]
+fn no_more_rows_a_second_than_may_be() {
+    let folder = pipeline("path: events.ndjson, rate_max: 400");
+    fs::write(folder.path().join("in.log"), lines(1_000, 1)).unwrap();
+    let since = std::time::Instant::now();
+    assert_eq!(run(folder.path())["out"]["o"], 1_000);
+    // The first 400 at once, the others behind them.
+    assert!(since.elapsed() >= std::time::Duration::from_secs(2), "{:?}", since.elapsed());
+    assert_eq!(fs::read_to_string(folder.path().join("events.ndjson")).unwrap(), lines(1_000, 1));
+}

@@ -164,6 +164,8 @@ pub struct Packing {
     pub in_flight: usize,
     /// First and longest wait between two tries.
     pub retry: (Duration, Duration),
+    /// Most rows a second; none: no bound.
+    pub rate: Option<usize>,
 }
 
 impl Packing {
@@ -182,6 +184,7 @@ impl Default for Packing {
             age: Duration::ZERO,
             in_flight: 1,
             retry: (Duration::from_millis(RETRY_MIN_MS), Duration::from_millis(RETRY_MAX_MS)),
+            rate: None,
         }
     }
 }

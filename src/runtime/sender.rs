@@ -91,6 +91,27 @@ pub struct SenderParts {
     pub clock: Clock,
 }
 
+/// A time that is waited for.
+struct Pause {
+    since: Stopwatch,
+    length: Duration,
+}
+
+impl Pause {
+    /// From now on.
+    fn new(length: Duration) -> Pause {
+        Pause { since: Stopwatch::start(), length }
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    fn left(&self) -> Duration {
+        self.length.saturating_sub(self.since.elapsed())
+    }
+}
+
 /// See the module.
 pub struct Sender {
     pub(super) parts: SenderParts,
@@ -102,8 +123,10 @@ pub struct Sender {
     trouble: Option<Stopwatch>,
     /// The tries that there had been when the body that came back was sent.
     round: u32,
-    /// Since when and how long the peer is left alone.
-    rest: Option<(Stopwatch, Duration)>,
+    /// The peer is left alone.
+    rest: Option<Pause>,
+    /// Until then as many rows were sent as may be.
+    pace: Option<Pause>,
     /// When an outage was last told, and whether its end is still to be told.
     told: Option<Stopwatch>,
     is_told: bool,
@@ -125,6 +148,7 @@ impl Sender {
             trouble: None,
             round: 0,
             rest: None,
+            pace: None,
             told: None,
             is_told: false,
             health: Arc::default(),
@@ -136,13 +160,20 @@ impl Sender {
 
     /// Takes a body to send, and gives an empty one.
     pub fn push(&mut self, body: Body) -> Body {
-        self.waiting.push_back(Arc::new(body));
+        // A body holds a whole batch, which may be more than may go in a second.
+        let most = self.parts.packing.rate.unwrap_or(usize::MAX);
+        if body.rows() > most {
+            let parts = (0..body.rows()).step_by(most).map(|from| Arc::new(body.only(|row| (from..from + most).contains(&row))));
+            self.waiting.extend(parts);
+        } else {
+            self.waiting.push_back(Arc::new(body));
+        }
         std::mem::take(&mut self.spare)
     }
 
     /// Whether another body could be sent now.
     pub fn has_room(&self) -> bool {
-        self.flights.has_room() && self.waiting.is_empty() && self.rest.is_none()
+        self.flights.has_room() && self.waiting.is_empty() && self.rest.is_none() && self.pace.as_ref().is_none_or(Pause::is_over)
     }
 
     /// Whether bodies wait for their turn.
@@ -182,7 +213,7 @@ impl Sender {
 
     /// How long it may be left alone, at most so long, unless a body lands.
     pub fn until_due(&self, longest: Duration) -> Duration {
-        self.rest.as_ref().map_or(longest, |(since, rest)| rest.saturating_sub(since.elapsed()).min(longest))
+        [&self.rest, &self.pace].into_iter().flatten().fold(longest, |longest, pause| longest.min(pause.left()))
     }
 
     /// Waits until a body has landed.
@@ -194,11 +225,15 @@ impl Sender {
     pub async fn fly(&mut self) -> Step {
         let mut step = Step::Idle;
         while !self.is_gone {
-            self.rest.take_if(|(since, rest)| since.elapsed() >= *rest);
+            self.rest.take_if(|rest| rest.is_over());
+            self.pace.take_if(|pace| pace.is_over());
             while self.rest.is_none()
+                && self.pace.is_none()
                 && self.flights.has_room()
                 && let Some(body) = self.waiting.pop_front()
             {
+                self.pace =
+                    self.parts.packing.rate.map(|rate| Pause::new(Duration::from_secs(1).mul_f64(body.rows() as f64 / rate as f64)));
                 self.flights.start(&self.parts.sink, body, self.tries);
             }
             let Some((round, body, outcome)) = self.flights.land().await else { break };
@@ -354,7 +389,7 @@ impl Sender {
         let wait = (first * 2u32.saturating_pow((self.tries - 1).min(16))).min(longest);
         // Those that were put off at one time do not come back at one time.
         let wait = wait.mul_f64(0.75 + f64::from(spread()) / f64::from(u16::MAX) / 2.0).min(longest);
-        self.rest = Some((Stopwatch::start(), wait));
+        self.rest = Some(Pause::new(wait));
     }
 }
 

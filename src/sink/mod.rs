@@ -44,6 +44,7 @@ pub const COMMON: &[Field] = &[
     ),
     Field::optional("batch", Type::Section(BATCH), "how much is sent at once"),
     Field::optional("retry", Type::Section(RETRY), "how long a peer that is away is left alone"),
+    Field::optional("rate_max", Type::Count, "most rows a second that are sent; default: no bound"),
     Field::optional(
         "buffer",
         Type::Any,
@@ -162,6 +163,7 @@ pub struct PackingOptions {
     rows: Option<usize>,
     age: Option<Duration>,
     retry: (Option<Duration>, Option<Duration>),
+    rate: Option<usize>,
 }
 
 impl PackingOptions {
@@ -175,6 +177,7 @@ impl PackingOptions {
             rows: batch.as_ref().and_then(|b| b.count("rows")).map(at_least_one),
             age: of(&batch, "age"),
             retry: (of(&retry, "min"), of(&retry, "max")),
+            rate: options.count("rate_max").map(at_least_one),
         }
     }
 
@@ -183,10 +186,12 @@ impl PackingOptions {
         let first = self.retry.0.unwrap_or(own.retry.0);
         Packing {
             bytes: self.bytes.unwrap_or(own.bytes),
-            rows: self.rows.unwrap_or(own.rows),
+            // A body holds no more than may go in a second.
+            rows: self.rows.unwrap_or(own.rows).min(self.rate.unwrap_or(usize::MAX)),
             age: self.age.unwrap_or(own.age),
             in_flight: own.in_flight,
             retry: (first, self.retry.1.unwrap_or(own.retry.1).max(first)),
+            rate: self.rate,
         }
     }
 }
