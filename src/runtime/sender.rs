@@ -125,7 +125,7 @@ pub struct Sender {
     round: u32,
     /// The peer is left alone.
     rest: Option<Pause>,
-    /// Until then as many rows were sent as may be.
+    /// As many rows were sent as may be, until it is over.
     pace: Option<Pause>,
     /// When an outage was last told, and whether its end is still to be told.
     told: Option<Stopwatch>,
@@ -173,7 +173,12 @@ impl Sender {
 
     /// Whether another body could be sent now.
     pub fn has_room(&self) -> bool {
-        self.flights.has_room() && self.waiting.is_empty() && self.rest.is_none() && self.pace.as_ref().is_none_or(Pause::is_over)
+        self.may_start() && self.waiting.is_empty()
+    }
+
+    /// Whether a body may be sent off now.
+    fn may_start(&self) -> bool {
+        self.flights.has_room() && self.rest.is_none() && self.pace.as_ref().is_none_or(Pause::is_over)
     }
 
     /// Whether bodies wait for their turn.
@@ -227,9 +232,7 @@ impl Sender {
         while !self.is_gone {
             self.rest.take_if(|rest| rest.is_over());
             self.pace.take_if(|pace| pace.is_over());
-            while self.rest.is_none()
-                && self.pace.is_none()
-                && self.flights.has_room()
+            while self.may_start()
                 && let Some(body) = self.waiting.pop_front()
             {
                 self.pace =

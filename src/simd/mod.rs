@@ -1,7 +1,7 @@
 //! Masks over 64 bytes, copies of short texts, and what is said to the memory system: the one room where `unsafe` is allowed.
 //!
 //! Every function has a scalar twin that property tests and a fuzz target hold equal. AVX2 is chosen at run time; it and AVX-512
-//! measured alike for this work, so there is no third version.
+//! measured alike for this work, so there is no third version. SSE2 is there on every x86-64.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -11,6 +11,11 @@ pub mod scalar;
 mod sse2;
 #[cfg(test)]
 mod tests;
+
+#[cfg(not(target_arch = "x86_64"))]
+pub use scalar::{append, append_plain, quote_plain};
+#[cfg(target_arch = "x86_64")]
+pub use sse2::{append, append_plain, quote_plain};
 
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {
@@ -65,34 +70,6 @@ pub fn short_words(text: &[u8]) -> Option<[u64; 2]> {
         (_, _, Some(first), Some(last)) => Some([half(first) | half(last) << (8 * (len - 4)), 0]),
         _ => Some([text.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0]),
     }
-}
-
-/// Appends a text. A short one is copied without a call and without a loop.
-#[inline(always)]
-pub fn append(text: &[u8], out: &mut Vec<u8>) {
-    #[cfg(target_arch = "x86_64")]
-    if sse2::append_short(text, out) {
-        return;
-    }
-    out.extend_from_slice(text);
-}
-
-/// Appends a short text that may stand in JSON as it is. False, and nothing is appended, where it is long, or a byte of it must be escaped.
-#[inline(always)]
-pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return sse2::append_plain(text, out);
-    #[cfg(not(target_arch = "x86_64"))]
-    return scalar::append_plain(text, out);
-}
-
-/// [`append_plain`] between quotes.
-#[inline(always)]
-pub fn quote_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return sse2::quote_plain(text, out);
-    #[cfg(not(target_arch = "x86_64"))]
-    return scalar::quote_plain(text, out);
 }
 
 /// The first stage of JSON decoding. Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, and `escapes` by

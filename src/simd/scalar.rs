@@ -27,6 +27,11 @@ fn is_plain(text: &[u8]) -> bool {
     text.len() <= super::SHORT && find_escape(text, 0) == text.len()
 }
 
+/// See [`super::append`].
+pub fn append(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(text);
+}
+
 /// See [`super::append_plain`].
 pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
     let is_plain = is_plain(text);

@@ -75,16 +75,22 @@ impl Short {
     }
 }
 
+/// Appends a text. A short one is copied without a call and without a loop.
 #[inline(always)]
-pub fn append_short(text: &[u8], out: &mut Vec<u8>) -> bool {
-    Short::load(text).map(|short| short.append(out)).is_some()
+pub fn append(text: &[u8], out: &mut Vec<u8>) {
+    match Short::load(text) {
+        Some(short) => short.append(out),
+        None => out.extend_from_slice(text),
+    }
 }
 
+/// Appends a short text that may stand in JSON as it is. False, and nothing is appended, where it is long, or a byte of it must be escaped.
 #[inline(always)]
 pub fn append_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
     Short::load_plain(text).map(|short| short.append(out)).is_some()
 }
 
+/// [`append_plain`] between quotes.
 #[inline(always)]
 pub fn quote_plain(text: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(short) = Short::load_plain(text) else { return false };

@@ -122,15 +122,13 @@ impl Stream {
         }
         let mut rest = framed.rest;
         let waiting = builder.bytes.len() - rest;
-        let has_line = builder.bytes[rest..].contains(&b'\n');
-        let has_room = builder.lines.len() < BATCH_ROWS_MAX;
-        if !has_line && has_room && ((self.ended && waiting > 0) || waiting > LINE_BYTES_MAX) {
+        self.has_whole_lines = builder.lines.len() == BATCH_ROWS_MAX;
+        if !self.has_whole_lines && ((self.ended && waiting > 0) || waiting > LINE_BYTES_MAX) {
             push_line(builder, rest, builder.bytes.len());
             discarded.cut_bytes.increment(waiting.saturating_sub(LINE_BYTES_MAX) as u64);
             self.skipping = !self.ended;
             rest = builder.bytes.len();
         }
-        self.has_whole_lines = builder.lines.len() == BATCH_ROWS_MAX;
         self.open_since = None;
         if let Some(Joining { multiline, .. }) = &lines.joining {
             let is_over = (self.ended || is_silent) && !self.has_whole_lines;
