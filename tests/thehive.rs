@@ -5,7 +5,9 @@ mod outside;
 mod wire;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use hive::{Deal, Hive, KEY};
 use outside::{finished, folder, killed_after, said, text, tripline};
@@ -181,5 +183,69 @@ fn a_dry_run_prints_the_requests_and_sends_none() {
     assert_eq!(requests.len(), 2, "{}", said(&out));
     assert_eq!((&requests[0]["method"], &requests[0]["body"]["title"]), (&json!("POST"), &json!("Guessing from 10.0.0.1")));
     assert_eq!(requests[1]["body"], json!({"caseTemplate": "t"}));
-    assert!(hive.state.lock().unwrap().requests.is_empty() && !said(&out).contains(KEY));
+    assert!(hive.state.lock().unwrap().exchanges.is_empty() && !said(&out).contains(KEY));
+}
+
+/// The Python that has the vendor's client and a validator; none where the test is skipped.
+fn python() -> Option<String> {
+    let out = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/services/thehive.sh")).output().unwrap();
+    if out.status.code() == Some(3) {
+        assert_ne!(std::env::var("TRIPLINE_REQUIRE_CLIENTS").as_deref(), Ok("1"), "{}", said(&out));
+        eprint!("{}", said(&out));
+        return None;
+    }
+    assert!(out.status.success(), "{}", said(&out));
+    Some(text(&out.stdout).trim().to_owned())
+}
+
+/// What the judge finds to say.
+fn judged(python: &str, what: &[&str], input: &str) -> String {
+    let judge = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hive/judge.py");
+    let mut child =
+        Command::new(python).arg(judge).args(what).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", said(&out));
+    text(&out.stdout)
+}
+
+/// The peer of these tests is one that the vendor's own client takes for a TheHive.
+#[test]
+fn the_vendors_client_finds_a_thehive_in_the_peer() {
+    let Some(python) = python() else { return };
+    let hive = Hive::start("5.6.2-1", &[]);
+    assert_eq!(judged(&python, &["client", &hive.address, KEY], ""), "");
+    assert_eq!(hive.alerts().len(), 1);
+}
+
+/// All that the sink asks, and all that the peer answers, is what the vendor's description of the API names.
+#[test]
+fn requests_are_what_the_vendor_describes() {
+    let folder = std::env::var("TRIPLINE_DATA").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data").into());
+    let description = format!("{folder}/thehive/openapi-5.6.2.yaml");
+    if !Path::new(&description).is_file() {
+        eprintln!("skipped: no {description}; TRIPLINE_DATA names its folder");
+        return;
+    }
+    let Some(python) = python() else { return };
+    use Deal::{ResetAfter, Status, Well};
+    let hive = Hive::start("5.6.2", &[Well, ResetAfter, Status(500), Status(400)]);
+    let options =
+        "tlp: red, pap: white, tags: [auth], organisation: '{org}', group_for: 1m, custom_fields: {event-count: count, team: '\"soc\"'},
+        promote: {when: 'severity in [\"high\", \"critical\"]', template: brute-force}";
+    let folder = pipeline(&hive, "trigger: every\n    suppress: {by: [ip], for: 7s}", options);
+    let users = ["bob", "eve", "mallory"];
+    let failures: Vec<(usize, &str, &str)> =
+        (0..60).map(|n| (n * 5, if n % 2 == 0 { "10.0.0.9" } else { "10.0.0.1" }, users[n / 4 % 3])).collect();
+    run(folder.path(), &failures);
+    let exchanges = std::mem::take(&mut hive.state.lock().unwrap().exchanges);
+    for asked in [("POST", "/alert"), ("PATCH", "/alert/"), ("POST", "/observable"), ("POST", "/case"), ("POST", "/query")] {
+        let is_asked = |e: &&Value| e["method"] == asked.0 && e["path"].as_str().unwrap().contains(asked.1);
+        assert!(exchanges.iter().any(|e| is_asked(&e)), "{asked:?} was never asked");
+    }
+    let lines: String = exchanges.iter().map(|e| format!("{e}\n")).collect();
+    assert_eq!(judged(&python, &["exchanges", &description], &lines), "");
+    let wrong = json!({"method": "POST", "path": "/api/v1/alert", "body": {"title": "t", "wish": 1}, "status": 201, "reply": {}});
+    let found = judged(&python, &["exchanges", &description], &format!("{wrong}\n"));
+    assert!(found.contains("'sourceRef' is a required property") && found.contains("/wish is not named"), "the judge judges: {found}");
 }

@@ -27,8 +27,8 @@ pub struct State {
     /// Cases, with the alert that each came from and its template.
     pub cases: Vec<(String, Value)>,
     pub deals: VecDeque<Deal>,
-    /// Requests for alerts: method, path, organisation, body.
-    pub requests: Vec<(String, String, String, Value)>,
+    /// What was asked and answered: `method`, `path`, `body`, `status`, `reply`. What was not answered is not in it.
+    pub exchanges: Vec<Value>,
     pub version: &'static str,
     /// Whether the types of observables may be asked for.
     pub tells_types: bool,
@@ -48,7 +48,7 @@ impl Hive {
         let state = State { deals: deals.iter().copied().collect(), version, tells_types: true, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        Hive { address: listen(move |asked| answer(&asked, &shared)), state }
+        Hive { address: listen(move |asked| recorded(&asked, &shared)), state }
     }
 
     pub fn alerts(&self) -> Vec<Value> {
@@ -60,12 +60,23 @@ fn fault(status: u16, kind: &str, message: String) -> (u16, String) {
     (status, json!({"type": kind, "message": message}).to_string())
 }
 
-fn answer(asked: &Asked, state: &Mutex<State>) -> Option<(u16, String)> {
+fn recorded(asked: &Asked, state: &Mutex<State>) -> Option<(u16, String)> {
     let mut state = state.lock().unwrap();
+    let (status, reply) = answer(asked, &mut state)?;
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+    state.exchanges.push(json!({
+        "method": asked.method, "path": asked.path, "body": json(&asked.body), "status": status, "reply": json(reply.as_bytes()),
+    }));
+    Some((status, reply))
+}
+
+fn answer(asked: &Asked, state: &mut State) -> Option<(u16, String)> {
     let is_four = state.version.starts_with('4');
     match asked.path.as_str() {
         "/api/v1/status/public" if is_four => return Some((404, "<html>Not found</html>".to_owned())),
-        "/api/v1/status/public" => return Some((200, json!({"version": state.version, "sso": false, "imports": {}}).to_string())),
+        "/api/v1/status/public" => {
+            return Some((200, json!({"version": state.version, "sso": false, "imports": {"mitreCatalog": "17.1"}}).to_string()));
+        }
         "/api/status" => return Some((200, json!({"versions": {"TheHive": state.version}}).to_string())),
         _ => {}
     }
@@ -74,7 +85,7 @@ fn answer(asked: &Asked, state: &Mutex<State>) -> Option<(u16, String)> {
     }
     let types = || json!(TYPES.map(|name| json!({"name": name}))).to_string();
     match (asked.path.as_str(), state.tells_types) {
-        ("/api/v1/user/current", _) => return Some((200, json!({"login": "bot@soc"}).to_string())),
+        ("/api/v1/user/current", _) => return Some((200, user())),
         ("/api/v1/query?name=observable-types" | "/api/observable/type?range=all", true) => return Some((200, types())),
         ("/api/v1/query?name=observable-types" | "/api/observable/type?range=all", false) => {
             return Some(fault(404, "NotFoundError", "no such query".into()));
@@ -85,7 +96,6 @@ fn answer(asked: &Asked, state: &Mutex<State>) -> Option<(u16, String)> {
     let rest = asked.path.strip_prefix(prefix).unwrap_or_else(|| panic!("{} {} is no request for an alert", asked.method, asked.path));
     let organisation = asked.header("x-organisation").unwrap_or("default").to_owned();
     let body: Value = if asked.body.is_empty() { Value::Null } else { serde_json::from_slice(&asked.body).unwrap() };
-    state.requests.push((asked.method.clone(), asked.path.clone(), organisation.clone(), body.clone()));
     let deal = state.deals.pop_front().unwrap_or(Deal::Well);
     match deal {
         Deal::ResetBefore => return None,
@@ -96,10 +106,48 @@ fn answer(asked: &Asked, state: &Mutex<State>) -> Option<(u16, String)> {
     let mut parts = rest.trim_start_matches('/').split('/');
     let name = parts.next().unwrap().replace("%3B", ";");
     let reply = match (asked.method.as_str(), name.as_str(), parts.next()) {
-        ("POST", "", None) => create(&mut state, &organisation, body),
-        (method, name, action) => change(&mut state, method, (organisation, name.to_owned()), action, body),
+        ("POST", "", None) => create(state, &organisation, body),
+        (method, name, action) => change(state, method, (organisation, name.to_owned()), action, body),
     };
     (deal != Deal::ResetAfter).then_some(reply)
+}
+
+fn user() -> String {
+    json!({
+        "_id": "~8", "_createdBy": "admin", "_createdAt": 1_700_000_000_000_u64, "login": "bot@soc", "name": "bot", "hasKey": true, "hasPassword": false,
+        "hasMFA": false, "locked": false, "profile": "analyst", "organisation": "soc", "type": "Service", "extraData": {},
+    })
+    .to_string()
+}
+
+/// `value` as the vendor's programs write it, with what they add to all that they keep.
+fn written(value: &Value, kind: &str, others: Value) -> Value {
+    let common = json!({"_type": kind, "_createdBy": "bot@soc", "_createdAt": 1_700_000_000_000_u64, "extraData": {}, "papLabel": "AMBER", "tlpLabel": "AMBER"});
+    let mut all = value.clone();
+    for part in [common, others] {
+        all.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+    }
+    all
+}
+
+/// An alert as it is shown: its observables and procedures are asked for apart. Version 4 shows what it was given.
+fn shown(alert: &Value, is_four: bool) -> String {
+    if is_four {
+        return alert.to_string();
+    }
+    let count = alert["observables"].as_array().map_or(0, Vec::len);
+    let others = json!({
+        "severityLabel": "HIGH", "follow": true, "observableCount": count, "status": "New", "stage": "New", "newDate": 1_700_000_000_000_u64, "timeToDetect": 0,
+    });
+    let mut all = written(alert, "Alert", others);
+    all.as_object_mut().unwrap().retain(|name, _| name != "observables" && name != "procedures");
+    if let Some(fields) = all["customFields"].as_array_mut() {
+        for (order, field) in fields.iter_mut().enumerate() {
+            *field =
+                json!({"_id": format!("~f{order}"), "name": field["name"], "type": "integer", "value": field["value"], "order": order});
+        }
+    }
+    all.to_string()
 }
 
 fn length(value: &Value, least: usize, most: usize) -> bool {
@@ -159,23 +207,31 @@ fn create(state: &mut State, organisation: &str, mut body: Value) -> (u16, Strin
         return fault(400, "CreateError", format!("Alert {} already exist in organisation {organisation}", name.replace(';', ":")));
     }
     body["_id"] = json!(format!("~{}", state.alerts.len()));
-    state.alerts.insert((organisation.to_owned(), name), body.clone());
-    (201, body.to_string())
+    let reply = shown(&body, is_four);
+    state.alerts.insert((organisation.to_owned(), name), body);
+    (201, reply)
 }
 
 fn change(state: &mut State, method: &str, name: (String, String), action: Option<&str>, body: Value) -> (u16, String) {
     let is_four = state.version.starts_with('4');
-    let Some(mut alert) = state.alerts.get(&name).cloned() else {
+    // By its name or by its id.
+    let Some((name, mut alert)) =
+        state.alerts.iter().find(|(of, a)| **of == name || (of.0 == name.0 && a["_id"] == *name.1)).map(|(of, a)| (of.clone(), a.clone()))
+    else {
         return fault(404, "NotFoundError", format!("Alert {} not found", name.1));
     };
     let artifacts = if is_four { "artifacts" } else { "observables" };
     let reply = match (method, action) {
-        ("GET", None) => (200, alert.to_string()),
+        ("GET", None) => (200, shown(&alert, is_four)),
         ("PATCH", None) => {
             for (field, value) in body.as_object().unwrap() {
                 match field.as_str() {
                     "description" | "severity" => alert[field] = value.clone(),
-                    "lastSyncDate" | "addTags" if !is_four => {}
+                    "lastSyncDate" if !is_four => {}
+                    "addTags" if !is_four => {
+                        let tags = alert["tags"].as_array_mut().unwrap();
+                        tags.extend(value.as_array().unwrap().iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<Value>>());
+                    }
                     other => panic!("{other} is no part of an update"),
                 }
             }
@@ -187,7 +243,11 @@ fn change(state: &mut State, method: &str, name: (String, String), action: Optio
                 return fault;
             }
             alert[artifacts].as_array_mut().unwrap().push(body.clone());
-            (201, json!([body]).to_string())
+            let others = json!({
+                "_id": "~o", "external": false, "ignoreSimilarity": false, "ioc": false, "reports": {}, "sighted": false, "startDate": 1_700_000_000_000_u64,
+                "pap": 2, "tlp": 2,
+            });
+            (201, json!([written(&body, "Observable", others)]).to_string())
         }
         ("POST", Some("case" | "createCase")) => {
             assert_eq!(action, Some(if is_four { "createCase" } else { "case" }));
@@ -199,7 +259,12 @@ fn change(state: &mut State, method: &str, name: (String, String), action: Optio
             }
             alert["caseId"] = json!(format!("~case{}", state.cases.len()));
             state.cases.push((name.1.clone(), body["caseTemplate"].clone()));
-            (201, json!({"_id": alert["caseId"]}).to_string())
+            let others = json!({
+                "title": alert["title"], "description": alert["description"], "severity": alert["severity"], "severityLabel": "HIGH", "pap": 2, "tlp": 2,
+                "access": {"_kind": "OrganisationAccessKind"}, "flag": false, "newDate": 1_700_000_000_000_u64, "number": state.cases.len(),
+                "stage": "New", "startDate": 1_700_000_000_000_u64, "status": "New", "timeToDetect": 0,
+            });
+            (201, written(&json!({"_id": alert["caseId"]}), "Case", others).to_string())
         }
         other => panic!("{other:?} is no request for an alert"),
     };
