@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{Bench, Event, decode, per_line, strings, wanted};
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::json_out::{EventWriter, OutField, RowFacts};
-use tripline::codec::format::syslog::SyslogDecoder;
+use tripline::codec::format::syslog::{Structured, SyslogDecoder};
 use tripline::codec::format::time::TimeRule;
 use tripline::event::{Batch, Kind, Slot};
 
@@ -91,7 +91,7 @@ fn main() {
     bench.report("framing / memchr_iter", "memchr_iter offsets", n, lines.len() as u64, &m);
 
     let names = strings(&common::RFC5424_FIELDS);
-    let mut decoder = SyslogDecoder::new(wanted(&names, true), TimeRule::default());
+    let mut decoder = SyslogDecoder::new(Structured::Fields, wanted(&names, true), TimeRule::default());
     let mut batch = Batch::default();
     let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || per_line(&lines));
     bench.report("rfc5424 / framing", "per-line memchr", n, lines.len() as u64, &m);
@@ -117,7 +117,7 @@ fn main() {
         "cisco.localport",
         "cisco.Reason",
     ]);
-    let mut decoder = SyslogDecoder::new(wanted(&names, true), TimeRule::default());
+    let mut decoder = SyslogDecoder::new(Structured::Fields, wanted(&names, true), TimeRule::default());
     let m = bench.interleave(|| decode(&inputs, &mut decoder, &mut batch, names.len()), || per_line(&lines));
     bench.report("cisco / framing", "per-line memchr", n, lines.len() as u64, &m);
     let m = bench

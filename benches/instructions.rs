@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{strings, wanted};
 use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::json::JsonDecoder;
-use tripline::codec::format::syslog::SyslogDecoder;
+use tripline::codec::format::syslog::{Structured, SyslogDecoder};
 use tripline::codec::format::time::TimeRule;
 use tripline::codec::format::{Decoder, Subject};
 use tripline::event::Batch;
@@ -40,7 +40,7 @@ fn decoder_of(case: &str, lines: &[u8]) -> (Box<dyn Decoder>, usize) {
     };
     let (slots, wanted) = (names.len(), wanted(&names, true));
     let decoder: Box<dyn Decoder> = match &case[..3] {
-        "rfc" => Box::new(SyslogDecoder::new(wanted, TimeRule::default())),
+        "rfc" => Box::new(SyslogDecoder::new(Structured::Fields, wanted, TimeRule::default())),
         "cef" => Box::new(CefDecoder::new(Dialect::Cef, wanted, TimeRule::default())),
         _ => Box::new(JsonDecoder::new(wanted)),
     };

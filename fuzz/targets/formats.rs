@@ -8,7 +8,7 @@ use tripline::codec::format::csv::{CsvDecoder, CsvOptions};
 use tripline::codec::format::dissect::{DissectDecoder, DissectPattern};
 use tripline::codec::format::json::JsonDecoder;
 use tripline::codec::format::kv::{KvDecoder, KvOptions};
-use tripline::codec::format::syslog::SyslogDecoder;
+use tripline::codec::format::syslog::{Structured, SyslogDecoder};
 use tripline::codec::format::time::TimeRule;
 use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
 use tripline::event::{Batch, Input, Slot};
@@ -16,18 +16,19 @@ use tripline::event::{Batch, Input, Slot};
 fuzz_target!(|input: (u8, bool, Vec<Vec<u8>>)| {
     let (which, all, lines) = input;
     let lines: Vec<Vec<u8>> = lines.into_iter().map(|l| l.into_iter().filter(|b| *b != b'\n').collect()).take(64).collect();
-    let names = ["message", "a", "b.c", "src", "sd.a.b", "timestamp"];
+    let names = ["message", "a", "b.c", "src", "sd.a.b", "timestamp", "structured_data"];
     let fields = names.iter().enumerate().map(|(i, n)| WantedField { name: (*n).into(), slot: Slot(i as u16), base: None }).collect();
     let wanted = Wanted { fields, all, event_time: true, ..Wanted::default() };
     let rule = TimeRule::default();
-    let mut decoder: Box<dyn Decoder> = match which % 8 {
+    let mut decoder: Box<dyn Decoder> = match which % 9 {
         0 => Box::new(JsonDecoder::new(wanted)),
-        1 => Box::new(SyslogDecoder::new(wanted, rule)),
+        1 => Box::new(SyslogDecoder::new(Structured::Fields, wanted, rule)),
         2 => Box::new(CefDecoder::new(Dialect::Cef, wanted, rule)),
         3 => Box::new(CefDecoder::new(Dialect::Leef, wanted, rule)),
         4 => Box::new(KvDecoder::new(KvOptions::default(), wanted)),
         5 => Box::new(KvDecoder::new(KvOptions { separator: Some(b';'), assign: b':' }, wanted)),
         6 => Box::new(CsvDecoder::new(&CsvOptions { columns: vec!["a".into(), "b.c".into(), "src".into()], delimiter: b',' }, wanted)),
+        7 => Box::new(SyslogDecoder::new(Structured::Text, wanted, rule)),
         _ => Box::new(DissectDecoder::new(DissectPattern::parse("%{a->} [%{+src}] %{+src}:%{message}").expect("a good pattern"), wanted)),
     };
     let mut batch = Batch::default();

@@ -8,7 +8,7 @@ use crate::codec::format::json::JsonDecoder;
 use crate::codec::format::kv::{self, KvDecoder, KvOptions};
 use crate::codec::format::raw::RawDecoder;
 use crate::codec::format::regex::{NamedPattern, RegexDecoder};
-use crate::codec::format::syslog::SyslogDecoder;
+use crate::codec::format::syslog::{Structured, SyslogDecoder};
 use crate::codec::format::time::TimeRule;
 use crate::codec::format::{Decoder, Shape, Wanted, json, raw, regex, syslog};
 use crate::component::bind::{pattern_at, pattern_fault};
@@ -32,6 +32,14 @@ pub const LIST: &[(&str, &str)] = &[
 ];
 
 const PLAIN: &[Field] = &[Field::required("type", Type::Text, "the format")];
+const SYSLOG: &[Field] = &[
+    Field::required("type", Type::Text, "the format"),
+    Field::optional(
+        "structured_data",
+        Type::Word(&["fields", "text"]),
+        "`fields`: each parameter is `sd.ID.NAME`; `text`: all of it is `structured_data`",
+    ),
+];
 const REGEX: &[Field] = &[
     Field::required("type", Type::Text, "the format"),
     Field::required("pattern", Type::Texts, "patterns with named groups, tried in order; `__` in a group's name is a dot"),
@@ -62,7 +70,7 @@ pub enum Format {
     /// `json`
     Json,
     /// `syslog`
-    Syslog,
+    Syslog(Structured),
     /// `cef` or `leef`
     Cef(Dialect),
     /// `csv`
@@ -96,6 +104,7 @@ impl Format {
         let is_map = matches!(node.data, Data::Map(_));
         if is_map {
             section.check(&[match name.as_str() {
+                "syslog" => SYSLOG,
                 "regex" => REGEX,
                 "csv" => CSV,
                 "kv" => KV,
@@ -121,6 +130,7 @@ impl Format {
                 }
                 Some(Format::Csv(CsvOptions { columns, delimiter: one_byte(&section, "delimiter").unwrap_or(b',') }))
             }
+            "syslog" if is_map && section.text("structured_data").as_deref() == Some("text") => Some(Format::Syslog(Structured::Text)),
             "regex" | "grok" | "dissect" if !is_map => {
                 let message = format!("`{name}` needs its pattern");
                 options.fault(Diagnostic::error(place, "missing_key", message).help(format!("write `{{type: {name}, pattern: '…'}}`")));
@@ -159,7 +169,7 @@ impl Format {
         match name {
             "raw" => Some(Format::Raw),
             "json" => Some(Format::Json),
-            "syslog" => Some(Format::Syslog),
+            "syslog" => Some(Format::Syslog(Structured::Fields)),
             "cef" => Some(Format::Cef(Dialect::Cef)),
             "leef" => Some(Format::Cef(Dialect::Leef)),
             "kv" => Some(Format::Kv(KvOptions::default())),
@@ -182,7 +192,8 @@ impl Format {
         match self {
             Format::Raw => (raw::SHAPE, Vec::new()),
             Format::Json => (json::SHAPE, Vec::new()),
-            Format::Syslog => (syslog::SHAPE, Vec::new()),
+            Format::Syslog(Structured::Fields) => (syslog::SHAPE, Vec::new()),
+            Format::Syslog(Structured::Text) => (syslog::TEXT_SHAPE, Vec::new()),
             Format::Cef(Dialect::Cef) => (cef::CEF_SHAPE, Vec::new()),
             Format::Cef(Dialect::Leef) => (cef::LEEF_SHAPE, Vec::new()),
             Format::Csv(options) => csv::shape(options),
@@ -196,7 +207,7 @@ impl Format {
 
     /// Whether it tells the time of its events.
     pub fn has_time(&self) -> bool {
-        matches!(self, Format::Syslog | Format::Cef(_) | Format::Container(_))
+        matches!(self, Format::Syslog(_) | Format::Cef(_) | Format::Container(_))
     }
 
     /// A decoder for one worker.
@@ -204,7 +215,7 @@ impl Format {
         match self {
             Format::Raw => Box::new(RawDecoder::new(wanted)),
             Format::Json => Box::new(JsonDecoder::new(wanted)),
-            Format::Syslog => Box::new(SyslogDecoder::new(wanted, rule.clone())),
+            Format::Syslog(structured) => Box::new(SyslogDecoder::new(*structured, wanted, rule.clone())),
             Format::Cef(dialect) => Box::new(CefDecoder::new(*dialect, wanted, rule.clone())),
             Format::Csv(options) => Box::new(CsvDecoder::new(options, wanted)),
             Format::Container(container) => Box::new(ContainerDecoder::new(*container, wanted)),

@@ -6,7 +6,7 @@
 //! | `hostname` `appname` `procid` `msgid` | header; a nil `-` is absent |
 //! | `facility` `severity` | PRI, as words (`auth`, `warning`) |
 //! | `message` | the text, without its byte order mark |
-//! | `sd.<id>.<name>` | structured data of RFC 5424 |
+//! | `sd.<id>.<name>` | structured data of RFC 5424; or, on demand, all of it as the text `structured_data` |
 //! | `cisco.facility` `cisco.severity` `cisco.mnemonic` `cisco.<key>` | `%FAC-SEV-MNEMONIC: … [key: value] … key=value` of RFC 3164 messages |
 use super::marks::MarkMap;
 use super::syslog_cisco::Cisco;
@@ -19,6 +19,20 @@ use crate::event::{Batch, Kind, Slot, Span};
 /// Fields of the format.
 pub const SHAPE: Shape =
     Shape::Flat(&["timestamp", "hostname", "facility", "severity", "appname", "procid", "msgid", "message"], &["sd.", "cisco."]);
+/// Fields where structured data stays a text.
+pub const TEXT_SHAPE: Shape = Shape::Flat(
+    &["timestamp", "hostname", "facility", "severity", "appname", "procid", "msgid", "structured_data", "message"],
+    &["cisco."],
+);
+
+/// What becomes of structured data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structured {
+    /// A field for each parameter.
+    Fields,
+    /// One text, as it stands in the line; its form is looked at.
+    Text,
+}
 
 const FACILITIES: [&str; 24] = [
     "kern",
@@ -145,7 +159,7 @@ pub struct SyslogDecoder {
 
 impl SyslogDecoder {
     /// A decoder for what the plan wants.
-    pub fn new(wanted: Wanted, rule: TimeRule) -> SyslogDecoder {
+    pub fn new(structured: Structured, wanted: Wanted, rule: TimeRule) -> SyslogDecoder {
         let slots = Slots {
             timestamp: wanted.slot("timestamp"),
             hostname: wanted.slot("hostname"),
@@ -159,7 +173,7 @@ impl SyslogDecoder {
         let common = Common {
             slots,
             rule,
-            structured: StructuredData::new(&wanted),
+            structured: StructuredData::new(structured, &wanted),
             cisco: Cisco::new(&wanted),
             event_time: wanted.event_time,
             received: 0.into(),

@@ -2,7 +2,7 @@
 use super::Wanted;
 use super::literal::Literal;
 use super::marks::Marks;
-use super::syslog::{Common, Row};
+use super::syslog::{Common, Row, Structured};
 use crate::event::{Extra, Family, Kind, Slot};
 
 /// Elements learned, and parameters of each; beyond it they are searched each time.
@@ -30,17 +30,20 @@ struct Element {
     params: Vec<Param>,
 }
 
-/// Which parameters of structured data are wanted.
-#[derive(Debug, Default)]
+/// Which parameters of structured data are wanted, or whether it stays a text.
+#[derive(Debug)]
 pub(super) struct StructuredData {
+    form: Structured,
+    /// Where the text goes.
+    text: Option<Slot>,
     wanted: Vec<(Box<[u8]>, Slot)>,
     elements: Vec<Element>,
 }
 
 impl StructuredData {
-    pub(super) fn new(wanted: &Wanted) -> StructuredData {
+    pub(super) fn new(form: Structured, wanted: &Wanted) -> StructuredData {
         let names = wanted.fields.iter().filter_map(|f| Some((f.name.strip_prefix("sd.")?.as_bytes().into(), f.slot)));
-        StructuredData { wanted: names.collect(), elements: Vec::new() }
+        StructuredData { form, text: wanted.slot("structured_data"), wanted: names.collect(), elements: Vec::new() }
     }
 
     /// The place of an element that was not expected.
@@ -123,6 +126,30 @@ fn escaped_value_end(line: &[u8], slash: usize) -> Option<(usize, bool)> {
     }
 }
 
+/// Where the structured data at `at` ends.
+fn structured_end(line: &[u8], marks: &Marks<'_>, mut at: usize) -> Result<usize, &'static str> {
+    match line.get(at) {
+        Some(b'-') => return Ok(at + 1),
+        Some(b'[') => {}
+        _ => return Err(BAD),
+    }
+    while line.get(at) == Some(&b'[') {
+        let mut stop = at + 1 + name_len(line, at + 1)?;
+        while line.get(stop) == Some(&b' ') {
+            let value = stop + 1 + name_len(line, stop + 1)? + 2;
+            if !line.get(..value).is_some_and(|head| head.ends_with(b"=\"")) {
+                return Err(BAD);
+            }
+            stop = value_end(line, marks.from(value)).ok_or(BAD)?.0 + 1;
+        }
+        if line.get(stop) != Some(&b']') {
+            return Err(BAD);
+        }
+        at = stop + 1;
+    }
+    Ok(at)
+}
+
 impl Common {
     /// Decodes from the version on.
     #[inline(never)] // as for the structured data
@@ -145,7 +172,14 @@ impl Common {
         {
             row.put_unless_nil(slot, from + 1, to);
         }
-        let mut at = self.structured_data(row, marks, msgid + 1, all)?;
+        let mut at = match self.structured.form {
+            Structured::Fields => self.structured_data(row, marks, msgid + 1, all)?,
+            Structured::Text => {
+                let end = structured_end(line, &marks, msgid + 1)?;
+                row.put_unless_nil(self.structured.text, msgid + 1, end);
+                end
+            }
+        };
         if at == line.len() {
             return Ok(());
         }
@@ -254,7 +288,7 @@ fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::syslog::SyslogDecoder;
+    use super::super::syslog::{Structured, SyslogDecoder};
     use super::super::time::TimeRule;
     use super::super::{Decoder, Subject, Wanted, WantedField};
     use crate::event::{Batch, Input, Slot};
@@ -263,7 +297,7 @@ mod tests {
     /// Decodes the lines as one batch. Each row: the value of `sd.id1.a`, and all parameters with their values.
     fn decode(lines: &[Vec<u8>]) -> Vec<(String, Vec<(String, String)>)> {
         let fields = vec![WantedField { name: "sd.id1.a".to_owned(), slot: Slot(0), base: None }];
-        let mut decoder = SyslogDecoder::new(Wanted { fields, all: true, ..Wanted::default() }, TimeRule::default());
+        let mut decoder = SyslogDecoder::new(Structured::Fields, Wanted { fields, all: true, ..Wanted::default() }, TimeRule::default());
         let mut batch = Batch::default();
         batch.reset(Arc::new(Input::of_lines(lines.iter().map(Vec::as_slice), Arc::default(), 0)), 1);
         decoder.decode(&mut batch, &(0..lines.len() as u16).collect::<Vec<_>>(), Subject::Line);
@@ -277,7 +311,34 @@ mod tests {
             .collect()
     }
 
+    /// The field `name` of each line, where structured data is taken as `form`; none where the line is refused.
+    fn field(form: Structured, name: &str, lines: &[Vec<u8>]) -> Vec<Option<String>> {
+        let fields = vec![WantedField { name: name.to_owned(), slot: Slot(0), base: None }];
+        let mut decoder = SyslogDecoder::new(form, Wanted { fields, ..Wanted::default() }, TimeRule::default());
+        let mut batch = Batch::default();
+        batch.reset(Arc::new(Input::of_lines(lines.iter().map(Vec::as_slice), Arc::default(), 0)), 1);
+        decoder.decode(&mut batch, &(0..lines.len() as u16).collect::<Vec<_>>(), Subject::Line);
+        let is_refused = |row: usize| batch.faults.iter().any(|(at, ..)| usize::from(*at) == row);
+        let text = |row| String::from_utf8_lossy(batch.bytes(batch.cell(Slot(0), row))).into_owned();
+        (0..lines.len()).map(|row| (!is_refused(row)).then(|| text(row))).collect()
+    }
+
+    #[test]
+    fn structured_data_may_stay_a_text() {
+        let lines = [r#"<34>1 - h a - - [id1 a="b\"]" c=""][id2] text"#, "<34>1 - h a - - - text", "<34>1 - h a - - [id1 a=b] text"];
+        let lines: Vec<Vec<u8>> = lines.iter().map(|l| l.as_bytes().to_vec()).collect();
+        let expected = [Some(r#"[id1 a="b\"]" c=""][id2]"#.to_owned()), Some(String::new()), None];
+        assert_eq!(field(Structured::Text, "structured_data", &lines), expected);
+    }
+
     proptest! {
+        /// As a text or in fields: the same lines are refused, and the message is the same.
+        #[test]
+        fn both_forms_read_alike(tails in prop::collection::vec("(\\[[a-c]{1,2}( [ab]{1,2}=\"[a-z \\\\\"\\]]{0,4}\"){0,3}\\]?){0,3}( [a-z]{0,3})?|-( x)?", 1..6)) {
+            let lines: Vec<Vec<u8>> = tails.iter().map(|tail| format!("<34>1 - h a - - {tail}").into_bytes()).collect();
+            prop_assert_eq!(field(Structured::Text, "message", &lines), field(Structured::Fields, "message", &lines));
+        }
+
         #[test]
         fn structured_data_comes_back(rows in prop::collection::vec(
             prop::collection::vec(("id[12]", prop::collection::vec(("[a-c]|a_long_parameter_name", r#"[ -~é]{0,20}"#), 0..4)), 1..4), 1..6)) {
