@@ -126,13 +126,8 @@ fn escaped_value_end(line: &[u8], slash: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// Where the structured data at `at` ends.
-fn structured_end(line: &[u8], marks: &Marks<'_>, mut at: usize) -> Result<usize, &'static str> {
-    match line.get(at) {
-        Some(b'-') => return Ok(at + 1),
-        Some(b'[') => {}
-        _ => return Err(BAD),
-    }
+/// Where the elements at `at` end.
+fn elements_end(line: &[u8], marks: &Marks<'_>, mut at: usize) -> Result<usize, &'static str> {
     while line.get(at) == Some(&b'[') {
         let mut stop = at + 1 + name_len(line, at + 1)?;
         while line.get(stop) == Some(&b' ') {
@@ -172,14 +167,7 @@ impl Common {
         {
             row.put_unless_nil(slot, from + 1, to);
         }
-        let mut at = match self.structured.form {
-            Structured::Fields => self.structured_data(row, marks, msgid + 1, all)?,
-            Structured::Text => {
-                let end = structured_end(line, &marks, msgid + 1)?;
-                row.put_unless_nil(self.structured.text, msgid + 1, end);
-                end
-            }
-        };
+        let mut at = self.structured_data(row, marks, msgid + 1, all)?;
         if at == line.len() {
             return Ok(());
         }
@@ -204,6 +192,11 @@ impl Common {
         let mut hint = 0;
         if line.get(at) != Some(&b'[') {
             return Err(BAD);
+        }
+        if self.structured.form == Structured::Text {
+            let end = elements_end(line, &marks, at)?;
+            row.put(self.structured.text, at, end);
+            return Ok(end);
         }
         while line.get(at) == Some(&b'[') {
             let id = at + 1;
