@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tripline::clock::Clock;
-use tripline::component::sink::{Outcome, Sent, Then};
+use tripline::component::sink::{Outcome, Packing, Sent, Then};
 use tripline::component::source::{Fill, Position, Source, SourceContext};
 use tripline::component::{Body, BoxFuture, Claim, Outage, Sink};
 use tripline::event::builder::Positions;
@@ -16,6 +16,7 @@ use tripline::runtime::assemble::{RunOptions, Topology};
 use tripline::runtime::caution::Caution;
 use tripline::runtime::epoch::{Phase, Report};
 use tripline::runtime::prepared::{self, Answer};
+use tripline::runtime::topology::cut_dead_letters;
 use tripline::state::{MemoryStore, StateReader, StateWriter};
 use tripline::window::watermark::Activity;
 
@@ -122,6 +123,61 @@ impl Sink for SimSink {
     }
 }
 
+/// Knows its rows by what they say, as an index does by their ids: what comes again is there already. Bodies are under way for some time and come back in
+/// any order; a row in seventeen is refused.
+struct SimIndex {
+    outside: Outside,
+    rng: Mutex<Rng>,
+}
+
+fn is_refused(row: &[u8]) -> bool {
+    row.iter().fold(0u64, |sum, byte| sum * 31 % 1_000_003 + u64::from(*byte)) % 17 == 0
+}
+
+impl Sink for SimIndex {
+    fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        self.outside.lock().unwrap().entry("events".to_owned()).or_default();
+        Box::pin(async { Ok(()) })
+    }
+    fn packing(&self) -> Packing {
+        Packing { in_flight: 4, ..Packing::default() }
+    }
+    fn is_stateless(&self) -> bool {
+        true
+    }
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
+        let below = |n| self.rng.lock().unwrap().below(n);
+        Box::pin(async move {
+            for _ in 0..below(6) {
+                tokio::task::yield_now().await;
+            }
+            if below(12) == 0 {
+                return Err(Outage::new("the simulated index is away"));
+            }
+            let mut outside = self.outside.lock().unwrap();
+            let rows = outside.entry("events".to_owned()).or_default();
+            let outcomes = (0..body.rows()).map(|row| {
+                let row = body.bytes[body.range(row..row + 1)].trim_ascii_end().to_vec();
+                match below(12) {
+                    0 => Outcome::Retry,
+                    _ if is_refused(&row) => Outcome::Rejected { status: Some(400), reason: "of the test".to_owned() },
+                    _ if rows.contains(&row) => Outcome::Duplicate,
+                    _ => {
+                        rows.push(row);
+                        Outcome::Accepted
+                    }
+                }
+            });
+            let outcomes = outcomes.collect();
+            // The rows are there, and the answer is lost.
+            if below(12) == 0 { Err(Outage::new("the simulated reply is lost")) } else { Ok(Sent::Rows(outcomes, None)) }
+        })
+    }
+    fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
 /// Holds what it is given in a transaction, which a crash ends; a reply to its commit may be lost.
 struct SimTransaction {
     outside: Outside,
@@ -198,10 +254,14 @@ fn plan(pipeline: &Path, outside: &Outside, rng: &Rng) -> Plan {
     for sink in &mut plan.sinks {
         let (name, outside, rng) = (sink.name.clone(), Arc::clone(outside), rng.clone());
         let is_transactional = pipeline.ends_with("transaction.yaml") && name == "events";
+        let is_index = pipeline.ends_with("index.yaml") && name == "events";
         sink.factory = Box::new(move |_| {
             let (name, outside, rng) = (name.clone(), Arc::clone(&outside), Mutex::new(rng.clone()));
             if is_transactional {
                 return Box::new(SimTransaction { outside, rng, open: Mutex::default(), sealed: Mutex::default() });
+            }
+            if is_index {
+                return Box::new(SimIndex { outside, rng });
             }
             Box::new(SimSink { name, outside, rng })
         });
@@ -269,8 +329,9 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         "retry: {min: 0ms, max: 0ms}",
         "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}",
         "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}, buffer: {disk: 1MiB}",
+        "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}",
     ];
-    for (name, edge) in ["memory.yaml", "transaction.yaml", "disk.yaml"].iter().zip(edges) {
+    for (name, edge) in ["memory.yaml", "transaction.yaml", "disk.yaml", "index.yaml"].iter().zip(edges) {
         std::fs::write(folder.path().join(name), yaml.replace("EDGE", edge)).unwrap();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -284,6 +345,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         let pipeline = match seed % 8 {
             0 => "disk.yaml",
             1..4 => "transaction.yaml",
+            4 | 5 => "index.yaml",
             _ => "memory.yaml",
         };
         let state = folder.path().join("state");
@@ -293,7 +355,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
             until_end: true,
             close: false,
             installation: vec![7; 16],
-            folder: (pipeline == "disk.yaml").then(|| state.clone()),
+            folder: ["disk.yaml", "index.yaml"].contains(&pipeline).then(|| state.clone()),
         };
         let mut lives = 0;
         loop {
@@ -301,6 +363,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
             let steps = if lives < 6 { 200 + rng.below(2_500) } else { u64::MAX };
             let (plan, options) = (plan(&folder.path().join(pipeline), &outside, &rng), options());
             while let Answer::Unknown(_) = prepared::settle(&plan, &options, &mut store.clone()).unwrap() {}
+            cut_dead_letters(&options, &store).unwrap();
             let topology = Topology::new(&plan, &options, &mut store.clone(), &Caution::default()).unwrap();
             lives += 1;
             match live(topology, &mut store.clone(), &rng, steps, &runtime) {
@@ -308,9 +371,13 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
                 None => break,
             }
         }
+        let letters = std::fs::read_to_string(folder.path().join("state/dead_letter/events.ndjson")).unwrap_or_default();
         let _ = std::fs::remove_dir_all(folder.path().join("state"));
         let outside = outside.lock().unwrap();
-        let rows: Vec<String> = outside["events"].iter().map(|r| String::from_utf8(r.clone()).unwrap()).collect();
+        let mut rows: Vec<String> = outside["events"].iter().map(|r| String::from_utf8(r.clone()).unwrap()).collect();
+        let refused = letters.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].to_string());
+        rows.extend(refused);
+        assert_eq!(pipeline == "index.yaml", !letters.is_empty(), "seed {seed}: {letters}");
         let unique: BTreeSet<&String> = rows.iter().collect();
         assert_eq!(rows.len(), unique.len(), "seed {seed}: an event stands twice");
         assert_eq!(rows.len(), 2 * EVENTS, "seed {seed}: events are lost");

@@ -301,7 +301,11 @@ pub trait Sink: Send + Sync {
     fn trouble(&self) -> Option<Outage> {
         None
     }
-    /// Makes what was sent durable, the end of an epoch, and says how to come back to here. No body is under way.
+    /// Whether an epoch leaves nothing to seal: a row that is settled stays so. Then rows are sent while those of an epoch before are still under way.
+    fn is_stateless(&self) -> bool {
+        false
+    }
+    /// Makes what was sent durable, the end of an epoch, and says how to come back to here. No body is under way, unless it [`is_stateless`](Sink::is_stateless).
     fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>>;
     /// Whether what was sealed last is seen outside only once it is released. Until then nothing more is sent, and the epoch is not durable.
     fn is_holding(&self) -> bool {

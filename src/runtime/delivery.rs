@@ -1,6 +1,7 @@
 //! Delivery: rows of all inputs of a sink into bodies, through the disk buffer where there is one, to the sender; and the sink's part of an epoch.
 //!
-//! Without a disk buffer an outage stops what leads to the sink, and an epoch waits for all its rows to be settled. With one, what is synced there is settled:
+//! Without a disk buffer an outage stops what leads to the sink, and an epoch waits for all its rows to be settled; where the sink has no state, rows of
+//! the next epochs are sent meanwhile. With one, what is synced there is settled:
 //! the epoch then says how far the sink has come since it was last idle, and what it sealed then.
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ use crate::component::sink::{Body, OutRow, Outage};
 use crate::event::{Batch, Origin};
 use crate::plan::PlannedInput;
 use crate::window::watermark::PartitionClock;
+
+/// Barriers that a sink without state may have passed before what is before the first of them is settled: a row that is put off for ever stops the rest
+/// in the end, and what is read again after a crash is bounded.
+const AHEAD_MAX: usize = 2;
 
 /// How long a barrier waits for bodies under way before a buffered sink seals what it had before them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -77,8 +82,9 @@ pub struct Delivery {
     clocks: Vec<(usize, Arc<Origin>, PartitionClock)>,
     /// Bodies are under way that the disk buffer had no room for.
     is_direct: bool,
-    /// A barrier that waits for its rows to be there.
-    sealing: Option<Barrier>,
+    /// Barriers that wait for their rows to be there, oldest first. Only a sink that runs ahead takes rows meanwhile.
+    sealing: VecDeque<Barrier>,
+    runs_ahead: bool,
     /// A barrier that waits for the disk, and what the sink had sealed at it, in which epoch.
     syncing: Option<(Barrier, u64, Sealed)>,
     /// Since the barrier came, or a body last landed.
@@ -104,6 +110,7 @@ impl Delivery {
         Delivery {
             sink_number,
             ports,
+            runs_ahead: buffer.is_none() && sender.sink.is_stateless(),
             needs_facts: sender.sink.needs_facts() || inputs.iter().any(|i| i.of_sink.writer.meta),
             inputs,
             reports: sender.reports.clone(),
@@ -117,7 +124,7 @@ impl Delivery {
             filling: None,
             clocks: Vec::new(),
             is_direct: false,
-            sealing: None,
+            sealing: VecDeque::new(),
             syncing: None,
             waited: Stopwatch::start(),
             sealed: (committed, sealed),
@@ -163,14 +170,13 @@ impl Delivery {
         if self.report_seal() == Step::Worked {
             return Step::Worked;
         }
-        if let Some(barrier) = self.sealing {
-            if self.syncing.is_some() {
+        if let Some(barrier) = self.sealing.front().copied() {
+            if self.syncing.is_none() && self.seal(barrier).await == Step::Worked {
+                return Step::Worked;
+            }
+            if !self.runs_ahead || self.sealing.len() >= AHEAD_MAX {
                 return step;
             }
-            return match self.seal(barrier).await {
-                Step::Idle => step,
-                sealed => sealed,
-            };
         }
         if !self.is_full() && (self.buffer.is_some() || !self.sender.has_waiting()) {
             step = self.receive(step);
@@ -205,7 +211,11 @@ impl Delivery {
             }
             Some(Arrival::Barrier(barrier)) => {
                 self.suspect.clear();
-                self.sealing = Some(barrier);
+                if self.runs_ahead {
+                    self.close_body();
+                    self.sender.pass();
+                }
+                self.sealing.push_back(barrier);
                 Step::Worked
             }
             Some(_) => Step::Worked,
@@ -255,7 +265,7 @@ impl Delivery {
     /// Takes bodies out of the disk buffer while the peer can take them. While a barrier waits for those under way
     /// it does not, unless all is to be delivered, or rows before it wait for room.
     fn refill(&mut self) {
-        let may_read = self.sealing.is_none_or(|barrier| self.drains(barrier)) || self.body.rows() > 0;
+        let may_read = self.sealing.front().is_none_or(|barrier| self.drains(*barrier)) || self.body.rows() > 0;
         let Some(buffer) = self.buffer.as_mut().filter(|_| may_read) else { return };
         while self.sender.has_room() {
             match buffer.next() {
@@ -332,14 +342,20 @@ impl Delivery {
 
     /// Seals once all rows before the barrier are settled.
     async fn seal(&mut self, barrier: Barrier) -> Step {
-        if self.body.rows() > 0 {
+        if self.body.rows() > 0 && !self.runs_ahead {
             self.close_body();
             self.fly().await;
             if self.body.rows() > 0 {
                 return Step::Idle;
             }
         }
-        if self.is_idle(barrier) {
+        if self.runs_ahead {
+            if !self.sender.is_settled() {
+                return Step::Idle;
+            }
+            self.sealed = (barrier.epoch, self.sealed_now(Vec::new()));
+            self.sender.seal();
+        } else if self.is_idle(barrier) {
             let is_sealed = !self.sender.rests() && self.seal_sink(barrier.epoch).await;
             if !is_sealed && self.buffer.is_none() {
                 return Step::Idle;
@@ -354,7 +370,7 @@ impl Delivery {
                 buffer.tell("warn", "buffer_left", "rows wait in it for the next run");
             }
         }
-        self.sealing = None;
+        self.sealing.pop_front();
         self.syncing = Some((barrier, epoch, sealed));
         self.report_seal();
         Step::Worked
@@ -399,8 +415,7 @@ impl Delivery {
         match self.sender.parts.sink.seal(epoch).await {
             Ok(state) => {
                 self.sender.recover();
-                let (dead_letter, buffer) = (self.sender.dead_letter(), self.buffer.as_ref().map(Buffered::bounds));
-                self.sealed = (epoch, Sealed { state, dead_letter, buffer, is_held: self.sender.parts.sink.is_holding() });
+                self.sealed = (epoch, self.sealed_now(state));
                 true
             }
             Err(outage) => {
@@ -408,6 +423,12 @@ impl Delivery {
                 false
             }
         }
+    }
+
+    /// What is sealed, with a state of the sink.
+    fn sealed_now(&self, state: Vec<u8>) -> Sealed {
+        let buffer = self.buffer.as_ref().map(Buffered::bounds);
+        Sealed { state, dead_letter: self.sender.dead_letter(), buffer, is_held: self.sender.parts.sink.is_holding() }
     }
 
     /// Lets the sink release an epoch whose record is on the disk.

@@ -6,14 +6,23 @@ use std::task::{Context, Poll};
 
 use crate::component::sink::{Body, Outage, Sent, Sink};
 
+/// A body to send.
+#[derive(Debug)]
+pub struct Load {
+    /// The barriers that had passed before its rows.
+    pub barriers: u64,
+    /// Its rows.
+    pub body: Arc<Body>,
+}
+
 /// A body that has come back: the round in which it started, and what became of it.
-pub type Landed = (u32, Arc<Body>, Result<Sent, Outage>);
+pub type Landed = (u32, Load, Result<Sent, Outage>);
 
 type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
 /// See the module.
 pub struct Flights {
-    flying: Vec<Flight>,
+    flying: Vec<(u64, Flight)>,
     landed: VecDeque<Landed>,
     /// How many may be under way: grows by steps smaller than one.
     window: f64,
@@ -36,13 +45,19 @@ impl Flights {
         self.flying.is_empty() && self.landed.is_empty()
     }
 
+    /// The barriers before each body that is under way.
+    pub fn barriers(&self) -> impl Iterator<Item = u64> {
+        self.flying.iter().map(|(barriers, _)| *barriers).chain(self.landed.iter().map(|(_, load, _)| load.barriers))
+    }
+
     /// Sends a body off, in a round of tries.
-    pub fn start(&mut self, sink: &Arc<dyn Sink>, body: Arc<Body>, round: u32) {
-        let sink = Arc::clone(sink);
-        self.flying.push(Box::pin(async move {
-            let outcome = sink.send(&body).await;
-            (round, body, outcome)
-        }));
+    pub fn start(&mut self, sink: &Arc<dyn Sink>, load: Load, round: u32) {
+        let (sink, barriers) = (Arc::clone(sink), load.barriers);
+        let flight = Box::pin(async move {
+            let outcome = sink.send(&load.body).await;
+            (round, load, outcome)
+        });
+        self.flying.push((barriers, flight));
     }
 
     /// A body was taken whole.
@@ -63,7 +78,7 @@ impl Flights {
     /// Drives all that are under way. Ready when some have come back.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut at = 0;
-        while let Some(flight) = self.flying.get_mut(at) {
+        while let Some((_, flight)) = self.flying.get_mut(at) {
             match flight.as_mut().poll(context) {
                 Poll::Pending => at += 1,
                 Poll::Ready(landed) => {

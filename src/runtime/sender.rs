@@ -1,7 +1,7 @@
 //! Bodies on their way to one peer, again and again until they are there.
 //!
 //! Backing off, splitting and the dead letter are here, so that no sink has to know them. What a peer refuses for good goes to the dead letter and is settled
-//! when it is on the disk.
+//! when it is on the disk, in the order of the epochs: a row of a later one that is refused waits until those before are sealed.
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::dead_letter::{DeadLetter, Letter};
 use super::epoch::{Report, Reports};
-use super::flights::Flights;
+use super::flights::{Flights, Landed, Load};
 use super::lane::Step;
 use crate::clock::{Clock, Stopwatch};
 use crate::component::sink::{Body, Outage, Outcome, Packing, Sent, Sink, Then};
@@ -116,8 +116,13 @@ impl Pause {
 pub struct Sender {
     pub(super) parts: SenderParts,
     /// Bodies that are to be sent, oldest first.
-    waiting: VecDeque<Arc<Body>>,
+    waiting: VecDeque<Load>,
     flights: Flights,
+    /// Barriers that have passed while what is before them may be under way, and those of them whose epoch is sealed.
+    passed: u64,
+    sealed: u64,
+    /// What came back with refused rows of an epoch whose turn has not come.
+    early: Vec<Landed>,
     tries: u32,
     /// Since when none succeeded.
     trouble: Option<Stopwatch>,
@@ -144,6 +149,9 @@ impl Sender {
         Sender {
             waiting: VecDeque::new(),
             flights: Flights::new(parts.packing.in_flight),
+            passed: 0,
+            sealed: 0,
+            early: Vec::new(),
             tries: 0,
             trouble: None,
             round: 0,
@@ -163,12 +171,30 @@ impl Sender {
         // A body holds a whole batch, which may be more than may go in a second.
         let most = self.parts.packing.rate.unwrap_or(usize::MAX);
         if body.rows() > most {
-            let parts = (0..body.rows()).step_by(most).map(|from| Arc::new(body.only(|row| (from..from + most).contains(&row))));
-            self.waiting.extend(parts);
+            for from in (0..body.rows()).step_by(most) {
+                let part = body.only(|row| (from..from + most).contains(&row));
+                self.waiting.push_back(Load { barriers: self.passed, body: Arc::new(part) });
+            }
         } else {
-            self.waiting.push_back(Arc::new(body));
+            self.waiting.push_back(Load { barriers: self.passed, body: Arc::new(body) });
         }
         std::mem::take(&mut self.spare)
+    }
+
+    /// A barrier passes: what is pushed from now on belongs to the epoch behind it.
+    pub fn pass(&mut self) {
+        self.passed += 1;
+    }
+
+    /// The epoch before the oldest barrier that passed is sealed.
+    pub fn seal(&mut self) {
+        self.sealed += 1;
+    }
+
+    /// Whether all bodies before the oldest barrier that passed, and whose epoch is not sealed, are settled.
+    pub fn is_settled(&self) -> bool {
+        let waiting = self.waiting.iter().chain(self.early.iter().map(|(_, load, _)| load)).map(|load| load.barriers);
+        waiting.chain(self.flights.barriers()).all(|barriers| barriers > self.sealed)
     }
 
     /// Whether another body could be sent now.
@@ -193,7 +219,7 @@ impl Sender {
 
     /// Whether all bodies are settled.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.flights.is_empty()
+        self.waiting.is_empty() && self.flights.is_empty() && self.early.is_empty()
     }
 
     /// How long no try has succeeded; none: the last one did.
@@ -233,16 +259,25 @@ impl Sender {
             self.rest.take_if(|rest| rest.is_over());
             self.pace.take_if(|pace| pace.is_over());
             while self.may_start()
-                && let Some(body) = self.waiting.pop_front()
+                && let Some(load) = self.next()
             {
                 self.pace =
-                    self.parts.packing.rate.map(|rate| Pause::new(Duration::from_secs(1).mul_f64(body.rows() as f64 / rate as f64)));
-                self.flights.start(&self.parts.sink, body, self.tries);
+                    self.parts.packing.rate.map(|rate| Pause::new(Duration::from_secs(1).mul_f64(load.body.rows() as f64 / rate as f64)));
+                self.flights.start(&self.parts.sink, load, self.tries);
             }
-            let Some((round, body, outcome)) = self.flights.land().await else { break };
+            let due = self.early.iter().position(|(_, load, _)| load.barriers <= self.sealed);
+            let landed = match due {
+                Some(at) => Some(self.early.remove(at)),
+                None => self.flights.land().await,
+            };
+            let Some((round, load, outcome)) = landed else { break };
             step = Step::Worked;
+            if load.barriers > self.sealed && is_refused(&load, &outcome) {
+                self.early.push((round, load, outcome));
+                continue;
+            }
             self.round = round;
-            self.take_back(body, outcome);
+            self.take_back(load, outcome);
         }
         if !self.flights.is_empty()
             && let Some(outage) = self.parts.sink.trouble()
@@ -253,7 +288,15 @@ impl Sender {
         step
     }
 
-    fn take_back(&mut self, body: Arc<Body>, outcome: Result<Sent, Outage>) {
+    /// The next body to send. While many that came back wait for an epoch before theirs, only its own bodies go.
+    fn next(&mut self) -> Option<Load> {
+        let is_held = self.early.len() >= self.parts.packing.in_flight;
+        let at = self.waiting.iter().position(|load| !is_held || load.barriers <= self.sealed)?;
+        self.waiting.remove(at)
+    }
+
+    fn take_back(&mut self, load: Load, outcome: Result<Sent, Outage>) {
+        let Load { barriers, body } = load;
         match outcome {
             Ok(Sent::All) => {
                 self.parts.outcomes.accepted.increment(body.rows() as u64);
@@ -265,29 +308,34 @@ impl Sender {
                     self.spare = body;
                 }
             }
-            Ok(Sent::Rows(rows, outage)) => self.settle(&body, rows, outage),
+            Ok(Sent::Rows(rows, outage)) => self.settle(barriers, &body, rows, outage),
             Ok(Sent::TooLarge(reason)) if body.rows() <= 1 => {
-                self.settle(&body, vec![Outcome::Rejected { status: Some(413), reason }; body.rows()], None);
+                self.settle(barriers, &body, vec![Outcome::Rejected { status: Some(413), reason }; body.rows()], None);
             }
-            Ok(Sent::TooLarge(_)) => self.split(&body),
+            Ok(Sent::TooLarge(_)) => self.split(barriers, &body),
             Err(outage) => {
                 self.flights.collapse();
                 let rows = body.rows();
-                self.waiting.push_front(body);
+                self.waiting.push_front(Load { barriers, body });
                 self.back_off(&outage, rows);
             }
         }
     }
 
+    /// Puts some rows of a body back, before all others.
+    fn put_back(&mut self, barriers: u64, body: Body) {
+        self.waiting.push_front(Load { barriers, body: Arc::new(body) });
+    }
+
     /// Puts a body back as two.
-    fn split(&mut self, body: &Body) {
+    fn split(&mut self, barriers: u64, body: &Body) {
         let half = body.rows() / 2;
-        self.waiting.push_front(Arc::new(body.only(|row| row >= half)));
-        self.waiting.push_front(Arc::new(body.only(|row| row < half)));
+        self.put_back(barriers, body.only(|row| row >= half));
+        self.put_back(barriers, body.only(|row| row < half));
     }
 
     /// Counts what became of each row. Those that were refused are on the disk before they count; those that were put off are sent again.
-    fn settle(&mut self, body: &Body, mut rows: Vec<Outcome>, outage: Option<Outage>) {
+    fn settle(&mut self, barriers: u64, body: &Body, mut rows: Vec<Outcome>, outage: Option<Outage>) {
         rows.resize(body.rows(), Outcome::Retry);
         let refused = rows.iter().enumerate().filter_map(|(row, outcome)| match outcome {
             Outcome::Rejected { status, reason } => Some((row, *status, reason.as_str())),
@@ -296,7 +344,7 @@ impl Sender {
         let refused: Vec<_> = refused.collect();
         if let Err(outage) = self.bury(body, &refused) {
             // Nothing is settled: the peer will refuse them again.
-            self.waiting.push_front(Arc::new(body.only(|row| matches!(rows[row], Outcome::Rejected { .. } | Outcome::Retry))));
+            self.put_back(barriers, body.only(|row| matches!(rows[row], Outcome::Rejected { .. } | Outcome::Retry)));
             self.count(&rows, false);
             return self.back_off(&outage, refused.len());
         }
@@ -310,9 +358,9 @@ impl Sender {
         let rest = body.only(|row| rows[row] == Outcome::Retry);
         // A peer that is short of memory may never take so much at once.
         if put_off == body.rows() && put_off > 1 && self.tries >= TRIES_WHOLE {
-            self.split(&rest);
+            self.split(barriers, &rest);
         } else {
-            self.waiting.push_front(Arc::new(rest));
+            self.put_back(barriers, rest);
         }
         let outage = outage.unwrap_or_else(|| Outage::new(format!("{put_off} rows were put off")));
         self.back_off(&outage, put_off);
@@ -337,7 +385,7 @@ impl Sender {
         }
         let now = self.parts.clock.now();
         let letters = refused.iter().map(|(row, status, reason)| {
-            let (event, id) = body.event(*row).unwrap_or((&body.bytes[body.range(*row..*row + 1)], [b'0'; 32]));
+            let (event, id) = body.event(*row).unwrap_or((body.bytes[body.range(*row..*row + 1)].trim_ascii_end(), [b'0'; 32]));
             Letter { id, stage: "sink", reason, status: *status, time: now, event: Some(event), raw: None }
         });
         let what = format!("dead letter of `{}`", self.parts.name);
@@ -393,6 +441,15 @@ impl Sender {
         // Those that were put off at one time do not come back at one time.
         let wait = wait.mul_f64(0.75 + f64::from(spread()) / f64::from(u16::MAX) / 2.0).min(longest);
         self.rest = Some(Pause::new(wait));
+    }
+}
+
+/// Whether something of a body goes to the dead letter.
+fn is_refused(load: &Load, outcome: &Result<Sent, Outage>) -> bool {
+    match outcome {
+        Ok(Sent::Rows(rows, _)) => rows.iter().any(|row| matches!(row, Outcome::Rejected { .. })),
+        Ok(Sent::TooLarge(_)) => load.body.rows() <= 1,
+        Ok(Sent::All) | Err(_) => false,
     }
 }
 

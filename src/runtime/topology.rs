@@ -138,7 +138,7 @@ fn settle(plan: &Plan, options: &RunOptions, store: &mut dyn Store, host: &mut d
 }
 
 /// What was refused behind the last epoch comes again, and would stand in the dead letter twice.
-fn cut_dead_letters(options: &RunOptions, store: &dyn Store) -> Result<(), RunError> {
+pub fn cut_dead_letters(options: &RunOptions, store: &dyn Store) -> Result<(), RunError> {
     let (Some(folder), Some(record)) = (options.dead_letters(), store.record()?) else { return Ok(()) };
     for (node, sealed) in Record::from_bytes(&record)?.sinks {
         dead_letter::cut(&folder, &node, sealed.dead_letter).map_err(|e| RunError(format!("dead letter of `{node}`: {e}")))?;

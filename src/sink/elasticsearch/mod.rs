@@ -258,6 +258,10 @@ impl Sink for Elasticsearch {
         })
     }
 
+    fn is_stateless(&self) -> bool {
+        true
+    }
+
     fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         Box::pin(async { Ok(Vec::new()) })
     }

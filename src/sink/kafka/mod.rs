@@ -228,6 +228,10 @@ impl Sink for KafkaSink {
         Some(Outage::new(format!("{}: {trouble}", self.settings.kafka.brokers())))
     }
 
+    fn is_stateless(&self) -> bool {
+        self.transaction.is_none()
+    }
+
     fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
         let sealed = self.transaction.as_ref().map_or(Ok(Vec::new()), |transaction| transaction.seal(epoch));
         Box::pin(async { sealed })
