@@ -9,16 +9,18 @@ use std::sync::Arc;
 use common::{strings, wanted};
 use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::json::JsonDecoder;
+use tripline::codec::format::regex::{self, RegexDecoder};
 use tripline::codec::format::syslog::{Structured, SyslogDecoder};
 use tripline::codec::format::time::TimeRule;
-use tripline::codec::format::{Decoder, Subject};
+use tripline::codec::format::{Decoder, Subject, grok};
 use tripline::event::Batch;
 
 /// Case, most instructions per event, lines of the two runs.
-const CASES: [(&str, f64, u64, u64); 3] = [
+const CASES: [(&str, f64, u64, u64); 4] = [
     ("rfc5424 with time", 1_800.0, 2_048, 10_240),
     ("json, all leaves", 14_000.0, 512, 2_560),
     ("cef, 26 extensions", 4_500.0, 1_024, 5_120),
+    ("grok, a web server's line", 8_500.0, 1_024, 5_120),
 ];
 
 /// The lines of a case.
@@ -26,6 +28,7 @@ fn lines_of(case: &str, n: u64) -> Vec<u8> {
     match &case[..3] {
         "rfc" => common::rfc5424(n),
         "cef" => common::cef(n),
+        "gro" => common::web(n),
         _ => common::json(n),
     }
 }
@@ -33,7 +36,9 @@ fn lines_of(case: &str, n: u64) -> Vec<u8> {
 /// The decoder of a case for all fields of its lines, and their number.
 fn decoder_of(case: &str, lines: &[u8]) -> (Box<dyn Decoder>, usize) {
     let first = lines.split(|b| *b == b'\n').next().expect("made here");
+    let pattern = || grok::compile("%{HTTPD_COMBINEDLOG}", &[]).unwrap_or_else(|e| panic!("{}", e.message));
     let names = match &case[..3] {
+        "gro" => regex::names(&[pattern()]),
         "rfc" => strings(&common::RFC5424_FIELDS),
         "cef" => common::cef_fields(std::str::from_utf8(first).expect("made here")),
         _ => common::leaves(first),
@@ -42,6 +47,7 @@ fn decoder_of(case: &str, lines: &[u8]) -> (Box<dyn Decoder>, usize) {
     let decoder: Box<dyn Decoder> = match &case[..3] {
         "rfc" => Box::new(SyslogDecoder::new(Structured::Fields, wanted, TimeRule::default())),
         "cef" => Box::new(CefDecoder::new(Dialect::Cef, wanted, TimeRule::default())),
+        "gro" => Box::new(RegexDecoder::new(vec![pattern()], wanted)),
         _ => Box::new(JsonDecoder::new(wanted)),
     };
     (decoder, slots)

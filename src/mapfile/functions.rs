@@ -3,8 +3,8 @@
 //! An argument is a field or a text in double quotes. `docs/map-files.md` has each signature with a worked result.
 use crate::event::Value;
 use crate::event::value::{Num, parse_number};
+use crate::pattern::Found;
 use crate::pattern::Pattern;
-use regex_automata::util::captures::Captures;
 
 /// Names and what they do.
 pub const LIST: &[(&str, &str)] = &[
@@ -206,7 +206,7 @@ impl<F> Call<F> {
     }
 
     /// Writes the result. Returns false where there is none.
-    pub fn write<'v>(&self, mut value: impl FnMut(&F) -> Value<'v>, captures: &mut Option<Captures>, out: &mut Vec<u8>) -> bool {
+    pub fn write<'v>(&self, mut value: impl FnMut(&F) -> Value<'v>, memory: &mut Option<Found>, out: &mut Vec<u8>) -> bool {
         let mut write = |argument: &Argument<F>, out: &mut Vec<u8>| match argument {
             Argument::Field(f) => value(f).write_text(out),
             Argument::Text(t) => {
@@ -263,10 +263,10 @@ impl<F> Call<F> {
                 if !write(&self.arguments[0], out) {
                     return false;
                 }
-                let captures = captures.get_or_insert_with(|| pattern.captures());
-                pattern.find(&out[start..], captures);
-                let group = captures.get_group(1).or_else(|| captures.get_match().map(|m| m.span()));
-                let found = group.map(|g| out[start + g.start..start + g.end].to_vec());
+                let found = memory.get_or_insert_with(|| pattern.found());
+                pattern.find(&out[start..], found);
+                let group = (found.groups() > 1).then(|| found.group(1)).flatten().or_else(|| found.group(0));
+                let found = group.map(|part| out[start + part.start..start + part.end].to_vec());
                 out.truncate(start);
                 out.extend_from_slice(found.as_deref().unwrap_or_default());
                 found.is_some()

@@ -1,15 +1,53 @@
 //! Regular expressions: linear-time, bounded in memory, refused at load with the place of the fault.
 //!
-//! The syntax is that of the `regex` crate: no lookaround, no backreferences. Matching is unanchored and case-sensitive.
+//! The syntax is that of the `regex` crate: no lookaround, no backreferences. Matching is unanchored and case-sensitive. An automaton tells whether and where
+//! a pattern matches; what its groups match is found by a walk where one can be taken.
+mod shape;
+mod walk;
+
+use std::ops::Range;
+use std::sync::Arc;
+
 use regex_automata::meta;
+use regex_automata::util::captures::Captures;
 use regex_syntax::hir::Hir;
 
+use self::walk::{Path, UNSET, Walk};
 use crate::limits::{PATTERN_BYTES_MAX, PATTERN_CACHE_BYTES};
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: meta::Regex,
+    /// None where it has no groups, or parts that a walk does not know.
+    walk: Option<Arc<Walk>>,
+}
+
+/// Where a pattern and its groups were found, and memory to find them with.
+#[derive(Clone, Debug)]
+pub struct Found {
+    captures: Captures,
+    slots: Vec<usize>,
+    path: Path,
+}
+
+impl Found {
+    /// Whether the pattern matched.
+    pub fn is_match(&self) -> bool {
+        self.slots[0] != UNSET
+    }
+
+    /// The bytes of a group that took part; group 0 is the whole match.
+    #[inline(always)]
+    pub fn group(&self, index: usize) -> Option<Range<usize>> {
+        let (from, to) = (self.slots[index * 2], self.slots[index * 2 + 1]);
+        (self.is_match() && from != UNSET && to != UNSET).then_some(from..to)
+    }
+
+    /// Groups of the pattern, the whole match among them.
+    pub fn groups(&self) -> usize {
+        self.slots.len() / 2
+    }
 }
 
 /// Why a pattern was refused.
@@ -33,11 +71,20 @@ impl Pattern {
     pub fn from_hirs(hirs: &[Hir]) -> Result<Pattern, PatternFault> {
         let config = meta::Config::new().nfa_size_limit(Some(PATTERN_BYTES_MAX)).hybrid_cache_capacity(PATTERN_CACHE_BYTES);
         let built = meta::Builder::new().configure(config).build_many_from_hir(hirs);
-        built.map(|regex| Pattern { regex }).map_err(|e| PatternFault {
+        let walk = match hirs {
+            [hir] if hir.properties().explicit_captures_len() > 0 => Walk::new(hir).map(Arc::new),
+            _ => None,
+        };
+        built.map(|regex| Pattern { regex, walk }).map_err(|e| PatternFault {
             at: 0,
             message: format!("pattern is too large: {e}"),
             help: "shorten the counted repetitions",
         })
+    }
+
+    /// Whether its groups are found by a walk.
+    pub fn is_walked(&self) -> bool {
+        self.walk.is_some()
     }
 
     /// Whether the pattern matches anywhere in the text.
@@ -66,19 +113,29 @@ impl Pattern {
         self.regex.group_info().pattern_names(regex_automata::PatternID::ZERO).map(|n| n.map(str::to_owned)).collect()
     }
 
-    /// A place to put captures in.
-    pub fn captures(&self) -> regex_automata::util::captures::Captures {
-        self.regex.create_captures()
+    /// A place to find it in.
+    pub fn found(&self) -> Found {
+        let groups = self.regex.group_info().group_len(regex_automata::PatternID::ZERO);
+        Found { slots: vec![UNSET; groups * 2], captures: self.regex.create_captures(), path: Path::default() }
     }
 
     /// Gives all matches with their groups, from left to right.
-    pub fn each(&self, text: &[u8], mut take: impl FnMut(&regex_automata::util::captures::Captures)) {
+    pub fn each(&self, text: &[u8], mut take: impl FnMut(&Captures)) {
         self.regex.captures_iter(text).for_each(|captures| take(&captures));
     }
 
-    /// Finds the leftmost match and its groups.
-    pub fn find(&self, text: &[u8], captures: &mut regex_automata::util::captures::Captures) {
+    /// Finds the leftmost match and its groups. Whether there is one.
+    pub fn find(&self, text: &[u8], found: &mut Found) -> bool {
+        let Found { captures, slots, path } = found;
+        if let Some(is_match) = self.walk.as_ref().and_then(|walk| walk.find(text, slots, path)) {
+            return is_match;
+        }
         self.regex.captures(text, captures);
+        for (group, place) in slots.chunks_exact_mut(2).enumerate() {
+            let span = captures.get_group(group);
+            place.copy_from_slice(&span.map_or([UNSET; 2], |span| [span.start, span.end]));
+        }
+        captures.is_match()
     }
 }
 

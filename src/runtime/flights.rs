@@ -1,4 +1,5 @@
-//! Bodies under way to a peer, and how many there may be: one more for each that is taken, half as many when the peer wants less.
+//! Bodies under way to a peer, and how many there may be: one more for each that is taken, until the peer wants less; then half as many, and one more for
+//! each window that is taken.
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,13 +27,16 @@ pub struct Flights {
     landed: VecDeque<Landed>,
     /// How many may be under way: grows by steps smaller than one.
     window: f64,
+    /// Up to here it grows fast: nothing speaks against it.
+    proven: f64,
     most: usize,
 }
 
 impl Flights {
     /// None is under way; never more than `most` will be.
     pub fn new(most: usize) -> Flights {
-        Flights { flying: Vec::new(), landed: VecDeque::new(), window: 1.0, most: most.max(1) }
+        let most = most.max(1);
+        Flights { flying: Vec::new(), landed: VecDeque::new(), window: 1.0, proven: most as f64, most }
     }
 
     /// Whether another one may start.
@@ -62,16 +66,19 @@ impl Flights {
 
     /// A body was taken whole.
     pub fn grow(&mut self) {
-        self.window = (self.window + 1.0 / self.window).min(self.most as f64);
+        let step = if self.window < self.proven { 1.0 } else { 1.0 / self.window };
+        self.window = (self.window + step).min(self.most as f64);
     }
 
     /// The peer wants less.
     pub fn shrink(&mut self) {
-        self.window = (self.window / 2.0).max(1.0);
+        self.proven = (self.window / 2.0).max(1.0);
+        self.window = self.proven;
     }
 
     /// The peer is away: one body at a time finds out when it is back.
     pub fn collapse(&mut self) {
+        self.proven = (self.window / 2.0).max(1.0);
         self.window = 1.0;
     }
 

@@ -2,8 +2,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::pattern::Found;
 use bumpalo::Bump;
-use regex_automata::util::captures::Captures;
 
 use super::map_reload::{MapReload, load};
 use super::{BindTransform, OperatorFactory};
@@ -53,7 +53,7 @@ struct Step {
     reads: Vec<Slot>,
     hits: Vec<u64>,
     /// Where groups of patterns are put, by row and setter.
-    captures: Vec<(u32, usize, Option<Captures>)>,
+    captures: Vec<(u32, usize, Option<Found>)>,
 }
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {

@@ -119,6 +119,39 @@ mod tests {
     }
 
     #[test]
+    fn nearly_all_standard_patterns_are_walked_and_find_what_the_automaton_finds() {
+        let lines = [
+            r#"10.1.2.3 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif?b=c HTTP/1.0" 200 2326 "http://a.example/" "Mozilla/4.08 [en] (Win98; I ;Nav)""#,
+            r#"host.example.com - - [1/Jan/2024:00:00:00 +0000] "-" 408 - "-" "-""#,
+            "<34>Oct 11 22:14:15 mymachine su[12]: 'su root' failed for lonvick on /dev/pts/8",
+            "2026-03-01T01:02:03.456+01:00 [main] ERROR com.a.B - a@b.example ::1 fe80::1%eth0 00:1B:44:11:3A:B7",
+            "%ASA-6-302013: Built outbound TCP connection 1 for outside:1.2.3.4/80 (1.2.3.4/80) to inside:10.0.0.1/1 (10.0.0.1/1)",
+            "C:\\Users\\a\\b.txt https://u:p@h.example:8080/p?q#f \"quoted \\\" text\" 0x1F -1.5e3 é",
+        ];
+        let (mut walked, mut others) = (0, Vec::new());
+        for name in standard_names() {
+            let pattern = compile(&format!("%{{{name}:a}}"), &[]).unwrap().pattern;
+            if pattern.is_walked() {
+                walked += 1;
+            } else {
+                others.push(name);
+            }
+            let mut found = pattern.found();
+            for line in lines {
+                let mut first = None;
+                pattern.each(line.as_bytes(), |captures| {
+                    let groups = (0..captures.group_len()).map(|g| captures.get_group(g).map(|span| span.range()));
+                    first.get_or_insert_with(|| groups.collect::<Vec<_>>());
+                });
+                let is_match = pattern.find(line.as_bytes(), &mut found);
+                let groups = is_match.then(|| (0..found.groups()).map(|g| found.group(g)).collect::<Vec<_>>());
+                assert_eq!(groups, first, "{name} in {line}");
+            }
+        }
+        assert!(others.len() * 20 < walked, "{walked} are walked, and not {others:?}");
+    }
+
+    #[test]
     fn faults_say_where_and_what() {
         let fault = |pattern: &str, own: &[(String, String)]| {
             let fault = compile(pattern, own).unwrap_err();

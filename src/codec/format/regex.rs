@@ -1,10 +1,8 @@
 //! `regex`: named groups of a pattern become fields; what `grok` writes out is such a pattern too. A line that no pattern matches anywhere is refused.
-use regex_automata::util::captures::Captures;
-
 use super::json::is_number;
 use super::{Decoder, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Kind, Slot, Span};
-use crate::pattern::Pattern;
+use crate::pattern::{Found, Pattern};
 
 /// A group that is a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ impl From<Pattern> for NamedPattern {
 /// One of several patterns, with where its groups go.
 struct Trial {
     pattern: Pattern,
-    captures: Captures,
+    found: Found,
     /// Group, slot and whether it may be a number; the last of a slot counts.
     groups: Vec<(usize, Slot, bool)>,
 }
@@ -71,7 +69,7 @@ impl RegexDecoder {
         let trial = |NamedPattern { pattern, groups }: NamedPattern| {
             // From last to first, so that the first that took part is set last.
             let groups = groups.iter().rev().filter_map(|g| Some((g.index, wanted.slot(&g.field)?, g.is_number))).collect();
-            Trial { captures: pattern.captures(), pattern, groups }
+            Trial { found: pattern.found(), pattern, groups }
         };
         let trials = patterns.into_iter().map(trial).collect();
         RegexDecoder { trials, wanted, subjects: Subjects::default() }
@@ -84,15 +82,14 @@ impl Decoder for RegexDecoder {
         lay_over(batch, wanted);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(text) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            for Trial { pattern, captures, groups } in trials.iter_mut() {
-                pattern.find(text, captures);
-                if !captures.is_match() {
+            for Trial { pattern, found, groups } in trials.iter_mut() {
+                if !pattern.find(text, found) {
                     continue;
                 }
                 for (group, slot, may_be_number) in groups.iter() {
-                    if let Some(found) = captures.get_group(*group) {
-                        let kind = if *may_be_number && is_number(&text[found.range()]) { Kind::Number } else { Kind::Text };
-                        batch.set(*slot, usize::from(row), Span::new(kind, at + found.start, found.len()));
+                    if let Some(part) = found.group(*group) {
+                        let kind = if *may_be_number && is_number(&text[part.clone()]) { Kind::Number } else { Kind::Text };
+                        batch.set(*slot, usize::from(row), Span::new(kind, at + part.start, part.len()));
                     }
                 }
                 return;

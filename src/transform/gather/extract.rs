@@ -7,7 +7,7 @@ use crate::component::{Extractor, HitBatch, HitRef};
 use crate::event::{Batch, Slot, amount};
 use crate::expr::Program;
 use crate::expr::eval::BatchRow;
-use crate::pattern::Pattern;
+use crate::pattern::{Found, Pattern};
 
 /// It begins a new event.
 pub const START: u8 = 1;
@@ -29,13 +29,13 @@ pub fn role_and_weight(amount: i128) -> (u8, u64) {
 /// A part of a key.
 pub struct KeyPart {
     slot: Option<Slot>,
-    pattern: Option<(Pattern, regex_automata::util::captures::Captures)>,
+    pattern: Option<(Pattern, Found)>,
 }
 
 impl KeyPart {
     /// A field, or what a pattern's groups match in it; without groups, the whole match.
     pub fn new(slot: Option<Slot>, pattern: Option<Pattern>) -> KeyPart {
-        KeyPart { slot, pattern: pattern.map(|p| (p.clone(), p.captures())) }
+        KeyPart { slot, pattern: pattern.map(|p| (p.clone(), p.found())) }
     }
 
     /// Appends it. False where there is none.
@@ -52,17 +52,16 @@ impl KeyPart {
                 text
             }
         };
-        let Some((pattern, captures)) = &mut self.pattern else {
+        let Some((pattern, found)) = &mut self.pattern else {
             push_part(whole, key);
             return true;
         };
-        pattern.find(whole, captures);
-        if !captures.is_match() {
+        if !pattern.find(whole, found) {
             return false;
         }
-        let first = usize::from(captures.group_len() > 1);
-        for group in first..captures.group_len() {
-            push_part(captures.get_group(group).map_or(b"", |g| &whole[g.start..g.end]), key);
+        let first = usize::from(found.groups() > 1);
+        for group in first..found.groups() {
+            push_part(found.group(group).map_or(b"", |part| &whole[part]), key);
         }
         true
     }

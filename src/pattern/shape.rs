@@ -1,0 +1,447 @@
+//! What a walk goes over: a pattern as nodes, each with the bytes that what begins there may begin with.
+//!
+//! Nodes are made from the end of the pattern to its beginning, so that each knows what follows it.
+use std::collections::HashSet;
+
+use regex_syntax::hir::{self, Hir, HirKind, Look};
+
+/// Nodes of one pattern: counted repetitions are written out.
+const NODES_MAX: usize = 4096;
+
+/// Ways of one branch; those of a larger one are behind its last.
+const WAYS_MAX: usize = 16;
+
+/// A set of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    pub(super) const ALL: ByteSet = ByteSet([u64::MAX; 4]);
+
+    #[inline(always)]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
+    }
+
+    fn add(&mut self, byte: u8) {
+        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    fn add_all(&mut self, other: ByteSet) {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
+    }
+
+    fn complement(&self) -> ByteSet {
+        ByteSet(self.0.map(|word| !word))
+    }
+
+    fn overlaps(&self, other: ByteSet) -> bool {
+        self.0.iter().zip(other.0).any(|(word, other)| word & other != 0)
+    }
+}
+
+/// What may come at a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// Bytes.
+    pub(super) bytes: ByteSet,
+    /// The end of the text.
+    pub(super) end: bool,
+}
+
+impl Start {
+    /// Whether something may begin at a place.
+    #[inline(always)]
+    pub(super) fn may_be_at(&self, text: &[u8], at: usize) -> bool {
+        text.get(at).map_or(self.end, |byte| self.bytes.has(*byte))
+    }
+}
+
+/// The bytes at which a run stops.
+#[derive(Clone, Debug)]
+pub(super) struct Stops {
+    table: Box<[bool; 256]>,
+    /// All of them, where they are few.
+    few: Option<(u8, u8)>,
+}
+
+impl Stops {
+    fn of(bytes: ByteSet) -> Stops {
+        let members: Vec<u8> = (0..=u8::MAX).filter(|byte| bytes.has(*byte)).collect();
+        let few = match *members {
+            [one] => Some((one, one)),
+            [one, other] => Some((one, other)),
+            _ => None,
+        };
+        Stops { table: Box::new(std::array::from_fn(|byte| bytes.has(byte as u8))), few }
+    }
+
+    /// The first of them from a place on, or the end of the text.
+    #[inline(always)]
+    pub(super) fn find(&self, text: &[u8], at: usize) -> usize {
+        let rest = &text[at..];
+        let found = match self.few {
+            Some((one, other)) => memchr::memchr2(one, other, rest),
+            None => rest.iter().position(|byte| self.table[usize::from(*byte)]),
+        };
+        found.map_or(text.len(), |found| at + found)
+    }
+}
+
+/// Characters that are not ASCII.
+#[derive(Clone, Debug)]
+enum Others {
+    None,
+    All,
+    Some(Box<[(char, char)]>),
+}
+
+/// A set of characters.
+#[derive(Clone, Debug)]
+pub(super) struct Chars {
+    /// The members of `bytes`, close at hand.
+    table: [bool; 256],
+    /// ASCII characters, and whatever byte may stand in another one of it.
+    bytes: ByteSet,
+    others: Others,
+}
+
+impl Chars {
+    fn of(class: &hir::Class) -> Chars {
+        let (mut bytes, mut others) = (ByteSet::default(), Vec::new());
+        let ranges: Vec<(char, char)> = match class {
+            hir::Class::Unicode(class) => class.ranges().iter().map(|r| (r.start(), r.end())).collect(),
+            hir::Class::Bytes(class) => class.ranges().iter().map(|r| (char::from(r.start()), char::from(r.end()))).collect(),
+        };
+        for (first, last) in ranges {
+            (first..=last).take_while(char::is_ascii).for_each(|c| bytes.add(c as u8));
+            if last > '\x7f' {
+                others.push((first.max('\u{80}'), last));
+            }
+        }
+        let others = match others.as_slice() {
+            [] => Others::None,
+            [('\u{80}', char::MAX)] => Others::All,
+            [('\u{80}', '\u{d7ff}'), ('\u{e000}', char::MAX)] => Others::All,
+            _ => Others::Some(others.into()),
+        };
+        if !matches!(others, Others::None) {
+            (0x80..=u8::MAX).for_each(|byte| bytes.add(byte));
+        }
+        Chars { table: std::array::from_fn(|byte| bytes.has(byte as u8)), bytes, others }
+    }
+
+    /// The end of the character at a place, if it is one of these.
+    #[inline(always)]
+    pub(super) fn step(&self, text: &[u8], at: usize) -> Option<usize> {
+        let byte = *text.get(at)?;
+        if !self.table[usize::from(byte)] {
+            return None;
+        }
+        if byte.is_ascii() { Some(at + 1) } else { self.step_other(text, at) }
+    }
+
+    #[inline(never)]
+    fn step_other(&self, text: &[u8], at: usize) -> Option<usize> {
+        let len = match text[at] {
+            ..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            _ => 4,
+        };
+        let bytes = text.get(at..at + len)?;
+        match &self.others {
+            Others::None => None,
+            Others::All => Some(at + len),
+            Others::Some(ranges) => {
+                let c = std::str::from_utf8(bytes).ok()?.chars().next()?;
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)).then_some(at + len)
+            }
+        }
+    }
+}
+
+/// A number of a node.
+pub(super) type NodeId = u32;
+
+/// One step of a walk.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    /// The pattern has matched.
+    Match,
+    /// A byte.
+    Byte { byte: u8, next: NodeId },
+    /// A text.
+    Literal { text: Box<[u8]>, next: NodeId },
+    /// One character.
+    One { chars: Box<Chars>, next: NodeId },
+    /// Characters, one or (`is_optional`) none at the least and as many as there are, byte by byte; `keeps`: none is given back, for what follows can begin
+    /// with none of them.
+    Run { chars: Box<Chars>, stops: Stops, is_optional: bool, keeps: bool, next: NodeId },
+    /// The same for other bounds, or where characters are to be looked at.
+    Greedy { chars: Box<Chars>, least: u32, most: u32, keeps: bool, next: NodeId },
+    /// Characters, as few as will do. `stops`: where what follows may begin, or the run ends; none where characters are to be looked at.
+    Lazy { chars: Box<Chars>, stops: Option<Stops>, least: u32, next: NodeId },
+    /// One of these, in this order. `open`: a bit for each that may be taken, by the class of what comes next.
+    Branch { ways: Box<[NodeId]>, open: Box<[u16]> },
+    /// A group begins or ends.
+    Save { slot: u32, next: NodeId },
+    /// Nothing, at such a place.
+    Look { look: Look, next: NodeId },
+}
+
+/// A pattern as nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) nodes: Vec<Node>,
+    /// What may come at each.
+    pub(super) starts: Vec<Start>,
+    pub(super) first: NodeId,
+    /// Bytes that all branches treat alike are of one class; the last class is the end of the text.
+    classes: Box<[u8; 256]>,
+    end_class: u8,
+    /// It matches at the start of a text or not at all.
+    pub(super) is_anchored: bool,
+    /// A text that stands in all that matches.
+    pub(super) needed: Option<Box<[u8]>>,
+}
+
+impl Shape {
+    /// The nodes of a pattern; none where it is too large or has parts that a walk does not know.
+    pub(super) fn of(hir: &Hir) -> Option<Shape> {
+        let mut shape = Shape {
+            nodes: vec![Node::Match],
+            starts: vec![Start { bytes: ByteSet::ALL, end: true }],
+            first: 0,
+            classes: Box::new([0; 256]),
+            end_class: 0,
+            is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
+            needed: needed(hir).map(Box::from),
+        };
+        shape.first = shape.add(hir, 0)?;
+        shape.open_branches();
+        Some(shape)
+    }
+
+    /// The class of what comes next.
+    #[inline(always)]
+    pub(super) fn class(&self, text: &[u8], at: usize) -> usize {
+        usize::from(text.get(at).map_or(self.end_class, |byte| self.classes[usize::from(*byte)]))
+    }
+
+    /// Finds the classes of bytes, and the ways of each branch that are open to them.
+    fn open_branches(&mut self) {
+        let Shape { nodes, starts, classes, end_class, .. } = self;
+        let ways = nodes.iter().flat_map(|node| if let Node::Branch { ways, .. } = node { &ways[..] } else { &[] });
+        let asked: HashSet<ByteSet> = ways.map(|way| starts[*way as usize].bytes).collect();
+        let is_like = |byte: u8, other: u8| asked.iter().all(|bytes| bytes.has(byte) == bytes.has(other));
+        // A byte of each class.
+        let mut known: Vec<u8> = Vec::new();
+        for byte in 0..=u8::MAX {
+            let class = known.iter().position(|other| is_like(byte, *other)).unwrap_or_else(|| {
+                known.push(byte);
+                known.len() - 1
+            });
+            // With 256 classes the end would have none of its own: then the last byte, which is in no text, shares it.
+            classes[usize::from(byte)] = class as u8;
+        }
+        *end_class = known.len().min(usize::from(u8::MAX)) as u8;
+        for node in nodes {
+            let Node::Branch { ways, open } = node else { continue };
+            let mask = |may: &dyn Fn(&Start) -> bool| {
+                ways.iter().enumerate().fold(0u16, |mask, (at, way)| mask | u16::from(may(&starts[*way as usize])) << at)
+            };
+            let of_bytes = known.iter().take(usize::from(*end_class)).map(|byte| mask(&|start: &Start| start.bytes.has(*byte)));
+            *open = of_bytes.chain([mask(&|start: &Start| start.end)]).collect();
+        }
+    }
+
+    fn push(&mut self, node: Node, start: Start) -> Option<NodeId> {
+        (self.nodes.len() < NODES_MAX).then(|| {
+            self.nodes.push(node);
+            self.starts.push(start);
+            self.nodes.len() as NodeId - 1
+        })
+    }
+
+    fn start(&self, node: NodeId) -> Start {
+        self.starts[node as usize]
+    }
+
+    /// Adds what a part of the pattern matches, before `next`.
+    fn add(&mut self, hir: &Hir, next: NodeId) -> Option<NodeId> {
+        match hir.kind() {
+            HirKind::Empty => Some(next),
+            HirKind::Literal(literal) => {
+                let start = Start { bytes: lead(hir), end: false };
+                let node = match *literal.0 {
+                    [byte] => Node::Byte { byte, next },
+                    _ => Node::Literal { text: literal.0.clone(), next },
+                };
+                self.push(node, start)
+            }
+            HirKind::Class(class) => {
+                let chars = Chars::of(class);
+                let start = Start { bytes: chars.bytes, end: false };
+                self.push(Node::One { chars: Box::new(chars), next }, start)
+            }
+            HirKind::Look(look) => match look {
+                Look::Start | Look::End | Look::StartLF | Look::EndLF | Look::WordAscii | Look::WordAsciiNegate => {
+                    let start = self.start(next);
+                    self.push(Node::Look { look: *look, next }, start)
+                }
+                _ => None,
+            },
+            HirKind::Capture(group) => {
+                let start = self.start(next);
+                let end = self.push(Node::Save { slot: group.index * 2 + 1, next }, start)?;
+                let inner = self.add(&group.sub, end)?;
+                let start = self.start(inner);
+                self.push(Node::Save { slot: group.index * 2, next: inner }, start)
+            }
+            HirKind::Concat(parts) => parts.iter().rev().try_fold(next, |next, part| self.add(part, next)),
+            HirKind::Alternation(parts) => {
+                let ways = parts.iter().map(|part| self.add(part, next)).collect::<Option<Vec<NodeId>>>()?;
+                self.branch(&ways)
+            }
+            HirKind::Repetition(repetition) => self.repeat(repetition, next),
+        }
+    }
+
+    fn branch(&mut self, ways: &[NodeId]) -> Option<NodeId> {
+        if ways.len() > WAYS_MAX {
+            let (first, rest) = ways.split_at(WAYS_MAX - 1);
+            let rest = self.branch(rest)?;
+            return self.branch(&[first, &[rest]].concat());
+        }
+        let mut start = Start { bytes: ByteSet::default(), end: false };
+        for way in ways.iter().map(|way| self.start(*way)) {
+            start.bytes.add_all(way.bytes);
+            start.end |= way.end;
+        }
+        self.push(Node::Branch { ways: ways.into(), open: Box::default() }, start)
+    }
+
+    /// Both ways, the one that goes on first where a repetition is greedy.
+    fn choice(&mut self, greedy: bool, on: NodeId, out: NodeId) -> Option<NodeId> {
+        self.branch(&if greedy { [on, out] } else { [out, on] })
+    }
+
+    fn repeat(&mut self, repetition: &hir::Repetition, next: NodeId) -> Option<NodeId> {
+        let hir::Repetition { min, max, greedy, ref sub } = *repetition;
+        if let Some(chars) = one_of(sub)
+            && (greedy || max.is_none())
+        {
+            return self.run(chars, min, max, greedy, next);
+        }
+        // A round that matches nothing has rules of its own.
+        if sub.properties().minimum_len().is_none_or(|least| least == 0) {
+            return None;
+        }
+        let mut node = next;
+        match max {
+            None => {
+                let mut start = self.start(next);
+                start.bytes.add_all(lead(sub));
+                let around = self.push(Node::Match, start)?;
+                let body = self.add(sub, around)?;
+                let ways = if greedy { [body, next] } else { [next, body] };
+                self.nodes[around as usize] = Node::Branch { ways: ways.into(), open: Box::default() };
+                node = around;
+            }
+            Some(max) => {
+                for _ in min..max {
+                    let on = self.add(sub, node)?;
+                    node = self.choice(greedy, on, next)?;
+                }
+            }
+        }
+        (0..min).try_fold(node, |node, _| self.add(sub, node))
+    }
+
+    fn run(&mut self, chars: Chars, least: u32, most: Option<u32>, greedy: bool, next: NodeId) -> Option<NodeId> {
+        let follows = self.start(next);
+        let keeps = !chars.bytes.overlaps(follows.bytes);
+        let mut start = Start { bytes: chars.bytes, end: false };
+        if least == 0 {
+            start.bytes.add_all(follows.bytes);
+            start.end = follows.end;
+        }
+        // As few as will do are as many as there are, where what follows can begin with none of them.
+        let outside = chars.bytes.complement();
+        let chars = Box::new(chars);
+        let is_bytewise = !matches!(chars.others, Others::Some(_));
+        let node = if !greedy && !keeps {
+            let mut ends = outside;
+            ends.add_all(follows.bytes);
+            Node::Lazy { chars, stops: is_bytewise.then(|| Stops::of(ends)), least, next }
+        } else if is_bytewise && least <= 1 && most.is_none() {
+            Node::Run { chars, stops: Stops::of(outside), is_optional: least == 0, keeps, next }
+        } else {
+            Node::Greedy { chars, least, most: most.unwrap_or(u32::MAX), keeps, next }
+        };
+        self.push(node, start)
+    }
+}
+
+/// The characters of a part that matches one.
+fn one_of(hir: &Hir) -> Option<Chars> {
+    match hir.kind() {
+        HirKind::Class(class) => Some(Chars::of(class)),
+        HirKind::Literal(literal) => match *literal.0 {
+            [byte] if byte.is_ascii() => Some(Chars::of(&hir::Class::Bytes(hir::ClassBytes::new([hir::ClassBytesRange::new(byte, byte)])))),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Chars {
+    /// The end of so many of these characters, at least and at most, and the end of the least of them.
+    #[inline(always)]
+    pub(super) fn counted(&self, text: &[u8], at: usize, least: u32, most: u32) -> Option<(usize, usize)> {
+        let (mut end, mut first, mut count) = (at, at, 0);
+        while count < most
+            && let Some(next) = self.step(text, end)
+        {
+            end = next;
+            count += 1;
+            if count == least {
+                first = end;
+            }
+        }
+        (count >= least).then_some((first, end))
+    }
+}
+
+/// The bytes that a part of a pattern may begin with, as far as it matches something.
+fn lead(hir: &Hir) -> ByteSet {
+    let mut out = ByteSet::default();
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => literal.0.first().into_iter().for_each(|byte| out.add(*byte)),
+        HirKind::Class(class) => out = Chars::of(class).bytes,
+        HirKind::Repetition(repetition) => out = lead(&repetition.sub),
+        HirKind::Capture(group) => out = lead(&group.sub),
+        HirKind::Alternation(parts) => parts.iter().for_each(|part| out.add_all(lead(part))),
+        HirKind::Concat(parts) => {
+            for part in parts {
+                out.add_all(lead(part));
+                if part.properties().minimum_len().is_some_and(|least| least > 0) {
+                    break;
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The longest text of two bytes or more that stands in all that matches.
+fn needed(hir: &Hir) -> Option<&[u8]> {
+    match hir.kind() {
+        HirKind::Literal(literal) => (literal.0.len() > 1).then_some(&*literal.0),
+        HirKind::Capture(group) => needed(&group.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => needed(&repetition.sub),
+        HirKind::Concat(parts) => parts.iter().filter_map(needed).max_by_key(|text| text.len()),
+        _ => None,
+    }
+}
