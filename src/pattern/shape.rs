@@ -5,8 +5,7 @@ use std::collections::HashSet;
 
 use regex_syntax::hir::{self, Hir, HirKind, Look};
 
-/// Nodes of one pattern: counted repetitions are written out.
-const NODES_MAX: usize = 4096;
+use crate::limits::PATTERN_NODES_MAX;
 
 /// Ways of one branch; those of a larger one are behind its last.
 const WAYS_MAX: usize = 16;
@@ -256,7 +255,7 @@ impl Shape {
     }
 
     fn push(&mut self, node: Node, start: Start) -> Option<NodeId> {
-        (self.nodes.len() < NODES_MAX).then(|| {
+        (self.nodes.len() < PATTERN_NODES_MAX).then(|| {
             self.nodes.push(node);
             self.starts.push(start);
             self.nodes.len() as NodeId - 1

@@ -7,10 +7,7 @@ use memchr::memmem::Finder;
 use regex_syntax::hir::{Hir, Look};
 
 use super::shape::{Node, NodeId, Shape, Start};
-
-/// Steps that a walk may take in any text, and for each byte of it.
-const STEPS_FREE: usize = 256;
-const STEPS_PER_BYTE: usize = 2;
+use crate::limits::{WALK_STEPS_FREE, WALK_STEPS_PER_BYTE};
 
 /// A group that took no part.
 pub(super) const UNSET: usize = usize::MAX;
@@ -62,7 +59,7 @@ impl Walk {
         if self.needed.as_ref().is_some_and(|needed| needed.find(text).is_none()) {
             return Some(false);
         }
-        let mut steps = STEPS_FREE + STEPS_PER_BYTE * text.len();
+        let mut steps = WALK_STEPS_FREE + WALK_STEPS_PER_BYTE * text.len();
         let last = if self.shape.is_anchored { 0 } else { text.len() };
         for at in 0..=last {
             if !self.first.may_be_at(text, at) || text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80) {
