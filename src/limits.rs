@@ -41,9 +41,9 @@ pub const PATTERN_CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// Nodes of a pattern's shape: counted repetitions are written out. Larger ones are not walked.
 pub const PATTERN_NODES_MAX: usize = 4096;
 /// Steps that a walk over a pattern may take in any text, and for each byte of it; then the automaton answers.
-pub const WALK_STEPS_FREE: usize = 256;
+pub const WALK_STEPS_FREE: isize = 256;
 /// See [`WALK_STEPS_FREE`].
-pub const WALK_STEPS_PER_BYTE: usize = 2;
+pub const WALK_STEPS_PER_BYTE: isize = 2;
 /// Remembered values of one regex column: repeated names need no second scan.
 pub const MEMO_ENTRIES: usize = 1 << 16;
 /// Bytes that may wait on one edge before its producer waits: a few batches, so that what is handed over still lies in the cache.

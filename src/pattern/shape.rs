@@ -395,9 +395,9 @@ fn one_of(hir: &Hir) -> Option<Chars> {
 }
 
 impl Chars {
-    /// The end of so many of these characters, at least and at most, and the end of the least of them.
+    /// The end of the least of so many of these characters, the end of all, and whether there are enough.
     #[inline(always)]
-    pub(super) fn counted(&self, text: &[u8], at: usize, least: u32, most: u32) -> Option<(usize, usize)> {
+    pub(super) fn counted(&self, text: &[u8], at: usize, least: u32, most: u32) -> (usize, usize, bool) {
         let (mut end, mut first, mut count) = (at, at, 0);
         while count < most
             && let Some(next) = self.step(text, end)
@@ -408,7 +408,7 @@ impl Chars {
                 first = end;
             }
         }
-        (count >= least).then_some((first, end))
+        (first, end, count >= least)
     }
 }
 

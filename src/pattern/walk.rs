@@ -9,6 +9,9 @@ use regex_syntax::hir::{Hir, Look};
 use super::shape::{Node, NodeId, Shape, Start};
 use crate::limits::{WALK_STEPS_FREE, WALK_STEPS_PER_BYTE};
 
+/// Bytes of a run that count as a step.
+const BYTES_PER_STEP: usize = 8;
+
 /// A group that took no part.
 pub(super) const UNSET: usize = usize::MAX;
 
@@ -29,6 +32,16 @@ enum Back {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Path {
     back: Vec<Back>,
+    /// Steps that are left: below nothing, the walk gives up.
+    steps: isize,
+}
+
+impl Path {
+    /// A run was followed from one place to another: many bytes at once are cheap, and not for nothing.
+    #[inline(always)]
+    fn spend(&mut self, from: usize, to: usize) {
+        self.steps -= (from.abs_diff(to) / BYTES_PER_STEP) as isize;
+    }
 }
 
 /// See the module.
@@ -59,14 +72,14 @@ impl Walk {
         if self.needed.as_ref().is_some_and(|needed| needed.find(text).is_none()) {
             return Some(false);
         }
-        let mut steps = WALK_STEPS_FREE + WALK_STEPS_PER_BYTE * text.len();
+        path.steps = WALK_STEPS_FREE + WALK_STEPS_PER_BYTE * text.len() as isize;
         let last = if self.shape.is_anchored { 0 } else { text.len() };
         for at in 0..=last {
             if !self.first.may_be_at(text, at) || text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80) {
                 continue;
             }
             path.back.clear();
-            if let Some(end) = self.from(text, at, slots, path, &mut steps)? {
+            if let Some(end) = self.from(text, at, slots, path)? {
                 (slots[0], slots[1]) = (at, end);
                 return Some(true);
             }
@@ -76,10 +89,13 @@ impl Walk {
     }
 
     /// The end of the match that begins at `at`.
-    fn from(&self, text: &[u8], mut at: usize, slots: &mut [usize], path: &mut Path, steps: &mut usize) -> Option<Option<usize>> {
+    fn from(&self, text: &[u8], mut at: usize, slots: &mut [usize], path: &mut Path) -> Option<Option<usize>> {
         let mut node = self.shape.first;
         loop {
-            *steps = steps.checked_sub(1)?;
+            path.steps -= 1;
+            if path.steps < 0 {
+                return None;
+            }
             let on = match &self.shape.nodes[node as usize] {
                 Node::Match => return Some(Some(at)),
                 Node::Byte { byte, next } => (text.get(at) == Some(byte)).then(|| (*next, at + 1)),
@@ -87,6 +103,7 @@ impl Walk {
                 Node::One { chars, next } => chars.step(text, at).map(|end| (*next, end)),
                 Node::Run { chars, stops, is_optional, keeps, next } => {
                     let end = stops.find(text, at);
+                    path.spend(at, end);
                     if end == at && !is_optional {
                         None
                     } else if *keeps {
@@ -96,13 +113,19 @@ impl Walk {
                         least.and_then(|least| self.give_back(text, node, *next, least, end, path))
                     }
                 }
-                Node::Greedy { chars, least, most, keeps, next } => match chars.counted(text, at, *least, *most) {
-                    Some((_, end)) if *keeps => Some((*next, end)),
-                    Some((first, end)) => self.give_back(text, node, *next, first, end, path),
-                    None => None,
-                },
+                Node::Greedy { chars, least, most, keeps, next } => {
+                    let (first, end, is_enough) = chars.counted(text, at, *least, *most);
+                    path.spend(at, end);
+                    match is_enough {
+                        false => None,
+                        true if *keeps => Some((*next, end)),
+                        true => self.give_back(text, node, *next, first, end, path),
+                    }
+                }
                 Node::Lazy { chars, least, next, .. } => {
-                    chars.counted(text, at, *least, *least).and_then(|(_, end)| self.go_on(text, node, *next, end, path))
+                    let (_, end, is_enough) = chars.counted(text, at, *least, *least);
+                    path.spend(at, end);
+                    if is_enough { self.go_on(text, node, *next, end, path) } else { None }
                 }
                 Node::Branch { ways, open } => branch(node, ways, open[self.shape.class(text, at)], at, path),
                 Node::Save { slot, next } => {
@@ -131,6 +154,7 @@ impl Walk {
     #[inline(never)]
     fn back(&self, text: &[u8], slots: &mut [usize], path: &mut Path) -> Option<(NodeId, usize)> {
         loop {
+            path.steps -= 1;
             let on = match path.back.pop()? {
                 Back::Slot { slot, old } => {
                     slots[slot as usize] = old;
@@ -158,12 +182,13 @@ impl Walk {
     /// Ends a run at the last place, not behind `end` and not before `least`, where what follows may begin.
     #[inline(always)]
     fn give_back(&self, text: &[u8], node: NodeId, next: NodeId, least: usize, mut end: usize, path: &mut Path) -> Option<(NodeId, usize)> {
-        let start = &self.shape.starts[next as usize];
-        while !start.may_be_at(text, end) {
-            if end <= least {
-                return None;
-            }
+        let (start, from) = (&self.shape.starts[next as usize], end);
+        while end > least && !start.may_be_at(text, end) {
             end = before(text, end);
+        }
+        path.spend(from, end);
+        if !start.may_be_at(text, end) {
+            return None;
         }
         if end > least {
             path.back.push(Back::Greedy { node, least, at: end });
@@ -176,15 +201,20 @@ impl Walk {
     fn go_on(&self, text: &[u8], node: NodeId, next: NodeId, mut end: usize, path: &mut Path) -> Option<(NodeId, usize)> {
         let Node::Lazy { chars, stops, .. } = &self.shape.nodes[node as usize] else { return None };
         let start = &self.shape.starts[next as usize];
-        if let Some(stops) = stops {
-            end = stops.find(text, end);
-            if !start.may_be_at(text, end) {
-                return None;
+        let from = end;
+        match stops {
+            Some(stops) => end = stops.find(text, end),
+            None => {
+                while !start.may_be_at(text, end)
+                    && let Some(next) = chars.step(text, end)
+                {
+                    end = next;
+                }
             }
-        } else {
-            while !start.may_be_at(text, end) {
-                end = chars.step(text, end)?;
-            }
+        }
+        path.spend(from, end);
+        if !start.may_be_at(text, end) {
+            return None;
         }
         path.back.push(Back::Lazy { node, at: end });
         Some((next, end))
@@ -235,7 +265,7 @@ mod tests {
     use regex_syntax::hir::Hir;
 
     use super::super::parse;
-    use super::{Path, UNSET, Walk};
+    use super::{BYTES_PER_STEP, Path, UNSET, Walk};
 
     /// What the automaton finds, as slots.
     fn automaton(hir: &Hir, text: &str) -> Option<Vec<usize>> {
@@ -311,5 +341,15 @@ mod tests {
         let walk = Walk::new(&parse("(?:a|aa)+(b)").unwrap()).unwrap();
         assert_eq!(walked(&walk, 2, &"a".repeat(300)), None);
         assert_eq!(walked(&walk, 2, "aaab"), Some(Some(vec![0, 4, 3, 4])));
+        // Few steps, each over all that is left of the text.
+        for pattern in ["([^x]*)y", "([^x]*?)y", "(é*)y", "([a-zé]{0,9999})y"] {
+            let walk = Walk::new(&parse(pattern).unwrap()).unwrap();
+            for text in ["a", "é"] {
+                let (text, mut path) = (text.repeat(200_000), Path::default());
+                walk.find(text.as_bytes(), &mut [UNSET; 4], &mut path);
+                // The run that spends the last step is followed to its end, and back.
+                assert!(path.steps >= -1 - (2 * text.len() / BYTES_PER_STEP) as isize, "{pattern}: {}", path.steps);
+            }
+        }
     }
 }
