@@ -3,8 +3,7 @@
 //! An argument is a field or a text in double quotes. `docs/map-files.md` has each signature with a worked result.
 use crate::event::Value;
 use crate::event::value::{Num, parse_number};
-use crate::pattern::Found;
-use crate::pattern::Pattern;
+use crate::pattern::{Found, Pattern};
 
 /// Names and what they do.
 pub const LIST: &[(&str, &str)] = &[

@@ -6,7 +6,7 @@ mod shape;
 mod walk;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::meta;
 use regex_automata::util::captures::Captures;
@@ -19,8 +19,16 @@ use crate::limits::{PATTERN_BYTES_MAX, PATTERN_CACHE_BYTES};
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: meta::Regex,
-    /// None where it has no groups, or parts that a walk does not know.
-    walk: Option<Arc<Walk>>,
+    /// None where it has no groups, or is a row's of a map file, whose groups nobody asks for.
+    groups: Option<Arc<Groups>>,
+}
+
+/// What finds groups: made when a place for them is first asked for, as most patterns are only asked whether they match.
+#[derive(Debug)]
+struct Groups {
+    hir: Hir,
+    /// None where the pattern has parts that a walk does not know.
+    walk: OnceLock<Option<Walk>>,
 }
 
 /// Where a pattern and its groups were found, and memory to find them with.
@@ -32,16 +40,12 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether the pattern matched.
-    pub fn is_match(&self) -> bool {
-        self.slots[0] != UNSET
-    }
-
     /// The bytes of a group that took part; group 0 is the whole match.
     #[inline(always)]
     pub fn group(&self, index: usize) -> Option<Range<usize>> {
         let (from, to) = (self.slots[index * 2], self.slots[index * 2 + 1]);
-        (self.is_match() && from != UNSET && to != UNSET).then_some(from..to)
+        let is_match = self.slots[0] != UNSET;
+        (is_match && from != UNSET && to != UNSET).then_some(from..to)
     }
 
     /// Groups of the pattern, the whole match among them.
@@ -64,27 +68,34 @@ pub struct PatternFault {
 impl Pattern {
     /// Compiles one pattern.
     pub fn new(pattern: &str) -> Result<Pattern, PatternFault> {
-        Pattern::from_hirs(&[parse(pattern)?])
+        let hir = parse(pattern)?;
+        let built = Pattern::from_hirs(std::slice::from_ref(&hir))?;
+        let has_groups = hir.properties().explicit_captures_len() > 0;
+        Ok(Pattern { groups: has_groups.then(|| Arc::new(Groups { hir, walk: OnceLock::new() })), ..built })
     }
 
     /// Compiles several shapes into one pattern that reports the first that matches, by index.
     pub fn from_hirs(hirs: &[Hir]) -> Result<Pattern, PatternFault> {
         let config = meta::Config::new().nfa_size_limit(Some(PATTERN_BYTES_MAX)).hybrid_cache_capacity(PATTERN_CACHE_BYTES);
         let built = meta::Builder::new().configure(config).build_many_from_hir(hirs);
-        let walk = match hirs {
-            [hir] if hir.properties().explicit_captures_len() > 0 => Walk::new(hir).map(Arc::new),
-            _ => None,
-        };
-        built.map(|regex| Pattern { regex, walk }).map_err(|e| PatternFault {
+        built.map(|regex| Pattern { regex, groups: None }).map_err(|e| PatternFault {
             at: 0,
             message: format!("pattern is too large: {e}"),
             help: "shorten the counted repetitions",
         })
     }
 
+    /// The walk that finds its groups.
+    #[inline]
+    fn walk(&self) -> Option<&Walk> {
+        let groups = self.groups.as_ref()?;
+        groups.walk.get_or_init(|| Walk::new(&groups.hir)).as_ref()
+    }
+
     /// Whether its groups are found by a walk.
+    #[cfg(test)]
     pub fn is_walked(&self) -> bool {
-        self.walk.is_some()
+        self.walk().is_some()
     }
 
     /// Whether the pattern matches anywhere in the text.
@@ -115,6 +126,8 @@ impl Pattern {
 
     /// A place to find it in.
     pub fn found(&self) -> Found {
+        // Now, and not at the first event.
+        self.walk();
         let groups = self.regex.group_info().group_len(regex_automata::PatternID::ZERO);
         Found { slots: vec![UNSET; groups * 2], captures: self.regex.create_captures(), path: Path::default() }
     }
@@ -127,7 +140,7 @@ impl Pattern {
     /// Finds the leftmost match and its groups. Whether there is one.
     pub fn find(&self, text: &[u8], found: &mut Found) -> bool {
         let Found { captures, slots, path } = found;
-        if let Some(is_match) = self.walk.as_ref().and_then(|walk| walk.find(text, slots, path)) {
+        if let Some(is_match) = self.walk().and_then(|walk| walk.find(text, slots, path)) {
             return is_match;
         }
         self.regex.captures(text, captures);

@@ -34,6 +34,10 @@ impl ByteSet {
         ByteSet(self.0.map(|word| !word))
     }
 
+    fn table(&self) -> [bool; 256] {
+        std::array::from_fn(|byte| self.has(byte as u8))
+    }
+
     fn overlaps(&self, other: ByteSet) -> bool {
         self.0.iter().zip(other.0).any(|(word, other)| word & other != 0)
     }
@@ -58,30 +62,30 @@ impl Start {
 
 /// The bytes at which a run stops.
 #[derive(Clone, Debug)]
-pub(super) struct Stops {
-    table: Box<[bool; 256]>,
-    /// All of them, where they are few.
-    few: Option<(u8, u8)>,
+pub(super) enum Stops {
+    /// One of two.
+    Few(u8, u8),
+    /// Those that are marked.
+    Many(Box<[bool; 256]>),
 }
 
 impl Stops {
     fn of(bytes: ByteSet) -> Stops {
         let members: Vec<u8> = (0..=u8::MAX).filter(|byte| bytes.has(*byte)).collect();
-        let few = match *members {
-            [one] => Some((one, one)),
-            [one, other] => Some((one, other)),
-            _ => None,
-        };
-        Stops { table: Box::new(std::array::from_fn(|byte| bytes.has(byte as u8))), few }
+        match *members {
+            [one] => Stops::Few(one, one),
+            [one, other] => Stops::Few(one, other),
+            _ => Stops::Many(Box::new(bytes.table())),
+        }
     }
 
     /// The first of them from a place on, or the end of the text.
     #[inline(always)]
     pub(super) fn find(&self, text: &[u8], at: usize) -> usize {
         let rest = &text[at..];
-        let found = match self.few {
-            Some((one, other)) => memchr::memchr2(one, other, rest),
-            None => rest.iter().position(|byte| self.table[usize::from(*byte)]),
+        let found = match self {
+            Stops::Few(one, other) => memchr::memchr2(*one, *other, rest),
+            Stops::Many(table) => rest.iter().position(|byte| table[usize::from(*byte)]),
         };
         found.map_or(text.len(), |found| at + found)
     }
@@ -127,7 +131,7 @@ impl Chars {
         if !matches!(others, Others::None) {
             (0x80..=u8::MAX).for_each(|byte| bytes.add(byte));
         }
-        Chars { table: std::array::from_fn(|byte| bytes.has(byte as u8)), bytes, others }
+        Chars { table: bytes.table(), bytes, others }
     }
 
     /// The end of the character at a place, if it is one of these.
@@ -200,8 +204,6 @@ pub(super) struct Shape {
     end_class: u8,
     /// It matches at the start of a text or not at all.
     pub(super) is_anchored: bool,
-    /// A text that stands in all that matches.
-    pub(super) needed: Option<Box<[u8]>>,
 }
 
 impl Shape {
@@ -214,7 +216,6 @@ impl Shape {
             classes: Box::new([0; 256]),
             end_class: 0,
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
-            needed: needed(hir).map(Box::from),
         };
         shape.first = shape.add(hir, 0)?;
         shape.open_branches();
@@ -320,11 +321,6 @@ impl Shape {
         self.push(Node::Branch { ways: ways.into(), open: Box::default() }, start)
     }
 
-    /// Both ways, the one that goes on first where a repetition is greedy.
-    fn choice(&mut self, greedy: bool, on: NodeId, out: NodeId) -> Option<NodeId> {
-        self.branch(&if greedy { [on, out] } else { [out, on] })
-    }
-
     fn repeat(&mut self, repetition: &hir::Repetition, next: NodeId) -> Option<NodeId> {
         let hir::Repetition { min, max, greedy, ref sub } = *repetition;
         if let Some(chars) = one_of(sub)
@@ -336,6 +332,8 @@ impl Shape {
         if sub.properties().minimum_len().is_none_or(|least| least == 0) {
             return None;
         }
+        // To go on comes first where it is greedy.
+        let ways = |on: NodeId, out: NodeId| if greedy { [on, out] } else { [out, on] };
         let mut node = next;
         match max {
             None => {
@@ -343,14 +341,13 @@ impl Shape {
                 start.bytes.add_all(lead(sub));
                 let around = self.push(Node::Match, start)?;
                 let body = self.add(sub, around)?;
-                let ways = if greedy { [body, next] } else { [next, body] };
-                self.nodes[around as usize] = Node::Branch { ways: ways.into(), open: Box::default() };
+                self.nodes[around as usize] = Node::Branch { ways: ways(body, next).into(), open: Box::default() };
                 node = around;
             }
             Some(max) => {
                 for _ in min..max {
                     let on = self.add(sub, node)?;
-                    node = self.choice(greedy, on, next)?;
+                    node = self.branch(&ways(on, next))?;
                 }
             }
         }
@@ -435,7 +432,7 @@ fn lead(hir: &Hir) -> ByteSet {
 }
 
 /// The longest text of two bytes or more that stands in all that matches.
-fn needed(hir: &Hir) -> Option<&[u8]> {
+pub(super) fn needed(hir: &Hir) -> Option<&[u8]> {
     match hir.kind() {
         HirKind::Literal(literal) => (literal.0.len() > 1).then_some(&*literal.0),
         HirKind::Capture(group) => needed(&group.sub),

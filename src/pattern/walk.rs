@@ -6,7 +6,7 @@
 use memchr::memmem::Finder;
 use regex_syntax::hir::{Hir, Look};
 
-use super::shape::{Node, NodeId, Shape, Start};
+use super::shape::{Node, NodeId, Shape, Start, needed};
 use crate::limits::{WALK_STEPS_FREE, WALK_STEPS_PER_BYTE};
 
 /// Bytes of a run that count as a step.
@@ -58,7 +58,7 @@ impl Walk {
     pub(super) fn new(hir: &Hir) -> Option<Walk> {
         let shape = Shape::of(hir)?;
         // Where there is one place to begin at, the first step is as fast.
-        let needed = shape.needed.as_deref().filter(|_| !shape.is_anchored).map(|text| Finder::new(text).into_owned());
+        let needed = needed(hir).filter(|_| !shape.is_anchored).map(|text| Finder::new(text).into_owned());
         Some(Walk { first: shape.starts[shape.first as usize], shape, needed })
     }
 
@@ -276,23 +276,22 @@ mod tests {
         captures.is_match().then(|| slots.collect())
     }
 
-    /// What a walk finds; none where it gives up. A group that was entered and not left took no part.
+    /// What a walk finds; none where it gives up.
     fn walked(walk: &Walk, groups: usize, text: &str) -> Option<Option<Vec<usize>>> {
         let mut slots = vec![UNSET; groups * 2];
         let is_match = walk.find(text.as_bytes(), &mut slots, &mut Path::default())?;
         Some(is_match.then_some(slots))
     }
 
-    fn both_agree(pattern: &str, texts: &[String]) -> bool {
+    fn both_agree(pattern: &str, texts: &[String]) {
         let hir = parse(pattern).unwrap();
-        let Some(walk) = Walk::new(&hir) else { return false };
+        let Some(walk) = Walk::new(&hir) else { return };
         let groups = hir.properties().explicit_captures_len() + 1;
         for text in texts {
             if let Some(found) = walked(&walk, groups, text) {
                 assert_eq!(found, automaton(&hir, text), "{pattern} in {text:?}");
             }
         }
-        true
     }
 
     /// Patterns with all that a walk knows, and some that it does not.

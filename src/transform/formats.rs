@@ -130,7 +130,7 @@ impl Format {
                 }
                 Some(Format::Csv(CsvOptions { columns, delimiter: one_byte(&section, "delimiter").unwrap_or(b',') }))
             }
-            "syslog" if is_map && section.text("structured_data").as_deref() == Some("text") => Some(Format::Syslog(Structured::Text)),
+            "syslog" if section.text("structured_data").as_deref() == Some("text") => Some(Format::Syslog(Structured::Text)),
             "regex" | "grok" | "dissect" if !is_map => {
                 let message = format!("`{name}` needs its pattern");
                 options.fault(Diagnostic::error(place, "missing_key", message).help(format!("write `{{type: {name}, pattern: '…'}}`")));

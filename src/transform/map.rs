@@ -2,7 +2,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::pattern::Found;
 use bumpalo::Bump;
 
 use super::map_reload::{MapReload, load};
@@ -17,6 +16,7 @@ use crate::expr::{self, Program};
 use crate::mapfile::functions::{self, Call};
 use crate::mapfile::{CompiledMap, Scratch, SetterKind};
 use crate::metrics::Registry;
+use crate::pattern::Found;
 use crate::table::{Handle, Local};
 
 const FIELDS: &[Field] = &[
@@ -53,7 +53,7 @@ struct Step {
     reads: Vec<Slot>,
     hits: Vec<u64>,
     /// Where groups of patterns are put, by row and setter.
-    captures: Vec<(u32, usize, Option<Found>)>,
+    groups: Vec<(u32, usize, Option<Found>)>,
 }
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
@@ -146,7 +146,7 @@ fn bind_file(
     if reloadable {
         bind.context.reloads.push(Box::new(MapReload::new(path.to_owned(), strict, Arc::clone(&handle))));
     }
-    Step { map: Local::new(&handle), getters, setters, computed: Arc::new(computed), reads, hits, captures: Vec::new() }
+    Step { map: Local::new(&handle), getters, setters, computed: Arc::new(computed), reads, hits, groups: Vec::new() }
 }
 
 fn compute(cell: &str, at: &Place, reads: &mut Vec<Slot>, options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<Computed> {
@@ -232,7 +232,7 @@ impl Step {
                 batch.copy_column(*old, *new);
             }
         }
-        let captures = &mut self.captures;
+        let groups = &mut self.groups;
         let map = self.map.get();
         for row in rows {
             let at = usize::from(*row);
@@ -271,12 +271,12 @@ impl Step {
                     }
                     Some(Computed::Call(call)) => {
                         let mut text = Vec::new();
-                        let place = captures.iter().position(|(r, s, _)| (*r, *s) == (found, i)).unwrap_or_else(|| {
-                            captures.push((found, i, None));
-                            captures.len() - 1
+                        let place = groups.iter().position(|(r, s, _)| (*r, *s) == (found, i)).unwrap_or_else(|| {
+                            groups.push((found, i, None));
+                            groups.len() - 1
                         });
                         let value = |slot: &Option<Slot>| slot.map_or(crate::event::Value::Absent, |slot| batch.value(slot, at));
-                        if !call.write(value, &mut captures[place].2, &mut text) {
+                        if !call.write(value, &mut groups[place].2, &mut text) {
                             continue;
                         }
                         batch.derive(if call.is_number() { ValueKind::Number } else { ValueKind::Text }, &text)

@@ -126,15 +126,19 @@ fn escaped_value_end(line: &[u8], slash: usize) -> Option<(usize, bool)> {
     }
 }
 
+/// The name of the parameter behind the blank at `blank`, and where its value begins.
+fn param_at(line: &[u8], blank: usize) -> Result<(&[u8], usize), &'static str> {
+    let name = &line[blank + 1..][..name_len(line, blank + 1)?];
+    let value = blank + name.len() + 3;
+    if line.get(..value).is_some_and(|head| head.ends_with(b"=\"")) { Ok((name, value)) } else { Err(BAD) }
+}
+
 /// Where the elements at `at` end.
 fn elements_end(line: &[u8], marks: &Marks<'_>, mut at: usize) -> Result<usize, &'static str> {
     while line.get(at) == Some(&b'[') {
         let mut stop = at + 1 + name_len(line, at + 1)?;
         while line.get(stop) == Some(&b' ') {
-            let value = stop + 1 + name_len(line, stop + 1)? + 2;
-            if !line.get(..value).is_some_and(|head| head.ends_with(b"=\"")) {
-                return Err(BAD);
-            }
+            let (_, value) = param_at(line, stop)?;
             stop = value_end(line, marks.from(value)).ok_or(BAD)?.0 + 1;
         }
         if line.get(stop) != Some(&b']') {
@@ -219,11 +223,7 @@ impl Common {
                     }
                     _ if line.get(stop) != Some(&b' ') => break,
                     _ => {
-                        let name = &line[stop + 1..][..name_len(line, stop + 1)?];
-                        let value = stop + name.len() + 3;
-                        if !line.get(..value).is_some_and(|head| head.ends_with(b"=\"")) {
-                            return Err(BAD);
-                        }
+                        let (name, value) = param_at(line, stop)?;
                         let slot;
                         (slot, next) = self.structured.search_param(element, name, next);
                         (value, slot)
