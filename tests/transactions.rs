@@ -201,6 +201,39 @@ fn whoever_comes_later_with_the_same_id_takes_it_over() {
 }
 
 #[test]
+fn a_place_that_was_taken_is_not_taken_back() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("held", PARTITIONS);
+    broker.topic("free", PARTITIONS);
+    broker.topic("out", PARTITIONS);
+    let options = "topic: out, transactional: same";
+    let (older, newer) = (pipeline(&broker, "held", options), pipeline(&broker, "free", options));
+    // A second sink that cannot write holds the epoch up until the transaction is too old, and the run goes back.
+    let text = fs::read_to_string(older.path().join("pipeline.yaml")).unwrap();
+    let stuck = "sinks: {e: {type: file, inputs: [k], path: '{p}/out', retry: {max: 1s}}, ";
+    fs::write(older.path().join("pipeline.yaml"), text.replace("sinks: {", stuck)).unwrap();
+    let in_its_way: Vec<_> = (0..PARTITIONS).map(|p| older.path().join(p.to_string())).collect();
+    in_its_way.iter().for_each(|file| fs::write(file, "").unwrap());
+    let mut first = started(older.path());
+    broker.send("held", numbered(0, 40));
+    let words = || fs::read_to_string(older.path().join("words.log")).unwrap();
+    until("the outage", || words().contains("sink_outage"));
+    let since = Instant::now();
+    let second = started(newer.path());
+    broker.send("free", numbered(0, 1000));
+    until("the first events", || committed(&broker, "out").len() == 1000);
+    std::thread::sleep(Duration::from_secs(16).saturating_sub(since.elapsed()));
+    in_its_way.iter().for_each(|file| fs::remove_file(file).unwrap());
+    until("the end of the older one", || first.try_wait().unwrap().is_some());
+    assert_eq!(first.wait().unwrap().code(), Some(1), "{}", words());
+    assert!(words().contains("another process has begun to use this transactional id"), "{}", words());
+    broker.send("free", numbered(1000, 1040));
+    until("what follows", || committed(&broker, "out").len() == 1040);
+    stopped(second, newer.path());
+    assert_each_once(&committed(&broker, "out"), 1040);
+}
+
+#[test]
 fn what_a_transaction_cannot_hold_is_refused() {
     let folder = folder(
         "sources: {a: {type: stdin}}

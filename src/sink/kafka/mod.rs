@@ -49,21 +49,24 @@ impl<'b> Message<'b> {
 struct KafkaSink {
     settings: Settings,
     /// Made anew after a fault that it does not survive.
-    producer: Mutex<Option<Producer>>,
+    producer: Arc<Mutex<Option<Producer>>>,
     transaction: Option<Transaction>,
 }
 
 impl KafkaSink {
     fn new(settings: Settings, installation: &[u8]) -> KafkaSink {
         let transaction = settings.transactional_id(installation).map(|id| Transaction::new(id, &settings));
-        KafkaSink { settings, producer: Mutex::default(), transaction }
+        let producer = if transaction.is_some() { Arc::clone(&settings.tenure.producer) } else { Arc::default() };
+        KafkaSink { settings, producer, transaction }
     }
 
     /// The client. One of transactions has fenced whoever had its id, and ended what that left open; the thread waits for it, as nothing else has to be done.
     fn producer(&self) -> Result<Producer, Outage> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         // What stands in an open transaction cannot be put into another one.
-        if slot.as_ref().is_some_and(Producer::is_broken) && !self.is_holding() {
+        if let Some(producer) = slot.as_ref().filter(|_| !self.is_holding())
+            && !self.transaction.as_ref().map_or(Ok(!producer.is_broken()), |t| t.is_usable(producer))?
+        {
             *slot = None;
         }
         match &*slot {
@@ -118,7 +121,7 @@ impl KafkaSink {
             let (outcomes, fault) = self.produce(producer, body, rows.clone()).await?;
             if let Some(fault) = fault {
                 transaction.learn(&outcome(&fault), rows.map(id).zip(&outcomes));
-                return Err(transaction.void(&fault, producer));
+                return Err(transaction.outage(&fault, producer));
             }
             all.extend(outcomes);
         }
@@ -233,8 +236,12 @@ impl Sink for KafkaSink {
     }
 
     fn seal(&self, epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
-        let sealed = self.transaction.as_ref().map_or(Ok(Vec::new()), |transaction| transaction.seal(epoch));
-        Box::pin(async { sealed })
+        Box::pin(async move {
+            match &self.transaction {
+                Some(transaction) if transaction.is_open() => transaction.seal(&self.producer()?, epoch),
+                _ => Ok(Vec::new()),
+            }
+        })
     }
 
     fn is_holding(&self) -> bool {

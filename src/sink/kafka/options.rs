@@ -1,6 +1,8 @@
 //! What the options of `kafka` say.
+use std::sync::Arc;
+
 use super::KafkaSink;
-use super::transaction::Refused;
+use super::transaction::Tenure;
 use crate::component::{Kind, OutputNames, Sink};
 use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::diagnostic::{Diagnostic, Place};
@@ -50,7 +52,7 @@ pub(super) struct Settings {
     pub(super) message_bytes_max: u64,
     name: String,
     transactional: Option<Transactional>,
-    pub(super) refused: Refused,
+    pub(super) tenure: Arc<Tenure>,
 }
 
 /// What the option `transactional` says.
@@ -112,7 +114,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         compression: options.text("compression").unwrap_or_else(|| "none".to_owned()),
         name: options.name.to_owned(),
         transactional: transactional(options),
-        refused: Refused::default(),
+        tenure: Arc::default(),
         message_bytes_max: options.size("message_bytes_max").unwrap_or(crate::limits::KAFKA_MESSAGE_BYTES_MAX),
     };
     let mut templates = vec![topic];

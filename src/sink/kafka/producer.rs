@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::options::Settings;
 use super::transaction::Transaction;
 use super::{Message, outcome};
+use crate::clock::Stopwatch;
 use crate::component::sink::Outcome;
 use crate::limits::{KAFKA_QUEUE_BYTES_MAX, KAFKA_TRANSACTION_MS};
 use crate::net::kafka::{TIMEOUT, Trouble};
@@ -133,6 +134,8 @@ struct Transactions {
     cluster: String,
     /// Who puts markers.
     group: ConsumerGroupMetadata,
+    /// Runs while a transaction is open.
+    open: Mutex<Option<Stopwatch>>,
 }
 
 impl Producer {
@@ -162,7 +165,7 @@ impl Producer {
                 let cluster = client.client().fetch_cluster_id(TIMEOUT).unwrap_or_default();
                 let group = transaction.marker_group(settings)?.group_metadata();
                 let group = group.ok_or(KafkaError::Global(RDKafkaErrorCode::UnknownGroup))?;
-                Some(Arc::new(Transactions { cluster, group }))
+                Some(Arc::new(Transactions { cluster, group, open: Mutex::default() }))
             }
         };
         Ok(Producer { client, transactions })
@@ -175,7 +178,21 @@ impl Producer {
 
     /// Begins a transaction.
     pub(super) fn begin_transaction(&self) -> Result<(), KafkaError> {
-        self.client.begin_transaction()
+        self.client.begin_transaction()?;
+        self.set_open(Some(Stopwatch::start()));
+        Ok(())
+    }
+
+    fn set_open(&self, open: Option<Stopwatch>) {
+        if let Some(transactions) = &self.transactions {
+            *transactions.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        }
+    }
+
+    /// For how long a transaction has been open.
+    pub(super) fn transaction_age(&self) -> Option<Duration> {
+        let open = self.transactions.as_ref()?.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(Stopwatch::elapsed)
     }
 
     /// Puts a marker into the transaction.
@@ -190,7 +207,16 @@ impl Producer {
 
     /// Ends the transaction: all of it is seen from now on.
     pub(super) fn commit_transaction(&self) -> Result<(), KafkaError> {
-        self.client.commit_transaction(TIMEOUT)
+        self.client.commit_transaction(TIMEOUT)?;
+        self.set_open(None);
+        Ok(())
+    }
+
+    /// Ends the transaction: nothing of it is ever seen.
+    pub(super) fn abort_transaction(&self) -> Result<(), KafkaError> {
+        self.client.abort_transaction(TIMEOUT)?;
+        self.set_open(None);
+        Ok(())
     }
 
     /// The error that it does not survive, if there was one.

@@ -15,7 +15,6 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::options::Settings;
 use super::producer::Producer;
-use crate::clock::Stopwatch;
 use crate::component::sink::{Outcome, Then};
 use crate::component::{Claim, Outage};
 use crate::limits::{KAFKA_REFUSED_MAX, KAFKA_TRANSACTION_MS};
@@ -25,8 +24,14 @@ use crate::state::{StateError, StateReader, StateWriter};
 /// A transaction that is so old is not committed any more: the brokers may have given it up.
 const AGE_MAX: Duration = Duration::from_millis(KAFKA_TRANSACTION_MS / 4 * 3);
 
-/// What is known of rows, by their identities: a transaction that holds one that a broker refuses fails as a whole, and is made again without it.
-pub(super) type Refused = Arc<Mutex<HashMap<[u8; 32], Known>>>;
+/// What outlives a sink that goes back to its last epoch.
+#[derive(Default)]
+pub(super) struct Tenure {
+    /// The client that has the transactional id. A new one would take the id back from a process that has taken it in the meantime; this one learns of that.
+    pub(super) producer: Arc<Mutex<Option<Producer>>>,
+    /// What is known of rows, by their identities: a transaction that holds one that a broker refuses fails as a whole, and is made again without it.
+    refused: Mutex<HashMap<[u8; 32], Known>>,
+}
 
 /// What is known of a row.
 #[derive(Clone)]
@@ -41,7 +46,6 @@ pub(super) enum Known {
 struct Open {
     /// The topic of its first message, where the marker is put.
     topic: String,
-    since: Stopwatch,
     /// How many of the marker and the claims it holds.
     claimed: usize,
 }
@@ -52,7 +56,7 @@ pub(super) struct Transaction {
     /// Tells this run from all others.
     run: u64,
     open: Mutex<Option<Open>>,
-    refused: Refused,
+    tenure: Arc<Tenure>,
     /// How the brokers are called, for messages.
     brokers: String,
 }
@@ -81,7 +85,7 @@ impl Transaction {
     pub(super) fn new(id: String, settings: &Settings) -> Transaction {
         let run = RandomState::new().hash_one(std::process::id());
         let brokers = settings.kafka.brokers().to_owned();
-        Transaction { id, run, open: Mutex::default(), refused: Arc::clone(&settings.refused), brokers }
+        Transaction { id, run, open: Mutex::default(), tenure: Arc::clone(&settings.tenure), brokers }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {
@@ -89,7 +93,7 @@ impl Transaction {
     }
 
     fn refused(&self) -> MutexGuard<'_, HashMap<[u8; 32], Known>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tenure.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -125,57 +129,75 @@ impl Transaction {
     pub(super) fn begin(&self, producer: &Producer, topic: &str) -> Result<(), Outage> {
         let mut open = self.lock();
         match &*open {
-            Some(_) => self.check_age(&open),
+            Some(_) => self.check_age(producer),
             None => {
-                producer.begin_transaction().map_err(|e| self.outage(&e, producer, &open))?;
-                *open = Some(Open { topic: topic.to_owned(), since: Stopwatch::start(), claimed: 0 });
+                producer.begin_transaction().map_err(|e| self.outage(&e, producer))?;
+                *open = Some(Open { topic: topic.to_owned(), claimed: 0 });
                 Ok(())
             }
         }
     }
 
-    fn check_age(&self, open: &Option<Open>) -> Result<(), Outage> {
-        match open {
-            Some(open) if open.since.elapsed() > AGE_MAX => {
-                let why = "another sink holds its epoch up, and a transaction may not last for ever (give that sink a disk buffer)";
-                Err(Outage {
-                    message: format!("{}: the transaction is given up after {AGE_MAX:?}: {why}", self.brokers),
-                    then: Then::Rewind,
-                })
-            }
-            _ => Ok(()),
+    fn check_age(&self, producer: &Producer) -> Result<(), Outage> {
+        if producer.transaction_age().is_none_or(|age| age <= AGE_MAX) {
+            return Ok(());
+        }
+        let why = "another sink holds its epoch up, and a transaction may not last for ever (give that sink a disk buffer)";
+        Err(Outage { message: format!("{}: the transaction is given up after {AGE_MAX:?}: {why}", self.brokers), then: Then::Rewind })
+    }
+
+    /// Whether the producer can be used; else another one has to take its id. Ends what an earlier sink left open when it went back to its last epoch.
+    pub(super) fn is_usable(&self, producer: &Producer) -> Result<bool, Outage> {
+        let trouble = match producer.transaction_age() {
+            _ if producer.is_broken() => self.fatal(producer),
+            None => None,
+            Some(_) => match producer.abort_transaction() {
+                Ok(()) => None,
+                // It stands in the middle of a commit that was given up.
+                Err(KafkaError::Transaction(e)) if e.code() == RDKafkaErrorCode::Conflict => return Ok(false),
+                Err(e) => Some(self.outage(&e, producer)),
+            },
+        };
+        match trouble {
+            None => Ok(!producer.is_broken()),
+            Some(outage) if outage.then == Then::Rewind => Ok(false),
+            Some(outage) => Err(outage),
         }
     }
 
     /// What follows from an error in a transaction.
-    fn outage(&self, error: &KafkaError, producer: &Producer, open: &Option<Open>) -> Outage {
-        let what = |text: &str| format!("{}: transaction `{}`: {text}", self.brokers, self.id);
-        let is_young = self.check_age(open).is_ok();
-        match producer.fatal_error() {
-            Some((RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch, _)) if is_young => {
-                let text = "another process has begun to use this transactional id: give each its own";
-                return Outage { message: what(text), then: Then::Fail };
-            }
-            Some((_, text)) => return Outage { message: what(&text), then: Then::Rewind },
-            None => {}
+    pub(super) fn outage(&self, error: &KafkaError, producer: &Producer) -> Outage {
+        if let Some(outage) = self.fatal(producer) {
+            return outage;
         }
         let (text, may_pass) = match error {
             KafkaError::Transaction(e) => (e.string(), e.is_retriable() && !e.txn_requires_abort()),
             other => (producer.trouble().words(other), false),
         };
-        Outage { message: what(&text), then: if may_pass { Then::Retry } else { Then::Rewind } }
+        self.outage_of(&text, if may_pass { Then::Retry } else { Then::Rewind })
     }
 
-    /// What follows from an error of a row.
-    pub(super) fn void(&self, error: &KafkaError, producer: &Producer) -> Outage {
-        self.outage(error, producer, &self.lock())
+    /// What follows from the error that the producer does not survive, if there was one. A transaction that is as old as brokers let one become may have been
+    /// ended by them, which looks like another process.
+    fn fatal(&self, producer: &Producer) -> Option<Outage> {
+        Some(match producer.fatal_error()? {
+            (RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch, _)
+                if producer.transaction_age().is_none_or(|age| age < Duration::from_millis(KAFKA_TRANSACTION_MS)) =>
+            {
+                self.outage_of("another process has begun to use this transactional id: give each its own", Then::Fail)
+            }
+            (_, text) => self.outage_of(&text, Then::Rewind),
+        })
+    }
+
+    fn outage_of(&self, text: &str, then: Then) -> Outage {
+        Outage { message: format!("{}: transaction `{}`: {text}", self.brokers, self.id), then }
     }
 
     /// What a run that comes back has to know of the open transaction.
-    pub(super) fn seal(&self, epoch: u64) -> Result<Vec<u8>, Outage> {
-        let open = self.lock();
-        self.check_age(&open)?;
-        Ok(open.as_ref().map(|open| self.marker(open, epoch).to_bytes()).unwrap_or_default())
+    pub(super) fn seal(&self, producer: &Producer, epoch: u64) -> Result<Vec<u8>, Outage> {
+        self.check_age(producer)?;
+        Ok(self.lock().as_ref().map(|open| self.marker(open, epoch).to_bytes()).unwrap_or_default())
     }
 
     fn marker(&self, open: &Open, epoch: u64) -> Marker {
@@ -184,8 +206,8 @@ impl Transaction {
 
     /// Commits the open transaction with the marker of an epoch and what sources claim for it. Goes on where an outage interrupted it.
     pub(super) fn commit(&self, producer: &Producer, epoch: u64, claims: &[Claim]) -> Result<(), Outage> {
+        self.check_age(producer)?;
         let mut slot = self.lock();
-        self.check_age(&slot)?;
         let Some(open) = slot.as_mut() else { return Ok(()) };
         let marker = self.marker(open, epoch);
         let claims: Vec<&GroupClaim> = claims
@@ -209,7 +231,7 @@ impl Transaction {
             open.claimed += usize::from(outcome.is_ok());
         }
         if let Err(error) = outcome.and_then(|()| producer.commit_transaction()) {
-            return Err(self.outage(&error, producer, &slot));
+            return Err(self.outage(&error, producer));
         }
         *slot = None;
         self.refused().clear();
