@@ -24,6 +24,8 @@ fn spec() -> Arc<ListSpec> {
         is_sliding: true,
         capacity: usize::MAX,
         evict: Evict::Oldest,
+        clear: None,
+        expiry_event: None,
         base: None,
     })
 }

@@ -37,10 +37,14 @@ impl Kept {
 }
 
 /// The alerts of a history, by scanning it once.
-fn scan(events: &[Event], ttl: i64, sliding: bool) -> Vec<Said> {
+fn scan(events: &[Event], ttl: i64, sliding: bool, clear: bool) -> Vec<Said> {
     let mut said = Vec::new();
     let (mut seen, mut marked, mut told) = (Kept::default(), Kept::default(), Kept::default());
     let mut hits: Vec<(u8, i64)> = Vec::new();
+    let minute = |time: i64| ((START + time) / 60 + 1) * 60 - START;
+    let end_of = |time: i64| (time + ttl).min(if clear { minute(time) } else { i64::MAX });
+    // An entry that is over, as a rule says it.
+    let ended = |ip: u8, (end, n): (i64, i64)| ("ended", format!("ip{ip}"), end, 1, Some(n));
     // Firings of `w` count as coming from a source of that name: behind `a` and `b`.
     let mut marks: Vec<(i64, u8)> = Vec::new();
     for e in events {
@@ -68,22 +72,30 @@ fn scan(events: &[Event], ttl: i64, sliding: bool) -> Vec<Said> {
                 }
             }
             "put" => {
-                let (end, before) = seen.0.get(&e.ip).copied().filter(|(end, _)| *end > e.time).unwrap_or((e.time + ttl, i64::MIN));
-                let end = if sliding { e.time + ttl } else { end };
+                let old = seen.0.remove(&e.ip);
+                said.extend(old.filter(|(end, _)| *end <= e.time).map(|old| ended(e.ip, old)));
+                let (end, before) = old.filter(|(end, _)| *end > e.time).unwrap_or((end_of(e.time), i64::MIN));
+                let end = if sliding { end_of(e.time) } else { end };
                 seen.0.insert(e.ip, (end, before.max(e.n)));
             }
-            "del" => drop(seen.0.remove(&e.ip)),
+            "del" => {
+                let old = seen.0.remove(&e.ip).filter(|(end, _)| *end <= e.time);
+                said.extend(old.map(|old| ended(e.ip, old)));
+            }
             _ => {
                 said.push(("w", name, e.time, 1, None));
                 marks.push((e.time, e.ip));
             }
         }
     }
+    let last = events.iter().map(|e| e.time).max().unwrap_or(0);
+    said.extend(seen.0.into_iter().filter(|(_, (end, _))| *end <= last).map(|(ip, old)| ended(ip, old)));
     said.sort();
     said
 }
 
-fn write_pipeline(folder: &Path, lateness: i64, ttl: i64, sliding: bool) {
+fn write_pipeline(folder: &Path, lateness: i64, ttl: i64, sliding: bool, clear: bool) {
+    let clear = if clear { ", clear: '* * * * *'" } else { "" };
     let source = |n: &str| {
         format!("  {n}: {{type: file, paths: [{n}.log], format: json, time: {{field: ts, format: epoch_s, lateness: {lateness}s}}}}\n")
     };
@@ -91,7 +103,7 @@ fn write_pipeline(folder: &Path, lateness: i64, ttl: i64, sliding: bool) {
         "barrier: {{interval: 1ms}}
 sources:
 {}{}lists:
-  seen: {{key: [ip], columns: {{n: max}}, ttl: {ttl}s, sliding: {sliding}}}
+  seen: {{key: [ip], columns: {{n: max}}, ttl: {ttl}s, sliding: {sliding}, expiry_event: true{clear}}}
   marked: {{key: [ip]}}
   told: {{key: [ip, rule], ttl: 30s}}
 transforms:
@@ -122,7 +134,8 @@ correlations:
     trigger: every
     unless: 'in_list(\"told\", ip, rule)'
     write: {{list: told, key: {{ip: ip, rule: rule}}}}
-sinks: {{o: {{type: file, inputs: [r, w, q, once], path: out.ndjson}}}}
+  ended: {{type: threshold, inputs: [seen.expired], by: [ip], within: 1ms, count: 1, trigger: every, alert: {{fields: {{n: n}}}}}}
+sinks: {{o: {{type: file, inputs: [r, w, q, once, ended], path: out.ndjson}}}}
 ",
         source("a"),
         source("b")
@@ -132,7 +145,7 @@ sinks: {{o: {{type: file, inputs: [r, w, q, once], path: out.ndjson}}}}
 
 fn said(folder: &Path) -> Vec<Said> {
     let alert = |a: &Value| {
-        let name = ["r", "w", "q", "once"].into_iter().find(|n| a["rule"]["id"] == *n).unwrap();
+        let name = ["r", "w", "q", "once", "ended"].into_iter().find(|n| a["rule"]["id"] == *n).unwrap();
         let time: jiff::Timestamp = a["time"].as_str().unwrap().parse().unwrap();
         let count = a["count"].as_i64().unwrap();
         // Several hits of one time stand in one window of a millisecond: which of them fires is what is asked.
@@ -155,11 +168,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 2000, ..ProptestConfig::default() })]
     #[test]
     fn rules_see_what_was_written_before_them(
-        events in events(), late in prop::collection::vec(0i64..1000, 90), lateness in 0i64..6, ttl in 1i64..60, sliding in any::<bool>(),
+        events in events(), late in prop::collection::vec(0i64..1000, 90), lateness in 0i64..6, ttl in 1i64..60, sliding in any::<bool>(), clear in any::<bool>(),
         shards in prop::collection::vec(1usize..6, 1..4), workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3))
     {
         let folder = tempfile::tempdir().unwrap();
-        write_pipeline(folder.path(), lateness, ttl, sliding);
+        write_pipeline(folder.path(), lateness, ttl, sliding, clear);
         // Lines stand in a file in the order in which they arrive.
         let mut arrived: Vec<(i64, &Event)> = events.iter().zip(&late).map(|(e, late)| (e.time * 1000 + late * lateness * 999 / 1000, e)).collect();
         arrived.sort_by_key(|(at, _)| *at);
@@ -173,7 +186,7 @@ proptest! {
         ordered.sort_by_key(|(place, _)| *place);
         let history: Vec<Event> = ordered.into_iter().map(|(_, e)| e).collect();
         run_resharded(folder.path(), &shards, workers, &stops);
-        prop_assert_eq!(said(folder.path()), scan(&history, ttl, sliding));
+        prop_assert_eq!(said(folder.path()), scan(&history, ttl, sliding, clear));
     }
 }
 
@@ -279,6 +292,51 @@ sinks: {o: {type: file, inputs: [r], path: out.ndjson}}
 }
 
 #[test]
+fn an_entry_that_comes_to_its_end_becomes_an_event_once() {
+    let f = folder(
+        "tenant: customer
+sources: {a: {type: file, paths: [a.log], format: json, time: {field: ts, format: rfc3339}}}
+lists:
+  leases:
+    {key: [ip], path: leases.csv, columns: {hosts: set, n: count, top: max}, ttl: 1h, sliding: true, clear: '0 13 * * *', per_tenant: true, expiry_event: true}
+transforms:
+  puts: {type: filter, inputs: [a], where: has(host)}
+  lease: {type: update_list, inputs: [puts], list: leases, key: {ip: ip}, set: {hosts: host, top: size}}
+sinks: {o: {type: file, inputs: [leases.expired], path: out.ndjson}}
+",
+    );
+    fs::write(f.path().join("leases.csv"), "customer,ip,note,expiry\nacme,10.0.0.1,router,2026-01-01T10:30:00Z\nacme,10.0.0.2,printer,\n")
+        .unwrap();
+    let at = |time: &str, ip: &str, host: &str, size: i64| json!({"ts": time, "customer": "acme", "ip": ip, "host": host, "size": size});
+    let nothing = |time: &str| json!({"ts": time, "customer": "acme"});
+    let out = fed(
+        f.path(),
+        "a.log",
+        &[
+            at("2026-01-01T10:00:00Z", "10.0.0.8", "h1", 3),
+            at("2026-01-01T10:59:59Z", "10.0.0.8", "h2", 7),
+            at("2026-01-01T11:30:00Z", "10.0.0.9", "\"", 1),
+            nothing("2026-01-01T11:59:58Z"),
+        ],
+    );
+    let router = json!({"list": {"name": "leases", "expired": "2026-01-01T10:30:00Z"}, "customer": "acme", "ip": "10.0.0.1", "note": "router", "expiry": "2026-01-01T10:30:00Z"});
+    assert_eq!(out, [router]);
+    // What was said is not said again by the next run.
+    let out = fed(
+        f.path(),
+        "a.log",
+        &[nothing("2026-01-01T12:45:00Z"), at("2026-01-01T12:50:00Z", "10.0.0.7", "h3", 2), nothing("2026-01-01T13:00:00Z")],
+    );
+    let lease = |times: [&str; 3], ip: &str, hosts: Value, n: u64, top: u64| json!({"list": {"name": "leases", "created": times[0], "written": times[1], "expired": times[2]}, "customer": "acme", "ip": ip, "hosts": hosts, "n": n, "top": top});
+    let want = [
+        lease(["2026-01-01T10:00:00Z", "2026-01-01T10:59:59Z", "2026-01-01T11:59:59Z"], "10.0.0.8", json!(["h1", "h2"]), 2, 7),
+        lease(["2026-01-01T11:30:00Z", "2026-01-01T11:30:00Z", "2026-01-01T12:30:00Z"], "10.0.0.9", json!(["\""]), 1, 1),
+        lease(["2026-01-01T12:50:00Z", "2026-01-01T12:50:00Z", "2026-01-01T13:00:00Z"], "10.0.0.7", json!(["h3"]), 1, 2),
+    ];
+    assert_eq!(out[1..], want);
+}
+
+#[test]
 fn faults_of_lists_are_told_at_once() {
     let f = folder(
         "sources: {a: {type: file, paths: [a.log], format: json, time: {field: ts, format: epoch_s}}}
@@ -286,12 +344,15 @@ lists:
   l: {key: [ip, user], columns: {n: most, ip: last, c: count}, evict: random, per_tenant: true}
   m: {key: [ip], columns: {n: max, c: count}}
   idle: {key: [ip], ttl: 1h}
+  again: {key: [ip], columns: {list: last}, clear: '61 * * * *', expiry_event: true}
 transforms:
   u: {type: update_list, inputs: [a], list: m, key: {user: user}, set: {n: n, c: n, nn: n}, remove: true}
   v: {type: update_list, inputs: [a], list: mm, key: {ip: ip}}
   f: {type: filter, inputs: [r], where: 'in_list(\"m\", ip, user)'}
   w: {type: update_list, inputs: [x], list: m, key: {ip: ip}}
   x: {type: filter, inputs: [y], where: 'true'}
+  e: {type: update_list, inputs: [again.expired], list: again, key: {ip: ip}}
+  g: {type: filter, inputs: [m.expired, n.expired, again.ended], where: 'true'}
 correlations:
   r: {type: threshold, inputs: [a], by: [ip], within: 1s, count: 1, write: {list: m, key: {ip: ip, user: user}}}
   y: {type: threshold, inputs: [a], by: [ip], within: 1s, count: 1, where: 'lookup(\"m\", \"nn\", ip) == 1'}
@@ -308,17 +369,23 @@ sinks: {o: {type: drop, inputs: [u, v, f, w, r, y, z]}}
         ":3:71: error[wrong_type]: `evict` wants one of oldest, lru, reject, not `random`",
         ":5:26: warning[unwritten_list]: nothing writes `idle`: its `ttl` changes nothing",
         ":5:9: warning[unwritten_list]: nothing writes `idle` and no file fills it: it is always empty",
-        ":7:53: error[bad_write]: `key` lacks `ip`",
-        ":7:54: error[bad_write]: `user` is no part of the key of `m`",
-        ":7:79: error[bad_write]: `c` counts by itself",
-        ":7:85: error[bad_write]: `m` has no column `nn`",
-        ":7:72: error[bad_write]: what is taken away has no values to set",
-        ":8:45: error[unknown_list]: there is no list `mm`",
-        ":9:50: error[bad_expression]: list `m` has a key of 1 columns, not 2",
-        "error[cycle]: `w` takes events that come from itself: w → x → y → z",
+        ":8:53: error[bad_write]: `key` lacks `ip`",
+        ":8:54: error[bad_write]: `user` is no part of the key of `m`",
+        ":8:79: error[bad_write]: `c` counts by itself",
+        ":8:85: error[bad_write]: `m` has no column `nn`",
+        ":8:72: error[bad_write]: what is taken away has no values to set",
+        ":9:45: error[unknown_list]: there is no list `mm`",
+        ":10:50: error[bad_expression]: list `m` has a key of 1 columns, not 2",
         "`user` is no part of the key of `m`",
         "error[bad_expression]: list `m` has no column `nn`",
         "error[cycle]: `z` reads the list `m` that it writes, and `ip` is none of its `by`",
+        ":6:32: error[bad_list]: `list` is a field of what `expiry_event` says",
+        ":6:53: error[bad_value]: `61` is no minute from 0 to 59",
+        "error[unknown_output]: the list `m` does not say which entries came to their end",
+        "error[unknown_input]: there is no node `n` to take events from",
+        "error[unknown_output]: the list `again` has one output, of entries that came to their end",
+        "error[cycle]: `e` takes events that come from itself: e\n",
+        "error[cycle]: `w` takes events that come from itself: w → x → y → z\n",
     ] {
         assert!(words.contains(want), "{want}\n{words}");
     }

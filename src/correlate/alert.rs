@@ -252,7 +252,8 @@ fn member(before: &str, number: i64, out: &mut Vec<u8>) {
     text::write_number(number, out);
 }
 
-fn write_value(value: crate::event::Value<'_>, out: &mut Vec<u8>) {
+/// Writes a value as JSON.
+pub(super) fn write_value(value: crate::event::Value<'_>, out: &mut Vec<u8>) {
     use crate::event::Value;
     match value {
         Value::Text(t) => text::quote(t, out),

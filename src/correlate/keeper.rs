@@ -1,17 +1,22 @@
-//! What keeps a list for transforms: it takes the writes in the order of event time, and puts them into the copy that transforms look at.
+//! What keeps a list for transforms: it takes the writes in the order of event time, and puts them into the copy that transforms look at. Where it is asked for,
+//! it says which entries came to their end.
 //!
 //! Pieces of its state: `1` the head (always whole), `2` writes that wait, `3` entries.
 use std::sync::{Arc, PoisonError};
 
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::alert::write_value;
 use super::copies::{InputKind, WritePort, arrive, waiting_write};
 use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
 use crate::component::{Correlator, HitBatch};
-use crate::event::{Batch, Origin};
+use crate::event::{Batch, Origin, text, time};
 use crate::limits::HITS_WAITING_MAX;
-use crate::list::{List, SharedList, Wrote};
+use crate::list::{Entry, List, ListSpec, SharedList, Wrote};
 use crate::metrics::Registry;
 use crate::state::{Chunks, StateError, StateReader};
+use crate::table::rows::KEY_SEPARATOR;
 use crate::window::arrivals::Arrivals;
 use crate::window::watermark::Activity;
 
@@ -69,13 +74,14 @@ impl Keeper {
     }
 
     /// Takes the writes that `ready` lets go.
-    fn release(&mut self, ready: impl Fn(Timestamp) -> bool) {
+    fn release(&mut self, ready: impl Fn(Timestamp) -> bool, out: &mut AlertRows) {
         if self.arrivals.waiting.first_time().is_none_or(|first| !ready(first)) {
             return;
         }
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         while let Some((hit, payload)) = self.arrivals.waiting.pop(&ready) {
             self.passed = (hit.time, hit.rank, hit.tie);
+            expire(&mut list, hit.time, out);
             let Some((writer, record)) = waiting_write(payload) else { continue };
             match self.ports.get(writer).map(|port| port.write(&mut list, hit.time, record)) {
                 Some(Wrote::Evicted) => self.counters.evicted.increment(1),
@@ -86,43 +92,97 @@ impl Keeper {
         self.counters.entries.set(list.len() as f64);
     }
 
-    fn advance(&mut self) {
+    /// Says what is over at a time that all writes of before have come to.
+    fn pass(&mut self, time: Timestamp, out: &mut AlertRows) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        if list.spec.expiry_event.is_some() {
+            expire(&mut list, time, out);
+        }
+    }
+
+    fn advance(&mut self, out: &mut AlertRows) {
         let (watermark, single) = self.arrivals.watermark();
-        self.release(|time| time < watermark || (single && time == watermark));
+        self.release(|time| time < watermark || (single && time == watermark), out);
         while self.arrivals.waiting.len() > HITS_WAITING_MAX
             && let Some(first) = self.arrivals.waiting.first_time()
         {
-            self.release(|time| time <= first);
+            self.release(|time| time <= first, out);
         }
+        self.pass(watermark, out);
     }
 }
 
+/// Takes out what is over at a time, and says it if it is asked for.
+fn expire(list: &mut List, time: Timestamp, out: &mut AlertRows) {
+    let spec = Arc::clone(&list.spec);
+    list.expire(time, |entry| {
+        if let Some(key) = &spec.expiry_event {
+            out.lines.push(|line| write_end(&spec, key, entry, line));
+            out.times.push(entry.expires);
+            out.ties.push(u128::from(entry.number()));
+            out.positions.push(xxh3_64(&[&*entry.key, &entry.created.to_le_bytes(), &entry.expires.to_le_bytes()].concat()));
+        }
+    });
+}
+
+/// Writes the event that an entry becomes: its key and its columns as fields, and what is known of its life.
+fn write_end(spec: &ListSpec, key: &[String], entry: &Entry, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"list\":{\"name\":");
+    text::quote(spec.name.as_bytes(), out);
+    for (name, at) in [(",\"created\":\"", entry.created), (",\"written\":\"", entry.written), (",\"expired\":\"", entry.expires)] {
+        // The list's file does not say since when it holds an entry.
+        if at != NEVER {
+            out.extend_from_slice(name.as_bytes());
+            time::write_rfc3339(at, out);
+            out.push(b'"');
+        }
+    }
+    out.push(b'}');
+    for (name, part) in key.iter().zip(entry.key.split(|byte| *byte == KEY_SEPARATOR)) {
+        out.push(b',');
+        text::quote(name.as_bytes(), out);
+        out.push(b':');
+        text::quote(part, out);
+    }
+    for (column, (name, _)) in spec.columns.iter().enumerate() {
+        let value = entry.value(column);
+        if value.is_present() {
+            out.push(b',');
+            text::quote(name.as_bytes(), out);
+            out.push(b':');
+            write_value(value, out);
+        }
+    }
+    out.push(b'}');
+}
+
 impl Correlator for Keeper {
-    fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, _: &mut AlertRows) {
+    fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows) {
         self.arrivals.on_partition(port, origin, activity, now);
-        self.advance();
+        self.advance(out);
     }
 
-    fn on_opened(&mut self, _port: usize, _: &mut AlertRows) {
+    fn on_opened(&mut self, _port: usize, out: &mut AlertRows) {
         self.arrivals.on_opened();
-        self.advance();
+        self.advance(out);
     }
 
-    fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, _: &mut AlertRows) {
+    fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
         if batch.rows() > 0 {
             arrive(&mut self.arrivals, port, self.inputs[port], batch, hits);
-            self.advance();
+            self.advance(out);
         }
     }
 
-    fn on_watermark(&mut self, port: usize, time: Timestamp, _: &mut AlertRows) {
+    fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {
         self.arrivals.on_watermark(port, time);
-        self.advance();
+        self.advance(out);
     }
 
-    fn on_end(&mut self, _close: bool, _: &mut AlertRows) {
-        self.release(|_| true);
+    fn on_end(&mut self, _close: bool, out: &mut AlertRows) {
+        self.release(|_| true, out);
         self.arrivals.partitions.released = self.arrivals.partitions.released.max(self.arrivals.partitions.greatest());
+        self.pass(self.arrivals.partitions.released, out);
     }
 
     fn watermark(&self) -> Timestamp {
@@ -165,6 +225,9 @@ impl Correlator for Keeper {
             }
         }
         self.arrivals.mend(self.passed);
+        // What came to its end before the barrier was said then.
+        let passed = self.arrivals.partitions.released.max(self.passed.0);
+        self.list.write().unwrap_or_else(PoisonError::into_inner).expire(passed, |_| ());
         Ok(())
     }
 

@@ -49,6 +49,11 @@ impl Entry {
     pub fn value(&self, column: usize) -> Value<'_> {
         self.cells.get(column).and_then(Option::as_ref).map_or(Value::Absent, Cell::value)
     }
+
+    /// Its place among those of equal age; 0 where the list's file has it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Entry {
@@ -83,6 +88,8 @@ pub struct List {
     /// By the end of life, in the same way.
     ends: Queue,
     pub(super) next_number: u64,
+    /// From when until when entries that are made have their end at the latter.
+    cleared: (Timestamp, Timestamp),
     /// Slots whose entry changed since the last save.
     pub(super) changed: Vec<u32>,
     /// Keys whose entry was taken away since then.
@@ -102,6 +109,7 @@ impl List {
             ages: Queue::new(),
             ends: Queue::new(),
             next_number: 0,
+            cleared: (0, 0),
             changed: Vec::new(),
             removed: Vec::new(),
             missing: HashSet::new(),
@@ -202,15 +210,29 @@ impl List {
         if self.spec.evict == Evict::Lru { entry.written } else { entry.created }
     }
 
-    /// Forgets what is over at a time. A start finds it over again, so nothing of it is saved.
-    fn expire(&mut self, time: Timestamp) {
+    /// Until when what is made or, in a sliding list, written at a time lives.
+    fn end(&mut self, time: Timestamp) -> Timestamp {
+        self.spec.ttl.map_or(Timestamp::MAX, |ttl| time.saturating_add(ttl)).min(self.clear_after(time))
+    }
+
+    /// The moment behind a time that is the end of all entries.
+    pub(super) fn clear_after(&mut self, time: Timestamp) -> Timestamp {
+        let Some(schedule) = &self.spec.clear else { return Timestamp::MAX };
+        if time < self.cleared.0 || time >= self.cleared.1 {
+            self.cleared = (time, schedule.after(time));
+        }
+        self.cleared.1
+    }
+
+    /// Forgets what is over at a time, in the order of ends. A start finds it over again, so nothing of it is saved.
+    pub fn expire(&mut self, time: Timestamp, mut over: impl FnMut(&Entry)) {
         while let Some(Reverse((end, number, slot))) = self.ends.peek().copied()
             && end <= time
         {
             self.ends.pop();
             match entry_of(&self.slots, slot, number).map(|entry| entry.expires) {
                 Some(later) if later > time => self.ends.push(Reverse((later, number, slot))),
-                Some(_) => drop(self.take(slot)),
+                Some(_) => self.take(slot).iter().for_each(&mut over),
                 None => {}
             }
         }
@@ -234,16 +256,16 @@ impl List {
 
     /// Takes a write. `set`: values by column; the others are as they were.
     pub fn write(&mut self, key: &[u8], time: Timestamp, set: &[(usize, Value<'_>)]) -> Wrote {
-        self.expire(time);
-        let spec = Arc::clone(&self.spec);
+        self.expire(time, |_| ());
+        let (spec, end) = (Arc::clone(&self.spec), self.end(time));
         if let Some(slot) = self.slot(key)
             && let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
         {
             entry.join(&spec, set);
             (entry.written, entry.is_of_file) = (time, false);
             // What a file gave an end to, or none, keeps it.
-            if let Some(ttl) = spec.ttl.filter(|_| spec.is_sliding && entry.created != NEVER) {
-                entry.expires = time.saturating_add(ttl);
+            if spec.is_sliding && entry.created != NEVER {
+                entry.expires = end;
             }
             if !std::mem::replace(&mut entry.is_fresh, true) {
                 self.changed.push(slot);
@@ -263,7 +285,7 @@ impl List {
             cells: spec.columns.iter().map(|_| None).collect(),
             created: time,
             written: time,
-            expires: spec.ttl.map_or(Timestamp::MAX, |ttl| time.saturating_add(ttl)),
+            expires: end,
             number: self.next_number,
             is_of_file: false,
             is_fresh: true,
@@ -275,7 +297,7 @@ impl List {
 
     /// Takes the entry of a key away.
     pub fn remove(&mut self, key: &[u8], time: Timestamp) {
-        self.expire(time);
+        self.expire(time, |_| ());
         if self.take_key(key).is_some() {
             self.removed.push(key.into());
             self.note_missing(key);

@@ -4,6 +4,7 @@
 //! ([`List`]), so readers need no locks and see exactly what was ordered before them.
 mod cell;
 mod entries;
+mod schedule;
 mod state;
 
 use std::sync::{Arc, RwLock};
@@ -12,6 +13,7 @@ use crate::table::Table;
 
 pub use cell::{Cell, Merge};
 pub use entries::{Entry, List, Wrote};
+pub use schedule::Schedule;
 
 /// A copy that several readers share, as it stands when they look.
 pub type SharedList = RwLock<List>;
@@ -46,6 +48,10 @@ pub struct ListSpec {
     pub capacity: usize,
     /// What happens at that bound.
     pub evict: Evict,
+    /// Moments that are the end of all entries of before, except those of the file.
+    pub clear: Option<Schedule>,
+    /// Where the end of an entry becomes an event: names of the parts of its key, the tenant's field among them.
+    pub expiry_event: Option<Vec<String>>,
     /// Entries that a file holds: they are there from the start, and are never evicted.
     pub base: Option<Arc<Table>>,
 }

@@ -1,5 +1,6 @@
 //! What a copy of a list writes at a barrier and reads at a start. What its file holds is in the file.
 use super::{Cell, Entry, List};
+use crate::clock::NEVER;
 use crate::state::{Chunks, StateError, StateReader};
 
 const PUT: u8 = 1;
@@ -60,6 +61,8 @@ impl List {
                 }
                 self.next_number = self.next_number.max(number);
                 let cells = cells.into();
+                // A schedule may have come since.
+                let expires = if created == NEVER { expires } else { expires.min(self.clear_after(created)) };
                 self.put(Entry { key, cells, created, written, expires, number, is_of_file: false, is_fresh: false });
             }
             kind => return Err(StateError(format!("a record of a list of the unknown kind {kind}"))),
@@ -74,12 +77,14 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{Evict, ListSpec, Merge, Wrote};
+    use super::super::{Evict, ListSpec, Merge, Schedule, Wrote};
     use super::*;
     use crate::event::Value;
     use crate::table::Table;
 
-    fn spec(evict: Evict, ttl: Option<i64>, is_sliding: bool) -> Arc<ListSpec> {
+    const UNIT: i64 = 10_000_000_000;
+
+    fn spec(evict: Evict, ttl: Option<i64>, is_sliding: bool, clear: Option<&str>) -> Arc<ListSpec> {
         let rows = [vec!["a", "file"], vec!["b", "file"]];
         let (base, _) = Table::new(vec!["user".into(), "note".into()], vec![0], rows.into_iter());
         Arc::new(ListSpec {
@@ -91,6 +96,8 @@ mod tests {
             is_sliding,
             capacity: 5,
             evict,
+            clear: clear.map(|text| Schedule::parse(text).unwrap()),
+            expiry_event: None,
             base: Some(Arc::new(base)),
         })
     }
@@ -105,7 +112,8 @@ mod tests {
     impl Naive {
         fn write(&mut self, key: &str, time: i64, note: &str) -> Wrote {
             self.entries.retain(|e| e.3 > time);
-            let ttl = |time: i64| self.spec.ttl.map_or(i64::MAX, |ttl| time + ttl);
+            let clear = |time: i64| self.spec.clear.as_ref().map_or(i64::MAX, |_| (time / (3 * 6 * UNIT) + 1) * 3 * 6 * UNIT);
+            let ttl = |time: i64| self.spec.ttl.map_or(i64::MAX, |ttl| time + ttl).min(clear(time));
             let mut wrote = Wrote::Taken;
             if let Some(at) = self.entries.iter().position(|e| e.0 == key) {
                 let e = &mut self.entries[at];
@@ -152,9 +160,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_list_is_what_its_writes_made_of_it(
-            steps in prop::collection::vec((0u8..9, 0i64..4, 0u8..8), 1..80), evict in 0usize..3, ttl in prop::option::of(1i64..20), sliding in any::<bool>())
+            steps in prop::collection::vec((0u8..9, 0i64..4, 0u8..8), 1..80), evict in 0usize..3, ttl in prop::option::of(1i64..20), sliding in any::<bool>(), clear in any::<bool>())
         {
-            let spec = spec([Evict::Oldest, Evict::Lru, Evict::Reject][evict], ttl, sliding);
+            let clear = clear.then_some("*/3 * * * *");
+            let spec = spec([Evict::Oldest, Evict::Lru, Evict::Reject][evict], ttl.map(|ttl| ttl * UNIT), sliding, clear);
             let mut list = List::new(Arc::clone(&spec));
             let of_file = |key: &str| (key.to_owned(), i64::MIN, i64::MIN, i64::MAX, "file".to_owned(), 0);
             let mut naive = Naive { spec, entries: vec![of_file("a"), of_file("b")] };
@@ -162,7 +171,7 @@ mod tests {
             let mut time = 0;
             for (key, later, kind) in steps {
                 // Ages of entries made at one time tie in the naive list: here no two times are equal.
-                time += later + 1;
+                time += (later + 1) * UNIT;
                 let name = char::from(b'a' + key).to_string();
                 let whole = format!("{name}\u{0}").replace('\u{0}', "").into_bytes();
                 let whole = [whole, vec![0xff]].concat();

@@ -95,7 +95,8 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
             graph.order.push(&name.name);
         }
     }
-    connect(&mut graph, outputs_of, faults);
+    let lists = root.get("lists").map(Node::entries).unwrap_or_default();
+    connect(&mut graph, lists, outputs_of, faults);
     connect_letters(&mut graph, faults);
     lists::connect(&mut graph, faults);
     report_cycles(&mut graph, faults);
@@ -113,7 +114,12 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
     graph
 }
 
-fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Option<OutputNames>, faults: &RefCell<Diagnostics>) {
+fn connect<'a>(
+    graph: &mut Graph<'a>,
+    defined: &[(Key, Node)],
+    outputs_of: &dyn Fn(Family, &str) -> Option<OutputNames>,
+    faults: &RefCell<Diagnostics>,
+) {
     for name in graph.order.clone() {
         let member = graph.members[name];
         if member.family == Family::Source {
@@ -126,6 +132,13 @@ fn connect<'a>(graph: &mut Graph<'a>, outputs_of: &dyn Fn(Family, &str) -> Optio
                 None => (wanted.as_str(), None),
             };
             let found = graph.members.get(node).filter(|m| m.family != Family::Sink);
+            if let Some((_, list)) = defined.iter().find(|(key, _)| key.name == node).filter(|_| found.is_none()) {
+                match lists::report_output(node, output, list, &input.place) {
+                    Some(fault) => faults.borrow_mut().push(fault),
+                    None => graph.consumers.entry(lists::unit_of(node)).or_default().push(name),
+                }
+                continue;
+            }
             let Some(found) = found else {
                 let known = graph.members.values().filter(|m| m.family != Family::Sink && m.key.name != name).map(|m| m.key.name.as_str());
                 let help = nearest(node, known)
@@ -221,7 +234,8 @@ fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
         let member = graph.members[name];
         // A sink is on a cycle by what it is refused.
         let place = member.node.get("dead_letter").filter(|_| member.family == Family::Sink).map_or(member.inputs_place(), |n| &n.place);
-        let message = format!("`{name}` takes events that come from itself: {}", on_cycle.join(" → "));
+        let others = on_cycle.iter().copied().filter(|other| other == name || reaches(graph, name, other) && reaches(graph, other, name));
+        let message = format!("`{name}` takes events that come from itself: {}", others.collect::<Vec<_>>().join(" → "));
         faults.borrow_mut().push(Diagnostic::error(place, "cycle", message).help("events flow one way: take one of these inputs out"));
     }
     graph.consumers.values_mut().for_each(|c| c.retain(|name| !on_cycle.contains(name)));

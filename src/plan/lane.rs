@@ -208,7 +208,10 @@ impl Builder<'_, '_> {
 
     fn report_bounds(&self, lane: &Lane, name: &str) {
         if lane.is_full {
-            let place = &self.graph.members[node_of(name)].key.place;
+            // A list is no node: who takes its ends is.
+            let taker = || self.graph.members.get(self.graph.consumers.get(name)?.first()?);
+            let Some(member) = self.graph.members.get(node_of(name)).or_else(taker) else { return };
+            let place = &member.key.place;
             let message = format!("what hangs on `{name}` needs more than {SLOTS_MAX} fields or {TAGS_MAX} tags");
             self.faults.borrow_mut().push(Diagnostic::error(place, "too_large", message).help("split the pipeline"));
         }

@@ -9,10 +9,10 @@ use crate::component::Reload;
 use crate::component::bind::{Tables, WrittenList};
 use crate::config::{Data, Field, Key, Node, Options, Type};
 use crate::correlate::payload::reserved;
-use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, suggest};
 use crate::expr;
 use crate::limits::LIST_ENTRIES_MAX;
-use crate::list::{Evict, List, ListSpec, Merge};
+use crate::list::{Evict, List, ListSpec, Merge, Schedule};
 use crate::table::{Form, Handle, Table};
 
 /// Options of a list.
@@ -28,10 +28,32 @@ pub const LIST: &[Field] = &[
         Type::Word(EVICT),
         "at that bound the one made first goes (default), the one not written for longest, or the new one is refused",
     ),
+    Field::optional("clear", Type::Text, "moments at which what events wrote goes, as cron writes them, in UTC: `0 6 * * mon`, `@daily`"),
+    Field::optional("expiry_event", Type::Bool, "an entry that comes to its end becomes an event: name `LIST.expired` in `inputs`"),
     Field::optional("per_tenant", Type::Bool, "every tenant has a list of its own; the tenant's field is a column of the file"),
 ];
 
 const EVICT: &[&str] = &["oldest", "lru", "reject"];
+
+/// The name of what keeps a list.
+pub(super) fn unit_of(list: &str) -> String {
+    format!("lists/{list}")
+}
+
+/// Why nobody can take an output of a list, if nobody can.
+pub(super) fn report_output(name: &str, output: Option<&str>, list: &Node, place: &Place) -> Option<Diagnostic> {
+    let fault = |message: String| Diagnostic::error(place, "unknown_output", message);
+    if output != Some("expired") {
+        let message = format!("the list `{name}` has one output, of entries that came to their end");
+        return Some(fault(message).help(format!("`{name}.expired`")));
+    }
+    if list.get("expiry_event").and_then(Node::text).as_deref() != Some("true") {
+        return Some(
+            fault(format!("the list `{name}` does not say which entries came to their end")).help("`expiry_event: true` in the list"),
+        );
+    }
+    None
+}
 
 /// The lists of a pipeline file.
 #[derive(Default)]
@@ -97,7 +119,7 @@ pub(super) fn read(
         };
         if written.contains(&name.name) {
             let base = file.map(|(table, _)| Handle::new(table));
-            let spec = Arc::new(spec_of(&options, keys, tenant.is_some(), base.as_ref().map(|handle| handle.get())));
+            let spec = Arc::new(spec_of(&options, keys, tenant, base.as_ref().map(|handle| handle.get())));
             out.bases.extend(base.map(|base| (name.name.clone(), base)));
             let shared = Arc::new(RwLock::new(List::new(Arc::clone(&spec))));
             out.written.push(WrittenList { spec, shared });
@@ -143,10 +165,11 @@ fn tenant_of<'t>(options: &Options<'_>, tenant: Option<&'t str>) -> Option<Optio
 }
 
 /// What the options say of a list that events write.
-fn spec_of(options: &Options<'_>, key: Vec<String>, per_tenant: bool, base: Option<Arc<Table>>) -> ListSpec {
+fn spec_of(options: &Options<'_>, key: Vec<String>, tenant: Option<&str>, base: Option<Arc<Table>>) -> ListSpec {
+    let parts = tenant.into_iter().chain(key.iter().map(String::as_str)).map(str::to_owned).collect();
     ListSpec {
         name: options.name.to_owned(),
-        per_tenant,
+        per_tenant: tenant.is_some(),
         columns: columns_of(options, &key, base.clone()),
         ttl: options.duration("ttl"),
         is_sliding: options.bool("sliding", false),
@@ -156,9 +179,18 @@ fn spec_of(options: &Options<'_>, key: Vec<String>, per_tenant: bool, base: Opti
             Some("reject") => Evict::Reject,
             _ => Evict::Oldest,
         },
+        clear: clear(options),
+        expiry_event: options.bool("expiry_event", false).then_some(parts),
         base,
         key,
     }
+}
+
+fn clear(options: &Options<'_>) -> Option<Schedule> {
+    let (text, place) = options.placed("clear")?;
+    let fault =
+        |fault: String| options.fault(Diagnostic::error(&place, "bad_value", fault).help("`0 6 * * *` is every day at six, in UTC"));
+    Schedule::parse(&text).map_err(fault).ok()
 }
 
 fn empty(columns: Vec<String>, per_tenant: bool) -> Table {
@@ -175,7 +207,7 @@ fn warn_idle(options: &Options<'_>, has_file: bool) {
             Diagnostic::warning(place, "unwritten_list", message).help("write it with `update_list` or a rule's `write`, or take it out"),
         );
     };
-    for key in ["columns", "ttl", "sliding", "capacity", "evict"] {
+    for key in ["columns", "ttl", "sliding", "capacity", "evict", "clear", "expiry_event"] {
         if let Some(node) = options.get(key) {
             warn(&node.place, format!("nothing writes `{}`: its `{key}` changes nothing", options.name));
         }
@@ -194,6 +226,10 @@ fn columns_of(options: &Options<'_>, keys: &[String], base: Option<Arc<Table>>) 
             Some(_) if keys.contains(&name.name) => {
                 let fault = Diagnostic::error(&name.place, "bad_list", format!("`{}` is a part of the key", name.name));
                 options.fault(fault.help("a column is beside the key"));
+            }
+            Some(_) if name.name == "list" && options.bool("expiry_event", false) => {
+                let fault = Diagnostic::error(&name.place, "bad_list", "`list` is a field of what `expiry_event` says");
+                options.fault(fault.help("give the column another name"));
             }
             Some(merge) => columns.push((name.name.clone(), merge)),
             None => {
@@ -271,13 +307,16 @@ pub(super) fn connect(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
     let written: BTreeSet<String> = graph.members.values().filter_map(written_by).map(|(name, _)| name).collect();
     for list in &written {
         let (writers, readers) = (writers_of(graph, list), readers_of(graph, list));
+        // Whoever takes its ends is behind its writers, too.
+        let takers = graph.consumers.get(&unit_of(list)).cloned().unwrap_or_default();
         for writer in writers {
             let member = graph.members[writer];
             if member.family == Family::Rule && readers.contains(&writer) {
                 report_own_key(&member, list, faults);
             }
-            let others: Vec<&str> = readers.iter().copied().filter(|reader| *reader != writer).collect();
-            graph.consumers.insert(format!("{writer}.list {list}"), others);
+            let mut behind: Vec<&str> = readers.iter().copied().filter(|reader| *reader != writer && !takers.contains(reader)).collect();
+            behind.extend(&takers);
+            graph.consumers.insert(format!("{writer}.list {list}"), behind);
         }
     }
 }

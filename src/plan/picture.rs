@@ -35,8 +35,12 @@ impl Picture {
             let kind = member.node.get("type").and_then(Node::text).unwrap_or_default();
             Figure { name: (*name).to_owned(), family: member.family, kind }
         };
-        let mut wires: Vec<(String, String)> =
-            graph.consumers.iter().flat_map(|(output, takers)| takers.iter().map(|taker| (output.clone(), (*taker).to_owned()))).collect();
+        let mut wires: Vec<(String, String)> = graph
+            .consumers
+            .iter()
+            .filter(|(output, _)| !output.starts_with("lists/"))
+            .flat_map(|(output, takers)| takers.iter().map(|taker| (output.clone(), (*taker).to_owned())))
+            .collect();
         let place = |name: &str| graph.order.iter().position(|n| *n == name);
         wires.sort_by_key(|(output, taker)| (place(super::graph::node_of(output)), output.clone(), place(taker)));
         Picture { figures: graph.order.iter().map(figure).collect(), wires }

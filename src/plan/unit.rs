@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::bind::{Builder, ExtractorFactory, PlannedRule, PlannedTap, TargetPlan};
 use super::graph::Graph;
 use super::lane::LaneInProgress;
-use super::lists::writers_of;
+use super::lists::{unit_of, writers_of};
 use crate::component::bind::WrittenList;
 use crate::component::correlator::Correlator;
 use crate::component::view::View;
@@ -64,7 +64,7 @@ impl UnitInProgress {
     /// What keeps a list for transforms.
     pub(super) fn of_list(list: &WrittenList, graph: &Graph<'_>) -> UnitInProgress {
         let (spec, shared) = (Arc::clone(&list.spec), Arc::clone(&list.shared));
-        let unit = UnitInProgress::new(format!("lists/{}", spec.name), list_fingerprint(&spec, graph), Body::Keep(shared));
+        let unit = UnitInProgress::new(unit_of(&spec.name), list_fingerprint(&spec, graph), Body::Keep(shared));
         UnitInProgress { lists: Listed { specs: vec![spec], ..Listed::default() }, ..unit }
     }
 
