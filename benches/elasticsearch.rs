@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Bench, Measured, median, outcome_map, rfc5424};
-use server::Server;
 use server::broker::Broker;
 use server::node::Node;
 
@@ -63,8 +62,7 @@ fn main() {
     let mut bench = Bench::new("elasticsearch", false);
     let n: u64 = if bench.quick { 200_000 } else { 600_000 };
     let Some(broker) = Broker::start() else { return };
-    let Some(server) = Server::start(&["node.sh", "es"], |_| vec!["--heap=2g".to_owned()]) else { return };
-    let node = Node(server);
+    let Some(node) = Node::start(&["node.sh", "es"], "--heap=2g") else { return };
     broker.topic("lines", PARTITIONS);
     let text = rfc5424(n);
     let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());

@@ -58,14 +58,14 @@ sinks:
         std::thread::sleep(Duration::from_millis([50, 300, 700, 1300, 150][kill % 5]));
         match kill {
             7 => broker.0.kill(),
-            13 => node.0.kill(),
+            13 => node.server.kill(),
             _ => {}
         }
         child.kill().unwrap();
         child.wait().unwrap();
         match kill {
             7 => assert!(broker.0.up()),
-            13 => assert!(node.0.up()),
+            13 => assert!(node.server.up()),
             _ => {}
         }
         child = started(folder.path());

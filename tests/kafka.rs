@@ -7,7 +7,6 @@ mod server;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use outside::{finished, folder, killed_after, said, started, stopped, text, tripline, until};
@@ -18,6 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use server::Server;
 use server::broker::{Broker, TIMEOUT, wait_for};
+use server::certificates::certificates;
 
 /// What the tests ask of a broker besides.
 trait Asked {
@@ -348,29 +348,9 @@ fn a_broker_that_dies_is_waited_for() {
     assert!(numbers.iter().copied().eq(0..COUNT as u64), "{} messages", numbers.len());
 }
 
-/// Certificates of a private authority for 127.0.0.1, made by openssl; false where there is none.
-fn certificates(folder: &Path) -> bool {
-    let script = "set -e; cd $1
-openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=authority
-days=30
-for who in broker client expired; do
-  [ $who = expired ] && days=-1
-  openssl req -newkey rsa:2048 -nodes -keyout $who.key -out $who.csr -subj /CN=$who
-  printf 'subjectAltName=IP:127.0.0.1' >ext; openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days $days -out $who.crt -extfile ext
-done
-for who in broker expired; do openssl pkcs8 -topk8 -nocrypt -in $who.key -out $who.pk8; cat $who.pk8 $who.crt ca.pem >$who.pem; done";
-    let out = Command::new("bash").args(["-c", script, "bash"]).arg(folder).output();
-    out.is_ok_and(|out| out.status.success())
-}
-
 #[test]
 fn secured_brokers_are_read_and_written() {
-    let certs = tempfile::tempdir().unwrap();
-    if !certificates(certs.path()) {
-        assert_ne!(std::env::var("TRIPLINE_REQUIRE_SERVICES").as_deref(), Ok("1"), "no openssl to make certificates with");
-        eprintln!("skipped: no openssl to make certificates with");
-        return;
-    }
+    let Some(certs) = certificates("broker client expired") else { return };
     let at = |name: &str| certs.path().join(name).display().to_string();
     let store = at("broker.pem");
     let authority = at("ca.pem");

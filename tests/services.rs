@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outside::{finished, folder, killed_after, said, text, tripline};
+use outside::{finished, folder, killed_after, said, started, text, tripline, until};
 use serde_json::Value;
+use server::certificates::certificates;
 use server::node::Node;
 
 fn lines(folder: &Path, count: usize) {
@@ -79,9 +80,9 @@ fn restarted_in_the_middle(node: &Node) {
     command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_millis(700));
-    node.0.kill();
+    node.server.kill();
     std::thread::sleep(Duration::from_millis(500));
-    assert!(node.0.up());
+    assert!(node.server.up());
     let out = child.wait_with_output().unwrap();
     let words = text(&out.stderr);
     assert!(out.status.success(), "{words}");
@@ -104,6 +105,59 @@ fn elasticsearch() {
     let (summary, words) = finished(folder.path(), &[]);
     assert_eq!((node.count("stormed"), &summary["dead_letters"]), (20_000, &0.into()));
     assert!(words.contains("429") && words.contains("sink_recovered"), "the server was never short: {words}");
+}
+
+/// TLS of a private authority, users and what their roles allow, as the real server has them.
+#[test]
+fn elasticsearch_with_tls_and_users() {
+    let Some(certs) = certificates("node") else { return };
+    let at = |name: &str| certs.path().join(name);
+    fs::write(at("roles.yml"), "writer: {indices: [{names: ['open-*'], privileges: [auto_configure, create_doc, index]}]}\n").unwrap();
+    fs::write(at("users"), "admin right-word superuser\nada right-word writer\n").unwrap();
+    let Some(node) = Node::start_secure(certs.path(), "Basic YWRtaW46cmlnaHQtd29yZA==") else { return };
+    let authority = format!("tls: {{ca: {}}}", at("ca.pem").display());
+    let user = |name: &str, password: &str| format!("auth: {{user: {name}, password: {password}}}, retry: {{max: 100ms}}");
+    let connect = |options: &str| {
+        let folder = pipeline(&node, &format!("index: open-1, {options}"));
+        lines(folder.path(), 10);
+        said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]))
+    };
+    for (options, what) in [
+        (user("ada", "right-word"), "certificate"),
+        (format!("{authority}, {}", user("ada", "wrong-word")), "401"),
+        (authority.clone(), "401"),
+    ] {
+        let words = connect(&options);
+        assert!(words.contains(what) && words.contains("failed es:") && !words.contains("wrong-word"), "{options}: {words}");
+    }
+    // With a wrong password nothing is lost, and the right one goes on where it stopped.
+    let folder = pipeline(&node, &format!("index: open-1, {authority}, {}", user("ada", "wrong-word")));
+    lines(folder.path(), 20_000);
+    let mut child = started(folder.path());
+    let words = || fs::read_to_string(folder.path().join("words.log")).unwrap();
+    until("the outage", || words().contains("sink_outage"));
+    assert!(words().contains("401") && !words().contains("wrong-word"), "{}", words());
+    child.kill().and_then(|()| child.wait()).unwrap();
+    let file = folder.path().join("pipeline.yaml");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("wrong-word", "right-word")).unwrap();
+    finished(folder.path(), &[]);
+    assert_eq!(node.count("open-1"), 20_000);
+    // What the role forbids is refused item by item: the others are there at once, and these when it is allowed.
+    let folder = pipeline(&node, &format!("index: '{{host}}', {authority}, {}", user("ada", "right-word")));
+    lines(folder.path(), 700);
+    let text = fs::read_to_string(folder.path().join("in.log")).unwrap();
+    fs::write(folder.path().join("in.log"), text.replace(":\"host3\"", ":\"closed-3\"").replace(":\"host", ":\"open-host")).unwrap();
+    let mut child = started(folder.path());
+    until("what is allowed", || node.count("open-*") == 20_600);
+    until("the outage", || fs::read_to_string(folder.path().join("words.log")).unwrap().contains("sink_outage"));
+    assert_eq!(node.count("closed-3"), 0);
+    let words = fs::read_to_string(folder.path().join("words.log")).unwrap();
+    assert!(words.contains("puts rows off with 403"), "{words}");
+    child.kill().and_then(|()| child.wait()).unwrap();
+    let file = folder.path().join("pipeline.yaml");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("user: ada", "user: admin")).unwrap();
+    let (summary, _) = finished(folder.path(), &[]);
+    assert_eq!((node.count("open-*"), node.count("closed-3"), &summary["dead_letters"]), (20_600, 100, &0.into()));
 }
 
 #[test]

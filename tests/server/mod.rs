@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 #[cfg(feature = "kafka")]
 pub mod broker;
+pub mod certificates;
 pub mod node;
 
 use std::fs;

@@ -1,12 +1,20 @@
 #!/bin/bash
 # Starts a real Elasticsearch (KIND es) or OpenSearch (KIND os) node on loopback, from the vendor's own zip in Maven Central, and returns when it answers.
-#   node.sh KIND ROOT PORT [--heap=SIZE] [LINE OF ITS yml]…
+#   node.sh KIND ROOT PORT [--heap=SIZE] [--secure=FOLDER] [LINE OF ITS yml]…
+# FOLDER (es): node.key and node.crt for TLS, roles.yml, and users: a line of name, password and role for each.
 # Its process id stands in ROOT/node/pid. What cannot be had is said as "skipped: …", with exit status 3. Zips and what is unpacked from them stay in CACHE.
 set -eu
 KIND=$1 ROOT=$2 PORT=$3; shift 3
 # Small and soon there; with a heap of its own, as fast as it gets.
 JAVA_OPTIONS="-Xms256m -Xmx256m -XX:-AlwaysPreTouch -XX:TieredStopAtLevel=1"
-case "${1:-}" in --heap=*) JAVA_OPTIONS="-Xms${1#--heap=} -Xmx${1#--heap=}"; shift ;; esac
+SECURE=
+while :; do
+  case "${1:-}" in
+    --heap=*) JAVA_OPTIONS="-Xms${1#--heap=} -Xmx${1#--heap=}"; shift ;;
+    --secure=*) SECURE=${1#--secure=}; shift ;;
+    *) break ;;
+  esac
+done
 ES=9.5.3 OS=3.8.0
 CACHE=${TRIPLINE_SERVICES_CACHE:-/var/tmp/tripline-services}
 mkdir -p "$CACHE" "$ROOT/node"
@@ -42,18 +50,32 @@ mkdir -p "$WORK/config" "$WORK/data" "$WORK/logs" "$WORK/tmp"; cp -rn "$HOME_OF/
 {
   printf '%s\n' "cluster.name: test" "node.name: n1" "network.host: 127.0.0.1" "http.port: $PORT" "transport.port: $((PORT + 1))" "discovery.type: single-node" \
     "cluster.routing.allocation.disk.threshold_enabled: false" "path.data: $WORK/data" "path.logs: $WORK/logs"
-  if [ "$KIND" = es ]; then echo "xpack.security.enabled: false"; fi
+  if [ -n "$SECURE" ]; then
+    printf '%s\n' "xpack.security.enabled: true" "xpack.security.autoconfiguration.enabled: false" "xpack.security.http.ssl.enabled: true" \
+      "xpack.security.http.ssl.key: node.key" "xpack.security.http.ssl.certificate: node.crt"
+  elif [ "$KIND" = es ]; then echo "xpack.security.enabled: false"; fi
   for line in "$@"; do echo "$line"; done
 } >"$WORK/config/$NAME.yml"
 sed -i -e '/-Xlog:gc/d' -e '/HeapDumpPath/d' -e '/ErrorFile/d' "$WORK/config/jvm.options"
+if [ -n "$SECURE" ] && [ ! -f "$WORK/config/node.key" ]; then
+  cp "$SECURE/node.key" "$SECURE/node.crt" "$SECURE/roles.yml" "$WORK/config/"
+  while read -r name password role; do
+    env -i PATH="$PATH" "ES_JAVA_HOME=$JAVA" "ES_PATH_CONF=$WORK/config" CLI_JAVA_OPTS=-Xmx64m "$HOME_OF/bin/elasticsearch-users" useradd "$name" -p "$password" -r "$role"
+  done <"$SECURE/users"
+fi
 AS=
 if [ "$(id -u)" = 0 ]; then AS="setpriv --reuid=65534 --regid=65534 --clear-groups"; chmod 755 "$ROOT"; chown -R 65534:65534 "$WORK"; fi # neither runs as root
 rm -f "$WORK/pid"
 env -i PATH="$PATH" HOME="$WORK" "${PREFIX}_JAVA_HOME=$JAVA" "${PREFIX}_PATH_CONF=$WORK/config" "${PREFIX}_TMPDIR=$WORK/tmp" \
   "${PREFIX}_JAVA_OPTS=$JAVA_OPTIONS" CLI_JAVA_OPTS=-Xmx64m \
   setsid $AS "$HOME_OF/bin/$NAME" -p "$WORK/pid" >"$WORK/out.log" 2>&1 </dev/null &
+is_up() {
+  if [ -n "$SECURE" ]; then
+    printf 'GET /_cluster/health HTTP/1.0\r\n\r\n' | timeout 5 openssl s_client -quiet -connect "127.0.0.1:$PORT" | head -1 | grep -q ' 401 '
+  else (exec 3<>"/dev/tcp/127.0.0.1/$PORT"; printf 'GET /_cluster/health HTTP/1.0\r\n\r\n' >&3; timeout 2 head -1 <&3 | grep -q ' 200 '); fi
+}
 for _ in $(seq 450); do
-  if (exec 3<>"/dev/tcp/127.0.0.1/$PORT"; printf 'GET /_cluster/health HTTP/1.0\r\n\r\n' >&3; timeout 2 head -1 <&3 | grep -q ' 200 ') 2>/dev/null; then exit 0; fi
+  if is_up 2>/dev/null; then exit 0; fi
   sleep 0.2
 done
 echo "not ready in 90 s: $(tail -3 "$WORK/out.log")" >&2
