@@ -3,11 +3,12 @@
 mod outside;
 
 use std::fs;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use outside::{folder, text, tripline};
+use outside::{folder, started, text, tripline, until};
 use serde_json::Value;
 
 /// The alerts of a rule that wants four lines of a host within a minute, and the summary.
@@ -144,4 +145,60 @@ sinks: {o: {type: file, inputs: [m], path: out.ndjson}}
     let words = text(&child.wait_with_output().unwrap().stderr);
     assert!(words.contains("reload_failed") && words.contains("m.map.csv:3:1"), "{words}");
     assert_eq!(written(), "{\"k\":\"a\",\"v\":\"one\"}\n{\"k\":\"a\",\"v\":\"one\"}\n{\"k\":\"a\",\"v\":\"three\"}\n");
+}
+
+/// Ten million rows are as many as a table may have: they are read while events go on with the table of before, and one row more is refused.
+#[test]
+fn a_table_that_grows_by_ten_million_rows_holds_nobody_up() {
+    const ROWS: usize = 10_000_000;
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], format: json}}
+tables: {staff: {type: csv, path: staff.csv, key: user}}
+transforms: {e: {type: enrich, inputs: [a], table: staff, on: {user: user}, set: {dept: dept}, missing: ignore}}
+sinks: {o: {type: file, inputs: [e], path: out.ndjson}}
+",
+    );
+    let name = |n: &str| folder.path().join(n);
+    let table = |rows: usize| {
+        let mut out = BufWriter::new(fs::File::create(name("new.csv")).unwrap());
+        out.write_all(b"user,dept\n").unwrap();
+        (0..rows).for_each(|n| writeln!(out, "u{n},d{rows}").unwrap());
+        out.flush().unwrap();
+        fs::rename(name("new.csv"), name("staff.csv")).unwrap();
+    };
+    table(1);
+    fs::write(name("in.log"), "").unwrap();
+    let mut child = started(folder.path());
+    let mut sent = 0;
+    // The newest event's department.
+    let mut ask = |user: usize| {
+        let mut file = fs::OpenOptions::new().append(true).open(name("in.log")).unwrap();
+        writeln!(file, "{{\"user\":\"u{user}\"}}").unwrap();
+        sent += 1;
+        let since = Instant::now();
+        let out = || fs::read_to_string(name("out.ndjson")).unwrap_or_default();
+        until("the event", || out().lines().count() == sent);
+        assert!(since.elapsed() < Duration::from_secs(10), "an event waited for {:?}", since.elapsed());
+        serde_json::from_str::<Value>(out().lines().last().unwrap()).unwrap()["dept"].as_str().map(str::to_owned)
+    };
+    assert_eq!((ask(0).as_deref(), ask(7)), (Some("d1"), None));
+    table(ROWS);
+    let mut before = 0;
+    until("the table", || {
+        let newest = ask(ROWS - 1);
+        before += usize::from(newest.is_none());
+        newest.as_deref() == Some("d10000000")
+    });
+    assert!(before > 5, "{before} events went by while it was read");
+    table(ROWS + 1);
+    let words = || fs::read_to_string(name("words.log")).unwrap();
+    until("the refusal", || {
+        ask(0);
+        words().contains("more than 10000000 rows")
+    });
+    assert_eq!(ask(ROWS - 1).as_deref(), Some("d10000000"));
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+    assert!(peak < 1 << 20, "{peak} KiB");
+    child.kill().and_then(|()| child.wait()).unwrap();
 }

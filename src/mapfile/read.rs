@@ -16,9 +16,10 @@ enum Column {
 
 /// Reads the text that `place` belongs to. Faulty rows are left out of the result and reported.
 pub fn read(place: &Place, text: &str, faults: &mut Vec<Diagnostic>) -> MapFile {
-    let (records, bad) = csv::read(text, ',', true);
+    let mut csv = csv::Reader::new(text, ',');
+    let records: Vec<Record<'_>> = csv.by_ref().collect();
     let mut reader = Reader { place, faults, file: MapFile { path: place.source.path.clone(), ..MapFile::default() } };
-    for fault in bad {
+    for fault in csv.faults {
         reader.error(fault.line, fault.column, "csv", fault.message, "double the quotes inside of a quoted cell");
     }
     let Some((header, rows)) = records.split_first() else {
@@ -137,7 +138,7 @@ impl Reader<'_> {
                         row.conditions[*i] = condition;
                     }
                 }
-                Column::Setter(i) => row.values[*i] = (cell.text.clone(), cell.column),
+                Column::Setter(i) => row.values[*i] = (cell.text.to_string(), cell.column),
                 Column::Unknown => {}
             }
         }
@@ -149,10 +150,10 @@ impl Reader<'_> {
     fn condition(&mut self, line: usize, cell: &Cell, kind: GetterKind) -> Option<Condition> {
         let text = &cell.text;
         match kind {
-            GetterKind::Exact => Some(Condition::Exact(text.clone())),
+            GetterKind::Exact => Some(Condition::Exact(text.to_string())),
             GetterKind::Folded => Some(Condition::Folded(fold(text))),
             GetterKind::Regex => match pattern::parse(text) {
-                Ok(hir) => Some(Condition::Regex(text.clone(), hir)),
+                Ok(hir) => Some(Condition::Regex(text.to_string(), hir)),
                 Err(e) => {
                     let column = cell.column + usize::from(cell.quoted) + e.at;
                     self.error(line, column, "bad_pattern", &format!("bad pattern: {}", e.message), e.help);

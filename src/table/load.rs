@@ -1,6 +1,6 @@
 //! A table from a text: CSV with a header, JSON, or CSV with a column of networks. Every fault has its place.
 use super::csv::{self, Record};
-use super::rows::{RowFault, Table};
+use super::rows::{Builder, Pushed, RowFault, TOO_LARGE, Table};
 use super::{json, networks::Networks};
 use crate::clock::Timestamp;
 use crate::diagnostic::{Diagnostic, Place, suggest};
@@ -40,23 +40,26 @@ pub enum Form {
 pub fn load(text: &str, form: &Form, place: &Place, faults: &mut Vec<Diagnostic>) -> Option<Table> {
     match form {
         Form::Csv { keys, delimiter } => {
-            let (columns, records) = records(text, *delimiter, place, faults)?;
+            let (columns, reader) = header(text, *delimiter, place, faults)?;
             let keys = key_columns(keys, &columns, &at(place, 1), faults)?;
-            let (table, doubles) = Table::new(columns, keys, cells(&records));
-            report(&doubles, |row| at(place, records[row].line), faults);
-            Some(table)
+            let mut builder = Builder::new(columns, keys);
+            rows(reader, &mut builder, place, faults, |builder, record, _| builder.push_keyed(texts(record)))?;
+            Some(builder.finish())
         }
         Form::List { keys } => {
-            let (columns, records) = records(text, ',', place, faults)?;
+            let (columns, reader) = header(text, ',', place, faults)?;
             let keys = key_columns(keys, &columns, &at(place, 1), faults)?;
             let expiry = columns.iter().position(|column| column == EXPIRY);
-            let mut ends = expiry.map(|column| expiries(&records, column, place, faults)).unwrap_or_default();
-            let (mut table, doubles) = Table::new(columns, keys, cells(&records));
-            report(&doubles, |row| at(place, records[row].line), faults);
-            // Of two rows with one key the table has the first.
-            for double in doubles.iter().rev().filter(|_| expiry.is_some()) {
-                ends.remove(double.row);
-            }
+            let mut ends = Vec::new();
+            let mut builder = Builder::new(columns, keys);
+            rows(reader, &mut builder, place, faults, |builder, record, faults| {
+                let pushed = builder.push_keyed(texts(record));
+                if let Some(column) = expiry.filter(|_| pushed == Pushed::Taken) {
+                    ends.push(end_of(record, column, place, faults).unwrap_or(Timestamp::MAX));
+                }
+                pushed
+            })?;
+            let mut table = builder.finish();
             table.set_expiry(ends);
             Some(table)
         }
@@ -75,13 +78,20 @@ pub fn load(text: &str, form: &Form, place: &Place, faults: &mut Vec<Diagnostic>
             Some(table)
         }
         Form::Prefix { column, delimiter } => {
-            let (columns, records) = records(text, *delimiter, place, faults)?;
+            let (columns, reader) = header(text, *delimiter, place, faults)?;
             let key = key_columns(std::slice::from_ref(column), &columns, &at(place, 1), faults)?[0];
-            let networks = networks(&records, key, place, faults);
+            let (mut networks, mut lines) = (Vec::new(), Vec::new());
+            let mut builder = Builder::new(columns, vec![key]);
+            rows(reader, &mut builder, place, faults, |builder, record, faults| {
+                let Some(row) = builder.push(texts(record)) else { return Pushed::TooLarge };
+                networks.extend(network_of(record, key, place, faults).map(|network| (network, row)));
+                lines.push(record.line);
+                Pushed::Taken
+            })?;
             let (index, doubles) = Networks::new(&networks);
             let doubles: Vec<RowFault> = doubles.into_iter().map(|row| RowFault::double(row as usize)).collect();
-            report(&doubles, |row| at(place, records[row].line), faults);
-            Some(Table::of_networks(columns, key, cells(&records), index))
+            report(&doubles, |row| at(place, lines[row]), faults);
+            Some(builder.finish_networks(index))
         }
     }
 }
@@ -94,25 +104,55 @@ fn report(doubles: &[RowFault], place: impl Fn(usize) -> Place, faults: &mut Vec
     faults.extend(doubles.iter().map(|d| Diagnostic::warning(&place(d.row), "duplicate_row", d.message.clone())));
 }
 
-fn cells(records: &[Record]) -> impl Iterator<Item = Vec<&str>> {
-    records.iter().map(|r| r.cells.iter().map(|c| c.text.as_str()).collect())
+fn texts<'r>(record: &'r Record<'_>) -> impl Iterator<Item = &'r str> {
+    record.cells.iter().map(|cell| &*cell.text)
 }
 
-/// Header and rows of a CSV text.
-fn records(text: &str, delimiter: char, place: &Place, faults: &mut Vec<Diagnostic>) -> Option<(Vec<String>, Vec<Record>)> {
-    let (mut records, bad) = csv::read(text, delimiter, true);
-    faults.extend(bad.iter().map(|f| Diagnostic::error(&Place { line: f.line, column: f.column, ..place.clone() }, "csv", f.message)));
-    if records.is_empty() {
-        faults.push(Diagnostic::error(place, "empty_table", "the file has no header row").help("its first line names the columns"));
-        return None;
+/// The header of a CSV text, and what reads its rows.
+fn header<'t>(text: &'t str, delimiter: char, place: &Place, faults: &mut Vec<Diagnostic>) -> Option<(Vec<String>, csv::Reader<'t>)> {
+    let mut reader = csv::Reader::new(text, delimiter);
+    match reader.next() {
+        Some(header) => Some((header.cells.into_iter().map(|cell| cell.text.into_owned()).collect(), reader)),
+        None => {
+            faults.push(Diagnostic::error(place, "empty_table", "the file has no header row").help("its first line names the columns"));
+            None
+        }
     }
-    let columns: Vec<String> = records.remove(0).cells.into_iter().map(|c| c.text).collect();
-    for record in records.iter().filter(|r| r.cells.len() != columns.len()) {
-        let message = format!("{} cells where the header has {}", record.cells.len(), columns.len());
-        let fault = if record.cells.len() > columns.len() { Diagnostic::error } else { Diagnostic::warning };
-        faults.push(fault(&at(place, record.line), "cell_count", message));
+}
+
+/// Reads the rows of a CSV text one by one. Faults of all are told; none where there are too many.
+fn rows(
+    mut reader: csv::Reader<'_>,
+    builder: &mut Builder,
+    place: &Place,
+    faults: &mut Vec<Diagnostic>,
+    mut take: impl FnMut(&mut Builder, &Record<'_>, &mut Vec<Diagnostic>) -> Pushed,
+) -> Option<()> {
+    let columns = builder.columns();
+    let (lines, bytes) = reader.rest();
+    builder.reserve(lines.min(TABLE_ROWS_MAX), bytes);
+    for count in 1.. {
+        let Some(record) = reader.next() else { break };
+        if !is_bounded(count, place, faults) {
+            return None;
+        }
+        if record.cells.len() != columns {
+            let message = format!("{} cells where the header has {columns}", record.cells.len());
+            let fault = if record.cells.len() > columns { Diagnostic::error } else { Diagnostic::warning };
+            faults.push(fault(&at(place, record.line), "cell_count", message));
+        }
+        match take(builder, &record, faults) {
+            Pushed::Taken => {}
+            Pushed::Double => report(&[RowFault::double(0)], |_| at(place, record.line), faults),
+            Pushed::TooLarge => {
+                faults.push(Diagnostic::error(&at(place, record.line), "too_large", TOO_LARGE));
+                return None;
+            }
+        }
     }
-    is_bounded(records.len(), place, faults).then_some((columns, records))
+    let fault = |f: &csv::CsvFault| Diagnostic::error(&Place { line: f.line, column: f.column, ..place.clone() }, "csv", f.message);
+    faults.extend(reader.faults.iter().map(fault));
+    Some(())
 }
 
 fn is_bounded(rows: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> bool {
@@ -140,8 +180,8 @@ fn key_columns(keys: &[String], columns: &[String], place: &Place, faults: &mut 
 /// The column of a list that says until when a row counts.
 const EXPIRY: &str = "expiry";
 
-/// From when on each row is no more.
-fn expiries(records: &[Record], column: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> Vec<Timestamp> {
+/// From when on a row is no more, if it says so.
+fn end_of(record: &Record<'_>, column: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> Option<Timestamp> {
     let read = |text: &str| -> Option<Timestamp> {
         let time = match text.parse::<jiff::Timestamp>() {
             Ok(time) => time,
@@ -152,42 +192,33 @@ fn expiries(records: &[Record], column: usize, place: &Place, faults: &mut Vec<D
         };
         i64::try_from(time.as_nanosecond()).ok()
     };
-    let mut end = |record: &Record| {
-        let cell = record.cells.get(column).filter(|cell| !cell.text.is_empty())?;
-        let end = read(&cell.text);
-        if end.is_none() {
-            let place = Place { line: record.line, column: cell.column, ..place.clone() };
-            let fault = Diagnostic::error(&place, "bad_expiry", format!("`{}` is no time", cell.text));
-            faults.push(fault.help("as in 2026-12-31T18:00:00Z, or a day: 2026-12-31 counts to its end in UTC"));
-        }
-        end
-    };
-    records.iter().map(|record| end(record).unwrap_or(Timestamp::MAX)).collect()
-}
-
-/// The networks of a column, with their rows.
-fn networks(records: &[Record], column: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> Vec<(Network, u32)> {
-    let mut out = Vec::new();
-    for (row, record) in records.iter().enumerate() {
-        let Some(cell) = record.cells.get(column) else { continue };
-        let cell_place = Place { line: record.line, column: cell.column, ..place.clone() };
-        match Network::parse(&cell.text) {
-            Some(network) => {
-                if network.host_bits {
-                    let message = format!("`{}` has bits set behind its prefix: they are ignored", cell.text);
-                    faults.push(Diagnostic::warning(&cell_place, "host_bits", message));
-                }
-                out.push((network, row as u32));
-            }
-            None => faults.push(
-                Diagnostic::error(&cell_place, "bad_network", format!("`{}` is no network", cell.text))
-                    .help("as in 10.0.0.0/8, 2001:db8::/32 or a single address"),
-            ),
-        }
+    let cell = record.cells.get(column).filter(|cell| !cell.text.is_empty())?;
+    let end = read(&cell.text);
+    if end.is_none() {
+        let place = Place { line: record.line, column: cell.column, ..place.clone() };
+        let fault = Diagnostic::error(&place, "bad_expiry", format!("`{}` is no time", cell.text));
+        faults.push(fault.help("as in 2026-12-31T18:00:00Z, or a day: 2026-12-31 counts to its end in UTC"));
     }
-    out
+    end
 }
 
+/// The network of a row.
+fn network_of(record: &Record<'_>, column: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> Option<Network> {
+    let cell = record.cells.get(column)?;
+    let cell_place = Place { line: record.line, column: cell.column, ..place.clone() };
+    let Some(network) = Network::parse(&cell.text) else {
+        faults.push(
+            Diagnostic::error(&cell_place, "bad_network", format!("`{}` is no network", cell.text))
+                .help("as in 10.0.0.0/8, 2001:db8::/32 or a single address"),
+        );
+        return None;
+    };
+    if network.host_bits {
+        let message = format!("`{}` has bits set behind its prefix: they are ignored", cell.text);
+        faults.push(Diagnostic::warning(&cell_place, "host_bits", message));
+    }
+    Some(network)
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use serde_json::Value;
 
 use super::networks::{Networks, V4};
-use super::rows::Table;
+use super::rows::{Builder, TOO_LARGE, Table};
 use crate::event::address::Network;
 use crate::limits::{TABLE_COLUMNS_MAX, TABLE_ROWS_MAX};
 
@@ -53,12 +53,14 @@ pub fn read(bytes: &[u8], columns: Option<&[String]>) -> Result<Table, String> {
     }
     let (index, _) = Networks::new(&networks);
     let count = rows.columns.len();
-    let cells = rows.rows.iter().map(|row| {
-        let mut cells = vec![""; count];
+    let mut builder = Builder::new(rows.columns.clone(), vec![0]);
+    let mut cells = vec![""; count];
+    for row in &rows.rows {
+        cells.fill("");
         row.iter().for_each(|(column, value)| cells[*column] = value);
-        cells
-    });
-    Ok(Table::of_networks(rows.columns.clone(), 0, cells, index))
+        builder.push(cells.iter().copied()).ok_or(TOO_LARGE)?;
+    }
+    Ok(builder.finish_networks(index))
 }
 
 fn network_of(address: IpAddr, prefix: u8) -> Network {

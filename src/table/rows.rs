@@ -1,8 +1,9 @@
 //! Rows in one arena, found by hash of their key.
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use std::cell::RefCell;
 use std::hash::BuildHasher;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::networks::Networks;
 use crate::clock::Timestamp;
@@ -72,61 +73,19 @@ impl Table {
 
     /// A table of rows. The first of two rows with one key counts; the others are reported.
     pub fn new<'a>(columns: Vec<String>, keys: Vec<usize>, rows: impl Iterator<Item = Vec<&'a str>>) -> (Table, Vec<RowFault>) {
-        let mut table = Table::empty(columns, keys, Index::Keys(HashTable::new()));
-        let mut index = HashTable::new();
+        let mut builder = Builder::new(columns, keys);
         let mut faults = Vec::new();
-        let mut key = Vec::new();
         for (number, cells) in rows.enumerate() {
-            let before = table.arena.len();
-            let Some(row) = table.push(&cells) else {
-                faults.push(RowFault { row: number, message: "the table is larger than 4 GiB".into() });
-                break;
-            };
-            key.clear();
-            table.key_of(row, &mut key);
-            let hash = table.hasher.hash_one(key.as_slice());
-            if index.find(hash, |row| table.has_key(*row, &key)).is_some() {
-                faults.push(RowFault::double(number));
-                table.arena.truncate(before);
-                table.ends.truncate(table.ends.len() - table.columns.len());
-                continue;
+            match builder.push_keyed(cells.into_iter()) {
+                Pushed::Taken => {}
+                Pushed::Double => faults.push(RowFault::double(number)),
+                Pushed::TooLarge => {
+                    faults.push(RowFault { row: number, message: TOO_LARGE.into() });
+                    break;
+                }
             }
-            index.insert_unique(hash, row, |r| {
-                let mut scratch = Vec::new();
-                table.key_of(*r, &mut scratch);
-                table.hasher.hash_one(scratch.as_slice())
-            });
         }
-        table.index = Index::Keys(index);
-        table.finish();
-        (table, faults)
-    }
-
-    /// A table of rows that are found by an index of the networks in a column.
-    pub fn of_networks<'a>(columns: Vec<String>, key: usize, rows: impl Iterator<Item = Vec<&'a str>>, index: Networks) -> Table {
-        let mut table = Table::empty(columns, vec![key], Index::Networks(index));
-        for cells in rows {
-            table.push(&cells);
-        }
-        table.finish();
-        table
-    }
-
-    /// Adds a row and gives its number; none where the table is too large.
-    fn push(&mut self, cells: &[&str]) -> Option<u32> {
-        for i in 0..self.columns.len() {
-            self.arena.extend_from_slice(cells.get(i).copied().unwrap_or_default().as_bytes());
-            self.ends.push(self.arena.len() as u32);
-        }
-        (self.arena.len() <= u32::MAX as usize).then(|| self.len().saturating_sub(1) as u32)
-    }
-
-    /// The last row is in.
-    fn finish(&mut self) {
-        self.arena.shrink_to_fit();
-        self.ends.shrink_to_fit();
-        let ends: Vec<u8> = self.ends.iter().flat_map(|e| e.to_le_bytes()).collect();
-        self.content_hash = xxh3_128(&self.arena) ^ xxh3_128(&ends).rotate_left(1);
+        (builder.finish(), faults)
     }
 
     /// Rows.
@@ -211,6 +170,111 @@ impl Table {
             }
         }
         key.is_empty()
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is in the table.
+    Taken,
+    /// A row with its key was there.
+    Double,
+    /// The table can hold no more.
+    TooLarge,
+}
+
+/// Why no more rows are taken.
+pub const TOO_LARGE: &str = "the table is larger than 4 GiB";
+
+/// A table while its rows come.
+pub struct Builder {
+    table: Table,
+    index: HashTable<u32>,
+    key: Vec<u8>,
+}
+
+impl Builder {
+    /// A table without rows.
+    pub fn new(columns: Vec<String>, keys: Vec<usize>) -> Builder {
+        Builder { table: Table::empty(columns, keys, Index::Keys(HashTable::new())), index: HashTable::new(), key: Vec::new() }
+    }
+
+    /// Makes room for some rows with so many bytes.
+    pub fn reserve(&mut self, rows: usize, bytes: usize) {
+        let table = &mut self.table;
+        table.arena.reserve(bytes.min(u32::MAX as usize));
+        table.ends.reserve(rows * table.columns.len());
+        self.index.reserve(rows, |_| 0); // there are none yet that would move
+    }
+
+    /// How many columns it has.
+    pub fn columns(&self) -> usize {
+        self.table.columns.len()
+    }
+
+    /// Adds a row that is found by its key, unless there is one with that key.
+    pub fn push_keyed<'c>(&mut self, cells: impl Iterator<Item = &'c str>) -> Pushed {
+        let before = self.table.arena.len();
+        let Some(row) = self.push(cells) else { return Pushed::TooLarge };
+        let (table, key) = (&mut self.table, &mut self.key);
+        key.clear();
+        table.key_of(row, key);
+        let hash = table.hasher.hash_one(key.as_slice());
+        if self.index.find(hash, |row| table.has_key(*row, key)).is_some() {
+            table.arena.truncate(before);
+            table.ends.truncate(table.ends.len() - table.columns.len());
+            return Pushed::Double;
+        }
+        // Hashes of rows that move are made anew: here nothing wants the key any more.
+        let scratch = RefCell::new(key);
+        self.index.insert_unique(hash, row, |row| {
+            let mut key = scratch.borrow_mut();
+            key.clear();
+            table.key_of(*row, &mut key);
+            table.hasher.hash_one(key.as_slice())
+        });
+        Pushed::Taken
+    }
+
+    /// Adds a row and gives its number; none where the table is too large.
+    pub fn push<'c>(&mut self, mut cells: impl Iterator<Item = &'c str>) -> Option<u32> {
+        let table = &mut self.table;
+        for _ in 0..table.columns.len() {
+            table.arena.extend_from_slice(cells.next().unwrap_or_default().as_bytes());
+            table.ends.push(table.arena.len() as u32);
+        }
+        (table.arena.len() <= u32::MAX as usize).then(|| table.len().saturating_sub(1) as u32)
+    }
+
+    /// The table, found by its keys.
+    pub fn finish(mut self) -> Table {
+        self.table.index = Index::Keys(self.index);
+        self.table.finish();
+        self.table
+    }
+
+    /// The table, found by the networks of a column.
+    pub fn finish_networks(mut self, networks: Networks) -> Table {
+        self.table.index = Index::Networks(networks);
+        self.table.finish();
+        self.table
+    }
+}
+
+impl Table {
+    /// The last row is in.
+    fn finish(&mut self) {
+        self.arena.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        let mut ends = Xxh3::new();
+        let mut bytes = Vec::with_capacity(4096);
+        for part in self.ends.chunks(1024) {
+            bytes.clear();
+            bytes.extend(part.iter().flat_map(|end| end.to_le_bytes()));
+            ends.update(&bytes);
+        }
+        self.content_hash = xxh3_128(&self.arena) ^ ends.digest128().rotate_left(1);
     }
 }
 
