@@ -387,6 +387,13 @@ impl<'a> Builder<'a, '_> {
         for (name, node) in self.members(Family::Source) {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::source::KINDS) else { continue };
+            if let Some(other) = sources.iter().find(|s: &&PlannedSource| s.kind == kind.name && kind.name == "stdin") {
+                let message = format!("`{}` reads the standard input too, and each line goes to one of them", other.name);
+                options.fault(
+                    Diagnostic::error(options.place(), "two_stdin", message)
+                        .help("take one of them out, and name the other in both `inputs`"),
+                );
+            }
             let bound: Option<BoundSource> = (kind.bind)(&options);
             let (mut rule, policy, section) = time_options(&options);
             let formats: Vec<Format> = match options.get("format") {
