@@ -295,6 +295,18 @@ fn events_become_messages() {
     let words = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
     assert!(words.contains("1 brokers, 5 partitions"), "{words}");
 
+    // Other texts than JSON. What is refused stands in the dead letter as the event that it is.
+    broker.topic("texts", 1);
+    let long = format!("{{\"user\":\"a,b\",\"n\":0}}\n{{\"n\":1,\"user\":\"{}\"}}\n{{\"n\":2}}\n", "x".repeat(9000));
+    let folder = to_topic(&broker, &long, "topic: texts, key: 'k{n}', message_bytes_max: 8KiB, encode: {type: csv, fields: [user, n]}");
+    run(folder.path());
+    let texts: Vec<(String, String)> =
+        broker.messages("texts", 1).iter().map(|m| (text(m.key().unwrap()), text(m.payload().unwrap()))).collect();
+    assert_eq!(texts, [("k0".to_owned(), "\"a,b\",0".to_owned()), ("k2".to_owned(), ",2".to_owned())]);
+    let letter = fs::read_to_string(folder.path().join(".tripline/dead_letter/k.ndjson")).unwrap();
+    let letter: Value = serde_json::from_str(&letter).unwrap();
+    assert_eq!((&letter["event"]["n"], letter["event"]["user"].as_str().map(str::len)), (&1.into(), Some(9000)));
+
     // What no broker takes is in the dead letter; what follows goes on.
     broker.topic("small", 1);
     let long = format!("{{\"n\":0}}\n{{\"n\":1,\"text\":\"{}\"}}\n{{\"n\":2}}\n", "x".repeat(9000));

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use outside::{finished, folder, killed_after};
+use outside::{finished, folder, killed_after, said, text, tripline};
 use serde_json::Value;
 
 fn pipeline(options: &str) -> tempfile::TempDir {
@@ -143,4 +143,63 @@ fn no_more_rows_a_second_than_may_be() {
     // The first 400 at once, the others behind them.
     assert!(since.elapsed() >= std::time::Duration::from_secs(2), "{:?}", since.elapsed());
     assert_eq!(fs::read_to_string(folder.path().join("events.ndjson")).unwrap(), lines(1_000, 1));
+}
+
+#[test]
+fn events_are_written_as_other_receivers_read_them() {
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], follow: false, format: json}}
+transforms: {b: {type: set, inputs: [a], fields: {name: '\"logged in\"', deviceVendor: '\"Acme|Co\"'}}}
+sinks:
+  csv: {type: file, inputs: [b], path: out.csv, encode: {type: csv, fields: [host, user.name, n], delimiter: ';'}}
+  kv: {type: file, inputs: [b], path: 'by/{host}.log', encode: {type: kv, fields: [host, user.name, n]}}
+  cef: {type: file, inputs: [b], path: out.cef, encode: {type: cef, fields: [sourceUserName, user.name, n]}}
+  leef: {type: file, inputs: [b], path: out.leef, encode: {type: leef, fields: [user.name, n]}}
+  raw: {type: file, inputs: [b], path: out.raw, encode: raw}
+  out: {type: stdout, inputs: [b], encode: {type: kv, fields: [n], assign: ':'}}
+",
+    );
+    let at = |name: &str| folder.path().join(name);
+    let raw = "{\"host\":\"web-1\",\"user\":{\"name\":\"Ada; \\\"A\\\" = b\\nx\"},\"n\":1.50}\n{\"host\":\"closed\",\"n\":{\"a\": [1, 2]},\"sourceUserName\":\"eve\"}\n";
+    fs::write(at("in.log"), raw).unwrap();
+    // A folder stands where a file is meant: that row can never be written.
+    fs::create_dir_all(at("by/closed.log")).unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", said(&out));
+    let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+    assert_eq!(read("out.csv"), "web-1;\"Ada; \"\"A\"\" = b x\";1.50\nclosed;;\"{\"\"a\"\":[1,2]}\"\n");
+    assert_eq!(read("by/web-1.log"), "host=web-1 user.name=\"Ada; \\\"A\\\" = b x\" n=1.50\n");
+    let version = env!("CARGO_PKG_VERSION");
+    let head = format!("Acme\\|Co|tripline|{version}|event|");
+    let first = format!("CEF:0|{head}logged in|Unknown|user.name=Ada; \"A\" \\= b\\nx n=1.50\n");
+    assert_eq!(read("out.cef"), format!("{first}CEF:0|{head}logged in|Unknown|suser=eve n={{\"a\":[1,2]}}\n"));
+    assert_eq!(read("out.leef"), format!("LEEF:1.0|{head}user.name=Ada; \"A\" = b x\tn=1.50\nLEEF:1.0|{head}n={{\"a\":[1,2]}}\n"));
+    assert_eq!(read("out.raw"), raw);
+    assert_eq!(text(&out.stdout), "n:1.50\nn:\"{\\\"a\\\":[1,2]}\"\n");
+    let letter: Value = serde_json::from_str(&read(".tripline/dead_letter/kv.ndjson")).unwrap();
+    assert_eq!((&letter["event"]["host"], &letter["event"]["name"]), (&"closed".into(), &"logged in".into()));
+}
+
+#[test]
+fn what_cannot_be_written_so_is_told_before() {
+    let folder = folder(
+        "sources: {a: {type: stdin, format: json}}
+sinks:
+  b: {type: file, inputs: [a], path: b, encode: {type: csv}}
+  c: {type: file, inputs: [a], path: c, encode: cvs}
+  d: {type: file, inputs: [a], path: d, encode: {type: kv, fields: ['a b'], assign: '::', more: 1}}
+  e: {type: stdout, inputs: [a], form: pretty, encode: raw}
+",
+    );
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml"]));
+    for want in [
+        ":3:56: error[missing_key]: `csv` needs its fields",
+        ":4:49: error[unknown_format]: events cannot be written as `cvs`",
+        ":5:56: error[bad_value]: `a b` can be no key of a pair",
+        "error[bad_value]: `assign` is one ASCII character",
+        "error[unknown_key]: ",
+        ":6:40: error[bad_value]: `form` is for JSON",
+    ] {
+        assert!(words.contains(want), "{want}\n{words}");
+    }
 }

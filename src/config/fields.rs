@@ -173,6 +173,20 @@ impl<'a> Options<'a> {
         quantity::duration(&self.text(key)?)
     }
 
+    /// An option that is one byte; anything else is a fault.
+    pub fn byte(&self, key: &str) -> Option<u8> {
+        let (text, place) = self.has(key).then(|| self.placed(key))??;
+        match text.as_bytes() {
+            [byte] if byte.is_ascii() => Some(*byte),
+            _ if text == "\\t" => Some(b'\t'),
+            _ => {
+                let fault = Diagnostic::error(&place, "bad_value", format!("`{key}` is one ASCII character"));
+                self.fault(fault.help("for a tab write \"\\t\""));
+                None
+            }
+        }
+    }
+
     /// A size in bytes.
     pub fn size(&self, key: &str) -> Option<u64> {
         quantity::size(&self.text(key)?)

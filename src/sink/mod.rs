@@ -1,6 +1,7 @@
 //! Sinks: where events and alerts go. A kind is a file.
 pub mod drop;
 pub mod elasticsearch;
+mod encode;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;

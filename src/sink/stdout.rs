@@ -2,13 +2,15 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
+use super::encode::{ENCODE, Encoding};
 use super::{BindSink, BoundSink, COMMON};
 use crate::component::sink::{OutRow, Sent, Then};
 use crate::component::{Body, BoxFuture, Kind, Outage, OutputNames, Sink};
 use crate::config::{Field, Options, SINK_INPUTS, Type};
+use crate::diagnostic::Diagnostic;
 
 const FIELDS: &[Field] =
-    &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped")];
+    &[Field::optional("form", Type::Word(&["auto", "json", "pretty"]), "auto (default): pretty on a terminal, json when piped"), ENCODE];
 
 /// See the module.
 pub static KIND: Kind<BindSink> =
@@ -17,14 +19,23 @@ pub static KIND: Kind<BindSink> =
 fn bind(options: &Options<'_>) -> Option<BoundSink> {
     options.check(&[FIELDS, COMMON, SINK_INPUTS]);
     let form = options.text("form").unwrap_or_else(|| "auto".to_owned());
-    Some(BoundSink::new(move |_| {
-        let pretty = form == "pretty" || (form == "auto" && std::io::stdout().is_terminal());
-        Box::new(StdoutSink { pretty })
-    }))
+    let encoding = Encoding::read(options);
+    if let Some((_, place)) = options.placed("form").filter(|_| !encoding.is_json()) {
+        options.fault(
+            Diagnostic::error(&place, "bad_value", "`form` is for JSON, and `encode` wants another text").help("take one of them out"),
+        );
+    }
+    let reads = encoding.reads();
+    let factory = move |_: &[u8]| -> Box<dyn Sink> {
+        let pretty = form == "pretty" || (form == "auto" && encoding.is_json() && std::io::stdout().is_terminal());
+        Box::new(StdoutSink { pretty, encoding: encoding.clone() })
+    };
+    Some(BoundSink { reads, ..BoundSink::new(factory) })
 }
 
 struct StdoutSink {
     pretty: bool,
+    encoding: Encoding,
 }
 
 /// An alert in two lines, another event as `key=value`.
@@ -54,7 +65,7 @@ impl Sink for StdoutSink {
             row.write(&mut line);
             prettify(&line, &mut body.bytes);
         } else {
-            row.write(&mut body.bytes);
+            self.encoding.write(row, &mut body.bytes);
         }
         body.ends.push(body.bytes.len());
     }

@@ -116,8 +116,8 @@ impl Format {
         match name.as_str() {
             "kv" => {
                 let default = KvOptions::default();
-                let separator = one_byte(&section, "separator").or(default.separator);
-                Some(Format::Kv(KvOptions { separator, assign: one_byte(&section, "assign").unwrap_or(default.assign) }))
+                let separator = section.byte("separator").or(default.separator);
+                Some(Format::Kv(KvOptions { separator, assign: section.byte("assign").unwrap_or(default.assign) }))
             }
             "csv" => {
                 let columns: Vec<String> = if is_map { section.texts("columns").into_iter().map(|(c, _)| c).collect() } else { Vec::new() };
@@ -128,7 +128,7 @@ impl Format {
                     );
                     return None;
                 }
-                Some(Format::Csv(CsvOptions { columns, delimiter: one_byte(&section, "delimiter").unwrap_or(b',') }))
+                Some(Format::Csv(CsvOptions { columns, delimiter: section.byte("delimiter").unwrap_or(b',') }))
             }
             "syslog" if section.text("structured_data").as_deref() == Some("text") => Some(Format::Syslog(Structured::Text)),
             "regex" | "grok" | "dissect" if !is_map => {
@@ -222,20 +222,6 @@ impl Format {
             Format::Kv(options) => Box::new(KvDecoder::new(*options, wanted)),
             Format::Regex(patterns) => Box::new(RegexDecoder::new(patterns.clone(), wanted)),
             Format::Dissect(pattern) => Box::new(DissectDecoder::new(pattern.clone(), wanted)),
-        }
-    }
-}
-
-/// An option that is one byte; anything else is a fault.
-fn one_byte(section: &Options<'_>, key: &str) -> Option<u8> {
-    let (text, place) = section.has(key).then(|| section.placed(key))??;
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() => Some(*byte),
-        _ if text == "\\t" => Some(b'\t'),
-        _ => {
-            section
-                .fault(Diagnostic::error(&place, "bad_value", format!("`{key}` is one ASCII character")).help("for a tab write \"\\t\""));
-            None
         }
     }
 }

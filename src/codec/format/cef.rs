@@ -30,6 +30,16 @@ pub enum Dialect {
     Leef,
 }
 
+impl Dialect {
+    /// Header fields, in order, behind the version.
+    pub fn header(self) -> &'static [&'static str] {
+        match self {
+            Dialect::Cef => CEF_HEADER,
+            Dialect::Leef => LEEF_HEADER,
+        }
+    }
+}
+
 /// See the module.
 pub struct CefDecoder {
     dialect: Dialect,
@@ -44,14 +54,14 @@ pub struct CefDecoder {
 impl CefDecoder {
     /// A decoder for what the plan wants.
     pub fn new(dialect: Dialect, wanted: Wanted, rule: TimeRule) -> CefDecoder {
-        let (header, naming) = match dialect {
-            Dialect::Cef => (CEF_HEADER, CEF_NAMING),
-            Dialect::Leef => (LEEF_HEADER, LEEF_NAMING),
+        let naming = match dialect {
+            Dialect::Cef => CEF_NAMING,
+            Dialect::Leef => LEEF_NAMING,
         };
         CefDecoder {
             dialect,
             keys: Keys::new(naming, &wanted),
-            header: header.iter().map(|name| wanted.slot(name)).collect(),
+            header: dialect.header().iter().map(|name| wanted.slot(name)).collect(),
             rule,
             wanted,
             map: MarkMap::new([b'|', b'=', b'\\']),

@@ -99,6 +99,11 @@ pub fn full_name(key: &[u8]) -> Option<&'static str> {
     NAMES.binary_search_by(|(short, _)| short.as_bytes().cmp(key)).ok().map(|at| NAMES[at].1)
 }
 
+/// The short key of a full name; the name itself where there is none.
+pub fn short_name(name: &str) -> &str {
+    NAMES.iter().find(|(_, full)| *full == name).map_or(name, |(short, _)| short)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +114,6 @@ mod tests {
         assert_eq!(full_name(b"src"), Some("sourceAddress"));
         assert_eq!(full_name(b"cs6Label"), Some("deviceCustomString6Label"));
         assert_eq!(full_name(b"sourceAddress"), None);
+        assert_eq!((short_name("sourceAddress"), short_name("mine")), ("src", "mine"));
     }
 }

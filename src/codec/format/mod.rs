@@ -19,6 +19,7 @@ pub mod syslog;
 mod syslog_cisco;
 mod syslog_rfc3164;
 mod syslog_rfc5424;
+pub mod text_out;
 pub mod time;
 
 use std::sync::Arc;

@@ -23,6 +23,9 @@ use crate::state::{StateReader, StateWriter};
 /// Bytes of a field in a path: file systems take 255 for a name.
 const FIELD_BYTES_MAX: usize = 100;
 
+/// Before the path of a row whose text stands behind it; then comes the event, for the dead letter.
+const TEXT: char = '\0';
+
 /// See the module.
 struct FileSink {
     settings: Settings,
@@ -71,11 +74,15 @@ impl FileSink {
         for row in 0..body.rows() {
             let mut from = StateReader::new(&body.bytes[body.range(row..row + 1)]);
             let path = from.text().map_err(|e| Outage::new(e.0))?;
+            let (path, row_bytes) = match path.strip_prefix(TEXT) {
+                Some(path) => (path, from.bytes().map_err(|e| Outage::new(e.0))?),
+                None => (path, from.rest()),
+            };
             let number = *numbers.entry(path).or_insert_with(|| {
                 parts.push((path, Part::default()));
                 parts.len() - 1
             });
-            parts[number].1.bytes.extend_from_slice(from.rest());
+            parts[number].1.bytes.extend_from_slice(row_bytes);
             parts[number].1.rows.push(row);
         }
         let (mut outcomes, mut trouble) = (vec![Outcome::Accepted; body.rows()], None);
@@ -145,11 +152,19 @@ impl Sink for FileSink {
             let mut path = Vec::new();
             template.write_with(&BatchRow { batch: row.batch, row: row.row }, &mut path, tame);
             let mut out = StateWriter { bytes: std::mem::take(&mut body.bytes) };
-            out.bytes(&path);
+            if self.settings.encoding.is_json() {
+                out.bytes(&path);
+            } else {
+                path.insert(0, TEXT as u8);
+                out.bytes(&path);
+                let mut text = Vec::new();
+                self.settings.encoding.write(row, &mut text);
+                out.bytes(&text);
+            }
             body.bytes = out.bytes;
             return row.end(row.identity(), body);
         }
-        row.write(&mut body.bytes);
+        self.settings.encoding.write(row, &mut body.bytes);
         body.ends.push(body.bytes.len());
     }
 

@@ -5,6 +5,7 @@ use super::FileSink;
 use crate::clock::Timestamp;
 use crate::component::{Kind, OutputNames};
 use crate::config::{Field, Options, SINK_INPUTS, Type};
+use crate::sink::encode::{ENCODE, Encoding};
 use crate::sink::{BindSink, BoundSink, COMMON, Compression};
 
 const ROTATE: &[Field] = &[
@@ -20,6 +21,7 @@ const FIELDS: &[Field] = &[
         Type::Word(&["none", "gzip", "zstd"]),
         "how it is packed, body by body (`batch: {age: 5s}` makes them larger); default none",
     ),
+    ENCODE,
 ];
 
 /// See the room.
@@ -38,6 +40,7 @@ pub(super) struct Settings {
     rotate_bytes: Option<u64>,
     rotate_every: Option<i64>,
     pub(super) compression: Compression,
+    pub(super) encoding: Encoding,
 }
 
 impl Settings {
@@ -83,7 +86,9 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         rotate_bytes: rotate.as_ref().and_then(|r| r.size("bytes")),
         rotate_every: rotate.as_ref().and_then(|r| r.duration("every")).filter(|every| *every > 0),
         compression: Compression::read(options),
+        encoding: Encoding::read(options),
     };
     let templates = if has_fields { vec![(template, place)] } else { Vec::new() };
-    Some(BoundSink { templates, ..BoundSink::new(move |_| Box::new(FileSink::new(settings.clone()))) })
+    let reads = settings.encoding.reads();
+    Some(BoundSink { templates, reads, ..BoundSink::new(move |_| Box::new(FileSink::new(settings.clone()))) })
 }

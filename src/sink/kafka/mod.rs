@@ -24,7 +24,11 @@ use crate::state::{StateError, StateReader, StateWriter};
 /// The longest name of a topic.
 const TOPIC_BYTES_MAX: usize = 249;
 
-/// A row as it lies in a body: topic, key, headers, then the event.
+/// Parts that a row may have: a key, a text in the place of the event.
+const KEY: u8 = 1;
+const TEXT: u8 = 2;
+
+/// A row as it lies in a body: topic, key, headers, text, then the event.
 struct Message<'b> {
     topic: &'b str,
     key: Option<&'b [u8]>,
@@ -36,12 +40,15 @@ impl<'b> Message<'b> {
     fn read(bytes: &'b [u8]) -> Result<Message<'b>, StateError> {
         let mut from = StateReader::new(bytes);
         let topic = from.text()?;
-        let key = if from.u8()? == 1 { Some(from.bytes()?) } else { None };
+        let parts = from.u8()?;
+        let key = if parts & KEY != 0 { Some(from.bytes()?) } else { None };
         let mut headers = Vec::new();
         for _ in 0..from.u32()? {
             headers.push((from.text()?, from.bytes()?));
         }
-        Ok(Message { topic, key, headers, value: from.rest().trim_ascii_end() })
+        // Behind a text stands the event, for the dead letter.
+        let value = if parts & TEXT != 0 { from.bytes()? } else { from.rest() };
+        Ok(Message { topic, key, headers, value: value.strip_suffix(b"\n").unwrap_or(value) })
     }
 }
 
@@ -190,12 +197,11 @@ impl Sink for KafkaSink {
             text.clear();
             template.write_some(&fields, &mut text).then(|| text.clone())
         };
-        match self.settings.has_key.then(|| templates.next().and_then(&mut value_of)).flatten() {
-            Some(key) => {
-                out.u8(1);
-                out.bytes(&key);
-            }
-            None => out.u8(0),
+        let key = self.settings.has_key.then(|| templates.next().and_then(&mut value_of)).flatten();
+        let encoding = &self.settings.encoding;
+        out.u8(if key.is_some() { KEY } else { 0 } | if encoding.is_json() { 0 } else { TEXT });
+        if let Some(key) = &key {
+            out.bytes(key);
         }
         let headers: Vec<(&String, Vec<u8>)> =
             self.settings.headers.iter().zip(templates).filter_map(|(name, template)| Some((name, value_of(template)?))).collect();
@@ -203,6 +209,11 @@ impl Sink for KafkaSink {
         for (name, value) in &headers {
             out.bytes(name.as_bytes());
             out.bytes(value);
+        }
+        if !encoding.is_json() {
+            text.clear();
+            encoding.write(row, &mut text);
+            out.bytes(&text);
         }
         body.bytes = out.bytes;
         row.end(row.identity(), body);

@@ -7,6 +7,7 @@ use crate::component::{Kind, OutputNames, Sink};
 use crate::config::{Field, Options, SINK_INPUTS, Type};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::net::kafka::{BROKERS, KafkaOptions, SASL_OPTION, TLS_OPTION};
+use crate::sink::encode::{ENCODE, Encoding};
 use crate::sink::{BindSink, BoundSink, COMMON};
 
 const FIELDS: &[Field] = &[
@@ -31,6 +32,7 @@ const FIELDS: &[Field] = &[
         "true, or a transactional id: an epoch's messages are seen by readers of committed ones all at once, together with the offsets that Kafka sources of this \
          cluster have come to; off unless given",
     ),
+    ENCODE,
     TLS_OPTION,
     SASL_OPTION,
 ];
@@ -52,6 +54,7 @@ pub(super) struct Settings {
     pub(super) message_bytes_max: u64,
     name: String,
     transactional: Option<Transactional>,
+    pub(super) encoding: Encoding,
     pub(super) tenure: Arc<Tenure>,
 }
 
@@ -114,13 +117,15 @@ fn bind(options: &Options<'_>) -> Option<BoundSink> {
         compression: options.text("compression").unwrap_or_else(|| "none".to_owned()),
         name: options.name.to_owned(),
         transactional: transactional(options),
+        encoding: Encoding::read(options),
         tenure: Arc::default(),
         message_bytes_max: options.size("message_bytes_max").unwrap_or(crate::limits::KAFKA_MESSAGE_BYTES_MAX),
     };
     let mut templates = vec![topic];
     templates.extend(key);
     templates.extend(headers.iter().map(|(_, value)| (value.text().unwrap_or_default(), value.place.clone())));
+    let reads = settings.encoding.reads();
     let is_transactional = settings.transactional.is_some();
     let factory = move |installation: &[u8]| -> Box<dyn Sink> { Box::new(KafkaSink::new(settings.clone(), installation)) };
-    Some(BoundSink { templates, is_transactional, ..BoundSink::new(factory) })
+    Some(BoundSink { templates, reads, is_transactional, ..BoundSink::new(factory) })
 }
