@@ -22,7 +22,7 @@ use tripline::state::MemoryStore;
 struct Quiet;
 
 impl Host for Quiet {
-    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn ready(&mut self, _: &tripline::plan::Plan, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
     fn word(&mut self, level: &str, _: &str, message: &str) {
         assert_ne!(level, "error", "{message}");
     }

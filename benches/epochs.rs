@@ -20,7 +20,7 @@ use tripline::window::ring::RingGroups;
 struct Quiet;
 
 impl Host for Quiet {
-    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn ready(&mut self, _: &tripline::plan::Plan, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
     fn word(&mut self, _: &str, _: &str, _: &str) {}
     fn stops(&self) -> usize {
         0

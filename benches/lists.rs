@@ -18,14 +18,14 @@ fn spec() -> Arc<ListSpec> {
     Arc::new(ListSpec {
         name: "leases".into(),
         key: vec!["address".into()],
-        per_tenant: false,
+        tenant: None,
         columns: vec![("host".into(), Merge::Last)],
         ttl: Some(TTL),
         is_sliding: true,
         capacity: usize::MAX,
         evict: Evict::Oldest,
         clear: None,
-        expiry_event: None,
+        expiry_event: false,
         base: None,
     })
 }

@@ -120,7 +120,7 @@ fn faults_are_rendered_with_place_caret_and_help() {
         text(&output.stdout),
         "pipeline.yaml:2:13: error[unknown_type]: there is no type `fiel`\n    a: {type: fiel, paths: [x.log]}\n              ^\n  help: did you mean `file`?\n\
          pipeline.yaml:4:34: error[unknown_key]: `colour` is not known here\n    o: {type: stdout, inputs: [a], colour: red}\n                                   ^\n  \
-         help: known here: form, original, meta, where, dead_letter, batch, retry, rate_max, buffer, when_full, inputs, type, description\n2 errors, 0 warnings\n"
+         help: known here: form, encode, original, meta, where, dead_letter, batch, retry, rate_max, buffer, when_full, inputs, type, description\n2 errors, 0 warnings\n"
     );
 }
 

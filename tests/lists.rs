@@ -5,10 +5,13 @@ mod outside;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use inside::{lines, run_resharded};
-use outside::{finished, folder, text, tripline};
+use outside::{finished, folder, text, tripline, until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -334,6 +337,92 @@ sinks: {o: {type: file, inputs: [leases.expired], path: out.ndjson}}
         lease(["2026-01-01T12:50:00Z", "2026-01-01T12:50:00Z", "2026-01-01T13:00:00Z"], "10.0.0.7", json!(["h3"]), 1, 2),
     ];
     assert_eq!(out[1..], want);
+}
+
+#[test]
+fn what_a_list_holds_can_be_taken_out_and_put_in() {
+    let sources = "tenant: customer
+sources: {a: {type: file, paths: [a.log], format: json, time: {field: ts, format: rfc3339}}}
+";
+    let list = "{key: [ip], columns: {hosts: set, n: count}, ttl: 1h, per_tenant: true, path: known.csv}";
+    let out = folder(&format!(
+        "{sources}lists: {{known: {list}}}
+transforms: {{put: {{type: update_list, inputs: [a], list: known, key: {{ip: ip}}, set: {{hosts: host}}}}}}
+sinks: {{o: {{type: file, inputs: [put], path: out.ndjson}}}}
+"
+    ));
+    fs::write(out.path().join("known.csv"), "customer,ip,note\nacme,10.0.0.9,\"a \"\"printer\"\"\"\n").unwrap();
+    let line = |ip: &str, host: &str| format!("{}\n", json!({"ts": "2026-01-01T10:00:00Z", "customer": "acme", "ip": ip, "host": host}));
+    fs::write(out.path().join("a.log"), line("10.0.0.1", "h1") + &line("10.0.0.1", "h,2") + &line("10.0.0.2", "h3")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "127.0.0.1:0"]).current_dir(out.path()).stdout(Stdio::null());
+    let mut child = command.stderr(fs::File::create(out.path().join("words.log")).unwrap()).spawn().unwrap();
+    let admin = || {
+        let words = fs::read_to_string(out.path().join("words.log")).unwrap();
+        let ready = words.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|word| word["event"] == "ready");
+        ready.map(|word| word["admin"].as_str().unwrap().to_owned())
+    };
+    until("the admin port", || admin().is_some());
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(admin().unwrap()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    };
+    until("the writes", || get("/lists/known").lines().count() > 7);
+    let reply = get("/lists/known");
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("text/csv"), "{head}");
+    let mut rows: Vec<&str> = body.lines().collect();
+    rows[1..].sort_unstable();
+    let want = [
+        "customer,ip,hosts,n,note,expiry",
+        "acme,10.0.0.1,\"[\"\"h1\"\",\"\"h,2\"\"]\",2,,2026-01-01T11:00:00Z",
+        "acme,10.0.0.2,\"[\"\"h3\"\"]\",1,,2026-01-01T11:00:00Z",
+        "acme,10.0.0.9,,,\"a \"\"printer\"\"\",",
+    ];
+    assert_eq!(rows, want);
+    assert!(get("/lists/unknown").starts_with("HTTP/1.1 404"));
+    child.kill().and_then(|()| child.wait()).unwrap();
+
+    // Another pipeline begins with it.
+    let back = folder(&format!(
+        "{sources}lists: {{known: {list}}}
+transforms:
+  put: {{type: update_list, inputs: [a], list: known, key: {{ip: ip}}, set: {{hosts: host}}}}
+correlations:
+  r:
+    type: threshold
+    inputs: [a]
+    by: [ip]
+    within: 1s
+    count: 1
+    trigger: every
+    alert: {{fields: {{hosts: 'lookup(\"known\", \"hosts\", ip)', n: 'lookup(\"known\", \"n\", ip)', note: 'lookup(\"known\", \"note\", ip)'}}}}
+sinks: {{o: {{type: file, inputs: [r], path: out.ndjson}}, p: {{type: drop, inputs: [put]}}}}
+"
+    ));
+    fs::write(back.path().join("known.csv"), body).unwrap();
+    let at = |time: &str, ip: &str| json!({"ts": time, "customer": "acme", "ip": ip, "host": "h4"});
+    let out = fed(
+        back.path(),
+        "a.log",
+        &[
+            at("2026-01-01T10:30:00Z", "10.0.0.1"),
+            at("2026-01-01T10:30:01Z", "10.0.0.1"),
+            at("2026-01-01T10:30:02Z", "10.0.0.9"),
+            at("2026-01-01T11:00:00Z", "10.0.0.2"),
+        ],
+    );
+    let got: Vec<Value> = out.iter().map(|a| json!([a["hosts"], a["n"], a["note"]])).collect();
+    let want = [
+        json!([["h1", "h,2"], "2", null]),
+        json!([["h1", "h,2", "h4"], 3, null]),
+        json!([null, null, "a \"printer\""]),
+        json!([null, null, null]),
+    ];
+    assert_eq!(got, want);
 }
 
 #[test]

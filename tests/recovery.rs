@@ -41,7 +41,7 @@ impl Operator for Fragile {
 struct Listener(Vec<String>);
 
 impl Host for Listener {
-    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn ready(&mut self, _: &tripline::plan::Plan, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
     fn word(&mut self, _: &str, event: &str, _: &str) {
         self.0.push(event.to_owned());
     }

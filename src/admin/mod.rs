@@ -1,4 +1,6 @@
-//! The admin port: metrics and health over HTTP/1.1, on loopback.
+//! The admin port: metrics, health and lists over HTTP/1.1, on loopback.
+mod lists;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -6,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::list::SharedList;
 use crate::metrics::Registry;
 use crate::runtime::sender::Health;
 
@@ -23,6 +26,8 @@ pub struct Shown {
     pub epoch: Arc<AtomicU64>,
     /// How sinks fare.
     pub health: Arc<Mutex<BTreeMap<String, Arc<Health>>>>,
+    /// Lists that events write, by name.
+    pub lists: Arc<Mutex<BTreeMap<String, Arc<SharedList>>>>,
 }
 
 /// Starts to listen. Returns the address; none where no port could be had, which is never fatal.
@@ -33,7 +38,7 @@ pub fn listen(address: &str, shown: Shown) -> Option<String> {
         .name("admin".into())
         .spawn(move || {
             for stream in listener.incoming().flatten() {
-                // One at a time: two pages that are made in microseconds.
+                // One at a time: pages that are made in microseconds, and lists, which are for people.
                 let _ = answer(stream, &shown);
             }
         })
@@ -51,13 +56,23 @@ fn answer(stream: TcpStream, shown: &Shown) -> std::io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
-    let (status, kind, body) = match first.split(' ').take(2).collect::<Vec<_>>().as_slice() {
+    let mut stream = stream;
+    let request = first.split(' ').take(2).collect::<Vec<_>>();
+    if let ["GET", path] = request.as_slice()
+        && let Some(name) = path.strip_prefix("/lists/")
+        && let Some(list) = shown.lists.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    {
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/csv; charset=utf-8\r\nConnection: close\r\n\r\n")?;
+        return lists::write(&list, &mut stream);
+    }
+    let (status, kind, body) = match request.as_slice() {
         ["GET", "/metrics"] => ("200 OK", "text/plain; version=0.0.4", shown.registry.render()),
         ["GET", "/health"] => health(shown),
-        ["GET", _] => ("404 Not Found", "text/plain", "there is /metrics and /health\n".to_owned()),
+        ["GET", _] => {
+            ("404 Not Found", "text/plain", "there is /metrics, /health, and /lists/NAME of lists that events write\n".to_owned())
+        }
         _ => ("405 Method Not Allowed", "text/plain", "GET only\n".to_owned()),
     };
-    let mut stream = stream;
     write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 

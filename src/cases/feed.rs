@@ -90,7 +90,7 @@ impl Sink for CaseSink {
 pub(super) struct Quiet;
 
 impl Host for Quiet {
-    fn ready(&mut self, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
+    fn ready(&mut self, _: &Plan, _: &BTreeMap<String, String>, _: &BTreeMap<String, Arc<Health>>) {}
     fn word(&mut self, _: &str, _: &str, _: &str) {}
     fn stops(&self) -> usize {
         0

@@ -34,7 +34,8 @@ struct Process {
 }
 
 impl Host for Process {
-    fn ready(&mut self, listening: &BTreeMap<String, String>, health: &BTreeMap<String, Arc<Health>>) {
+    fn ready(&mut self, plan: &Plan, listening: &BTreeMap<String, String>, health: &BTreeMap<String, Arc<Health>>) {
+        self.shown.lists.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&plan.lists);
         self.shown.health.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(health);
         say("info", "ready", "all sources are open", json!({"listen": listening, "admin": self.admin}));
     }

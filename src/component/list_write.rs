@@ -40,7 +40,7 @@ impl Write {
         let (name, _) = options.placed("list")?;
         let list = env.list(&name)?.0;
         let (mut key, mut set, mut reads) = (Vec::new(), Vec::new(), Vec::new());
-        if list.per_tenant {
+        if list.tenant.is_some() {
             let tenant = env.tenant();
             reads.extend(tenant);
             key.push(Program { root: Op::tenant(tenant), reads: Vec::new() });

@@ -95,7 +95,7 @@ impl Keeper {
     /// Says what is over at a time that all writes of before have come to.
     fn pass(&mut self, time: Timestamp, out: &mut AlertRows) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        if list.spec.expiry_event.is_some() {
+        if list.spec.expiry_event {
             expire(&mut list, time, out);
         }
     }
@@ -116,8 +116,8 @@ impl Keeper {
 fn expire(list: &mut List, time: Timestamp, out: &mut AlertRows) {
     let spec = Arc::clone(&list.spec);
     list.expire(time, |entry| {
-        if let Some(key) = &spec.expiry_event {
-            out.lines.push(|line| write_end(&spec, key, entry, line));
+        if spec.expiry_event {
+            out.lines.push(|line| write_end(&spec, entry, line));
             out.times.push(entry.expires);
             out.ties.push(u128::from(entry.number()));
             out.positions.push(xxh3_64(&[&*entry.key, &entry.created.to_le_bytes(), &entry.expires.to_le_bytes()].concat()));
@@ -126,7 +126,7 @@ fn expire(list: &mut List, time: Timestamp, out: &mut AlertRows) {
 }
 
 /// Writes the event that an entry becomes: its key and its columns as fields, and what is known of its life.
-fn write_end(spec: &ListSpec, key: &[String], entry: &Entry, out: &mut Vec<u8>) {
+fn write_end(spec: &ListSpec, entry: &Entry, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"list\":{\"name\":");
     text::quote(spec.name.as_bytes(), out);
     for (name, at) in [(",\"created\":\"", entry.created), (",\"written\":\"", entry.written), (",\"expired\":\"", entry.expires)] {
@@ -138,7 +138,7 @@ fn write_end(spec: &ListSpec, key: &[String], entry: &Entry, out: &mut Vec<u8>) 
         }
     }
     out.push(b'}');
-    for (name, part) in key.iter().zip(entry.key.split(|byte| *byte == KEY_SEPARATOR)) {
+    for (name, part) in spec.key_names().iter().zip(entry.key.split(|byte| *byte == KEY_SEPARATOR)) {
         out.push(b',');
         text::quote(name.as_bytes(), out);
         out.push(b':');

@@ -270,7 +270,7 @@ impl Compiler<'_> {
             && let Some((spec, list)) = self.env.list(&asked)
         {
             let names: Vec<&str> = spec.columns.iter().map(|(column, _)| column.as_str()).collect();
-            return match self.row_of(name, "list", arguments, (spec.key_parts(), spec.per_tenant), &names) {
+            return match self.row_of(name, "list", arguments, (spec.key_parts(), spec.tenant.is_some()), &names) {
                 Some((keys, Some(column))) => Op::ListCell(list, column, keys),
                 Some((keys, None)) => Op::InList(list, keys),
                 None => Op::Constant(Constant::Absent),

@@ -118,6 +118,19 @@ impl Cell {
 }
 
 impl Merge {
+    /// What a column holds of a file. A set is written as a JSON array there; any other text is its only value.
+    pub fn read(self, text: &[u8]) -> Option<Cell> {
+        if self != Merge::Set {
+            return Cell::of(Value::Text(text));
+        }
+        let Ok(values) = serde_json::from_slice::<Vec<serde_json::Value>>(text) else { return self.join(None, Value::Text(text)) };
+        values.iter().fold(None, |set, value| match value {
+            serde_json::Value::String(text) => self.join(set, Value::Text(text.as_bytes())),
+            serde_json::Value::Number(number) => self.join(set, Value::Number(number.to_string().as_bytes())),
+            other => self.join(set, Value::Json(other.to_string().as_bytes())),
+        })
+    }
+
     /// What a column holds after a write. `value`: what the write brings to it.
     pub fn join(self, before: Option<Cell>, value: Value<'_>) -> Option<Cell> {
         // The commonest writes change nothing, and make nothing.
@@ -176,5 +189,17 @@ mod tests {
         assert_eq!(nothing, ["nothing", "nothing", "nothing", "nothing", "nothing", "1", "nothing"]);
         assert_eq!(joined(Merge::Min, &[Value::Text(b"b"), Value::Text(b"a"), Value::Text(b"c")]), "a");
         assert_eq!(joined(Merge::Sum, &[Value::Text(b"x"), Value::Number(b"1")]), "1");
+    }
+
+    #[test]
+    fn what_a_file_holds_is_joined_too() {
+        let joined = |merge: Merge, text: &str, value| {
+            let cell = merge.join(merge.read(text.as_bytes()), value).unwrap();
+            String::from_utf8(cell.bytes.to_vec()).unwrap()
+        };
+        assert_eq!(joined(Merge::Set, "a,b", Value::Text(b"c")), "[\"a,b\",\"c\"]");
+        assert_eq!(joined(Merge::Set, "[\"a\",2,{\"x\":[]}]", Value::Number(b"2")), "[\"a\",2,{\"x\":[]}]");
+        assert_eq!(joined(Merge::Count, "41", Value::Absent), "42");
+        assert_eq!(joined(Merge::Max, "[1]", Value::Absent), "[1]");
     }
 }

@@ -2,12 +2,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::{Cell, Evict, ListSpec};
+use super::{Cell, Evict, ListSpec, Merge};
 use crate::clock::{NEVER, Timestamp};
 use crate::event::Value;
 use crate::table::rows::KEY_SEPARATOR;
@@ -123,8 +124,8 @@ impl List {
                     key.extend_from_slice(table.cell(row, *column).unwrap_or_default());
                     key.push(KEY_SEPARATOR);
                 }
-                let cell = |column: &Option<usize>| column.and_then(|c| table.cell(row, c)).and_then(|text| Cell::of(Value::Text(text)));
-                let cells = columns.iter().map(cell).collect();
+                let cell = |(column, (_, merge)): (&Option<usize>, &(String, Merge))| merge.read(table.cell(row, (*column)?)?);
+                let cells = columns.iter().zip(&list.spec.columns).map(cell).collect();
                 list.put(Entry {
                     key: key.into(),
                     cells,
@@ -148,6 +149,16 @@ impl List {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// How many slots entries may stand in.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The entries in some slots.
+    pub fn entries(&self, slots: Range<usize>) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().take(slots.end).skip(slots.start).flatten()
     }
 
     fn slot(&self, key: &[u8]) -> Option<u32> {

@@ -36,8 +36,8 @@ pub struct ListSpec {
     pub name: String,
     /// Names of the key's parts.
     pub key: Vec<String>,
-    /// Whether the tenant is the first part of the key.
-    pub per_tenant: bool,
+    /// The tenant's field, which is the first part of the key where every tenant has a list of its own.
+    pub tenant: Option<String>,
     /// Names of the other columns, and how a further value joins the one before.
     pub columns: Vec<(String, Merge)>,
     /// How long an entry lives, in nanoseconds.
@@ -50,8 +50,8 @@ pub struct ListSpec {
     pub evict: Evict,
     /// Moments that are the end of all entries of before, except those of the file.
     pub clear: Option<Schedule>,
-    /// Where the end of an entry becomes an event: names of the parts of its key, the tenant's field among them.
-    pub expiry_event: Option<Vec<String>>,
+    /// Whether the end of an entry becomes an event.
+    pub expiry_event: bool,
     /// Entries that a file holds: they are there from the start, and are never evicted.
     pub base: Option<Arc<Table>>,
 }
@@ -64,12 +64,17 @@ impl ListSpec {
 
     /// Parts of a key, the tenant among them.
     pub fn key_parts(&self) -> usize {
-        self.key.len() + usize::from(self.per_tenant)
+        self.key.len() + usize::from(self.tenant.is_some())
+    }
+
+    /// Names of the parts of a key, the tenant's field among them.
+    pub fn key_names(&self) -> Vec<String> {
+        self.tenant.iter().chain(&self.key).cloned().collect()
     }
 
     /// What a change of makes the list start from its file: one line.
     pub fn fingerprint(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|(name, merge)| format!("{name} {merge:?}").to_lowercase()).collect();
-        format!("{} [{}] per tenant {} {{{}}}", self.name, self.key.join(", "), self.per_tenant, columns.join(", "))
+        format!("{} [{}] per tenant {} {{{}}}", self.name, self.key.join(", "), self.tenant.is_some(), columns.join(", "))
     }
 }

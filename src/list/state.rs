@@ -90,14 +90,14 @@ mod tests {
         Arc::new(ListSpec {
             name: "l".into(),
             key: vec!["user".into()],
-            per_tenant: false,
+            tenant: None,
             columns: vec![("note".into(), Merge::Last), ("seen".into(), Merge::Count), ("notes".into(), Merge::Set)],
             ttl,
             is_sliding,
             capacity: 5,
             evict,
             clear: clear.map(|text| Schedule::parse(text).unwrap()),
-            expiry_event: None,
+            expiry_event: false,
             base: Some(Arc::new(base)),
         })
     }

@@ -1,5 +1,6 @@
 //! The plan: what `run` starts, `check` finds fault with and `explain` prints.
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::correlate::options::RuleSpec;
 use crate::diagnostic::{Diagnostic, Diagnostics, nearest, suggest};
 use crate::event::Slot;
 use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
+use crate::list::SharedList;
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
 use crate::table::Handle;
@@ -164,6 +166,8 @@ pub struct Plan {
     pub maps: Vec<(String, Arc<Handle<CompiledMap>>)>,
     /// Tables and lists, for their content hashes.
     pub contents: Tables,
+    /// Lists that events write, as transforms see them.
+    pub lists: BTreeMap<String, Arc<SharedList>>,
     /// Counters.
     pub registry: Registry,
     /// The clock.
@@ -306,6 +310,7 @@ pub fn plan(root: &Node, folder: &Path, clock: Clock, registry: &Registry, fault
         reloads,
         maps,
         contents,
+        lists: lists.written.iter().map(|list| (list.spec.name.clone(), Arc::clone(&list.shared))).collect(),
         registry: registry.clone(),
         clock,
         admin: top.section("admin").and_then(|a| a.text("listen")),

@@ -166,10 +166,9 @@ fn tenant_of<'t>(options: &Options<'_>, tenant: Option<&'t str>) -> Option<Optio
 
 /// What the options say of a list that events write.
 fn spec_of(options: &Options<'_>, key: Vec<String>, tenant: Option<&str>, base: Option<Arc<Table>>) -> ListSpec {
-    let parts = tenant.into_iter().chain(key.iter().map(String::as_str)).map(str::to_owned).collect();
     ListSpec {
         name: options.name.to_owned(),
-        per_tenant: tenant.is_some(),
+        tenant: tenant.map(str::to_owned),
         columns: columns_of(options, &key, base.clone()),
         ttl: options.duration("ttl"),
         is_sliding: options.bool("sliding", false),
@@ -180,7 +179,7 @@ fn spec_of(options: &Options<'_>, key: Vec<String>, tenant: Option<&str>, base: 
             _ => Evict::Oldest,
         },
         clear: clear(options),
-        expiry_event: options.bool("expiry_event", false).then_some(parts),
+        expiry_event: options.bool("expiry_event", false),
         base,
         key,
     }

@@ -20,8 +20,8 @@ use crate::state::Store;
 
 /// What the caller of a run is told and asked.
 pub trait Host {
-    /// All sources are open.
-    fn ready(&mut self, listening: &BTreeMap<String, String>, health: &BTreeMap<String, Arc<Health>>);
+    /// All sources of a plan are open.
+    fn ready(&mut self, plan: &Plan, listening: &BTreeMap<String, String>, health: &BTreeMap<String, Arc<Health>>);
     /// A word for the user.
     fn word(&mut self, level: &str, event: &str, message: &str);
     /// How many times a stop was asked for.
@@ -154,7 +154,7 @@ fn run_units(plan: &mut Plan, topology: Topology, store: &mut dyn Store, host: &
     crew.start_rules(rules)?;
     deliveries.into_iter().try_for_each(|(delivery, signal)| crew.start_delivery(delivery, signal))?;
     intakes.into_iter().try_for_each(|intake| crew.start_intake(intake))?;
-    host.ready(&listening, &health);
+    host.ready(plan, &listening, &health);
     let end = coordinate(plan, &mut coordinator, &reports, store, host)?;
     match &end {
         // Whoever holds rows for a reader that went away is not waited for.
