@@ -58,14 +58,6 @@ fn faults_of_all_files_come_at_once() {
 }
 
 #[test]
-fn there_is_one_standard_input() {
-    let folder = folder("sources:\n  a: {type: stdin}\n  b: {type: stdin}\nsinks:\n  o: {type: drop, inputs: [a, b]}\n");
-    let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
-    assert_eq!(out.status.code(), Some(2));
-    assert!(said(&out).contains(":3:6: error[two_stdin]: `a` reads the standard input too"), "{}", said(&out));
-}
-
-#[test]
 fn a_pipeline_is_drawn() {
     let folder = folder(concat!(
         "sources: {end: {type: stdin}}\ntransforms:\n  a: {type: decode, inputs: [end], format: json}\n",

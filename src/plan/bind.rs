@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::files::LETTERS;
 use super::graph::{Family, Graph, TOP, graph};
 use super::lists::{Readings, lists_of};
 use super::picture::Picture;
@@ -393,15 +392,6 @@ impl<'a> Builder<'a, '_> {
         for (name, node) in self.members(Family::Source) {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::source::KINDS) else { continue };
-            // What stands in for dead letters that are given back is never opened.
-            let is_stdin = kind.name == "stdin" && !name.starts_with(LETTERS);
-            if let Some(other) = sources.iter().find(|s: &&PlannedSource| is_stdin && s.kind == kind.name) {
-                let message = format!("`{}` reads the standard input too, and each line goes to one of them", other.name);
-                options.fault(
-                    Diagnostic::error(options.place(), "two_stdin", message)
-                        .help("take one of them out, and name the other in both `inputs`"),
-                );
-            }
             let bound: Option<BoundSource> = (kind.bind)(&options);
             let (mut rule, policy, section) = time_options(&options);
             let formats: Vec<Format> = match options.get("format") {
