@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use outside::{fed, folder, said, started, stopped, text, tripline, until};
+use outside::{fed, folder, got, said, started, stopped, text, tripline, until};
 use serde_json::Value;
 
 fn spawn(folder: &Path, words: &[&str]) -> Child {
@@ -186,13 +186,7 @@ fn metrics_and_health_answer() {
     let mut ready = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stderr.take().unwrap()), &mut ready).unwrap();
     let address = serde_json::from_str::<Value>(&ready).unwrap()["admin"].as_str().unwrap().to_owned();
-    let get = |path: &str| {
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut out = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut out).unwrap();
-        out
-    };
+    let get = |path: &str| got(&address, path);
     until("events are counted", || get("/metrics").contains("tripline_events_in_total{node=\"g\"}"));
     assert!(get("/health").contains("\"status\":\"ok\""));
     assert!(get("/other").starts_with("HTTP/1.1 404"));

@@ -5,13 +5,11 @@ mod outside;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use inside::{lines, run_resharded};
-use outside::{finished, folder, text, tripline, until};
+use outside::{finished, folder, got, text, tripline, until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -363,13 +361,7 @@ sinks: {{o: {{type: file, inputs: [put], path: out.ndjson}}}}
         ready.map(|word| word["admin"].as_str().unwrap().to_owned())
     };
     until("the admin port", || admin().is_some());
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(admin().unwrap()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        reply
-    };
+    let get = |path: &str| got(&admin().unwrap(), path);
     until("the writes", || get("/lists/known").lines().count() > 7);
     let reply = get("/lists/known");
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();

@@ -2,34 +2,32 @@
 use std::io::{Result, Write};
 use std::sync::PoisonError;
 
+use crate::clock::Timestamp;
 use crate::codec::format::text_out::TextWriter;
 use crate::event::{Value, time};
-use crate::list::{Entry, ListSpec, SharedList};
-use crate::table::rows::KEY_SEPARATOR;
+use crate::list::{Entry, SharedList};
+use crate::table::load::EXPIRY;
 
 /// Slots that are looked at before writers of the list have their turn.
 const SLOTS: usize = 4096;
-
-/// The column that says until when an entry counts.
-const EXPIRY: &str = "expiry";
 
 /// Writes all entries that are there when it comes by them.
 pub(super) fn write(list: &SharedList, out: &mut impl Write) -> Result<()> {
     let read = || list.read().unwrap_or_else(PoisonError::into_inner);
     let spec = read().spec.clone();
     let columns: Vec<usize> = (0..spec.columns.len()).filter(|column| spec.columns[*column].0 != EXPIRY).collect();
-    let mut names = spec.key_names();
-    names.extend(columns.iter().map(|column| spec.columns[*column].0.clone()));
+    let mut names: Vec<String> = spec.key_names().chain(columns.iter().map(|column| &spec.columns[*column].0)).cloned().collect();
     names.push(EXPIRY.to_owned());
     let writer = TextWriter::csv(names.clone(), b',');
     let mut text = Vec::new();
     writer.write(names.iter().map(|name| Value::Text(name.as_bytes())), &mut text);
     text.push(b'\n');
-    let mut next = Some(0);
-    while let Some(from) = next {
+    let (mut from, mut has_more) = (0, true);
+    while has_more {
         let list = read();
-        list.entries(from..from + SLOTS).for_each(|entry| write_entry(&spec, &columns, entry, &writer, &mut text));
-        next = (from + SLOTS < list.slots()).then_some(from + SLOTS);
+        list.entries(from..from + SLOTS).for_each(|entry| write_entry(&columns, entry, &writer, &mut text));
+        from += SLOTS;
+        has_more = from < list.slots();
         drop(list);
         out.write_all(&text)?;
         text.clear();
@@ -37,13 +35,12 @@ pub(super) fn write(list: &SharedList, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn write_entry(spec: &ListSpec, columns: &[usize], entry: &Entry, writer: &TextWriter, out: &mut Vec<u8>) {
+fn write_entry(columns: &[usize], entry: &Entry, writer: &TextWriter, out: &mut Vec<u8>) {
     let mut end = Vec::new();
-    if entry.expires != i64::MAX {
+    if entry.expires != Timestamp::MAX {
         time::write_rfc3339(entry.expires, &mut end);
     }
-    let key = entry.key.split(|byte| *byte == KEY_SEPARATOR).take(spec.key_parts()).map(Value::Text);
     let values = columns.iter().map(|column| entry.value(*column));
-    writer.write(key.chain(values).chain([Value::Text(&end)]), out);
+    writer.write(entry.key_values().chain(values).chain([Value::Text(&end)]), out);
     out.push(b'\n');
 }

@@ -16,7 +16,6 @@ use crate::limits::HITS_WAITING_MAX;
 use crate::list::{Entry, List, ListSpec, SharedList, Wrote};
 use crate::metrics::Registry;
 use crate::state::{Chunks, StateError, StateReader};
-use crate::table::rows::KEY_SEPARATOR;
 use crate::window::arrivals::Arrivals;
 use crate::window::watermark::Activity;
 
@@ -47,6 +46,7 @@ impl ListCounters {
 /// See the module.
 pub struct Keeper {
     list: Arc<SharedList>,
+    spec: Arc<ListSpec>,
     ports: Vec<WritePort>,
     /// Which of them each port of the unit is.
     inputs: Vec<usize>,
@@ -60,7 +60,7 @@ impl Keeper {
     /// Keeps a list that is as its file has it. `inputs`: what each port of the unit brings.
     pub fn new(list: Arc<SharedList>, ports: Vec<WritePort>, inputs: &[InputKind], counters: ListCounters) -> Keeper {
         let spec = Arc::clone(&list.read().unwrap_or_else(PoisonError::into_inner).spec);
-        *list.write().unwrap_or_else(PoisonError::into_inner) = List::new(spec);
+        *list.write().unwrap_or_else(PoisonError::into_inner) = List::new(Arc::clone(&spec));
         let inputs: Vec<usize> =
             inputs.iter().filter_map(|i| if let InputKind::Writes(number) = i { Some(*number) } else { None }).collect();
         Keeper {
@@ -68,6 +68,7 @@ impl Keeper {
             passed: (NEVER, 0, 0),
             counters,
             list,
+            spec,
             ports,
             inputs,
         }
@@ -81,7 +82,9 @@ impl Keeper {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         while let Some((hit, payload)) = self.arrivals.waiting.pop(&ready) {
             self.passed = (hit.time, hit.rank, hit.tie);
-            expire(&mut list, hit.time, out);
+            if self.spec.expiry_event {
+                say_ends(&self.spec, &mut list, hit.time, out);
+            }
             let Some((writer, record)) = waiting_write(payload) else { continue };
             match self.ports.get(writer).map(|port| port.write(&mut list, hit.time, record)) {
                 Some(Wrote::Evicted) => self.counters.evicted.increment(1),
@@ -94,9 +97,8 @@ impl Keeper {
 
     /// Says what is over at a time that all writes of before have come to.
     fn pass(&mut self, time: Timestamp, out: &mut AlertRows) {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        if list.spec.expiry_event {
-            expire(&mut list, time, out);
+        if self.spec.expiry_event {
+            say_ends(&self.spec, &mut self.list.write().unwrap_or_else(PoisonError::into_inner), time, out);
         }
     }
 
@@ -112,16 +114,13 @@ impl Keeper {
     }
 }
 
-/// Takes out what is over at a time, and says it if it is asked for.
-fn expire(list: &mut List, time: Timestamp, out: &mut AlertRows) {
-    let spec = Arc::clone(&list.spec);
+/// Takes out what is over at a time, and says it.
+fn say_ends(spec: &ListSpec, list: &mut List, time: Timestamp, out: &mut AlertRows) {
     list.expire(time, |entry| {
-        if spec.expiry_event {
-            out.lines.push(|line| write_end(&spec, entry, line));
-            out.times.push(entry.expires);
-            out.ties.push(u128::from(entry.number()));
-            out.positions.push(xxh3_64(&[&*entry.key, &entry.created.to_le_bytes(), &entry.expires.to_le_bytes()].concat()));
-        }
+        out.lines.push(|line| write_end(spec, entry, line));
+        out.times.push(entry.expires);
+        out.ties.push(u128::from(entry.number));
+        out.positions.push(xxh3_64(&[&*entry.key, &entry.created.to_le_bytes(), &entry.expires.to_le_bytes()].concat()));
     });
 }
 
@@ -138,20 +137,12 @@ fn write_end(spec: &ListSpec, entry: &Entry, out: &mut Vec<u8>) {
         }
     }
     out.push(b'}');
-    for (name, part) in spec.key_names().iter().zip(entry.key.split(|byte| *byte == KEY_SEPARATOR)) {
+    let columns = spec.columns.iter().enumerate().map(|(column, (name, _))| (name, entry.value(column)));
+    for (name, value) in spec.key_names().zip(entry.key_values()).chain(columns).filter(|(_, value)| value.is_present()) {
         out.push(b',');
         text::quote(name.as_bytes(), out);
         out.push(b':');
-        text::quote(part, out);
-    }
-    for (column, (name, _)) in spec.columns.iter().enumerate() {
-        let value = entry.value(column);
-        if value.is_present() {
-            out.push(b',');
-            text::quote(name.as_bytes(), out);
-            out.push(b':');
-            write_value(value, out);
-        }
+        write_value(value, out);
     }
     out.push(b'}');
 }

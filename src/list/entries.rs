@@ -38,7 +38,7 @@ pub struct Entry {
     /// From when on it is no more.
     pub expires: Timestamp,
     /// Its place among those of equal age; 0 where the list's file has it.
-    pub(super) number: u64,
+    pub number: u64,
     /// It is as the list's file has it.
     pub(super) is_of_file: bool,
     /// It changed since the last save.
@@ -51,9 +51,9 @@ impl Entry {
         self.cells.get(column).and_then(Option::as_ref).map_or(Value::Absent, Cell::value)
     }
 
-    /// Its place among those of equal age; 0 where the list's file has it.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// The parts of its key.
+    pub fn key_values(&self) -> impl Iterator<Item = Value<'_>> {
+        self.key.strip_suffix(&[KEY_SEPARATOR]).unwrap_or(&self.key).split(|byte| *byte == KEY_SEPARATOR).map(Value::Text)
     }
 }
 

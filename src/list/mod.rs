@@ -68,8 +68,8 @@ impl ListSpec {
     }
 
     /// Names of the parts of a key, the tenant's field among them.
-    pub fn key_names(&self) -> Vec<String> {
-        self.tenant.iter().chain(&self.key).cloned().collect()
+    pub fn key_names(&self) -> impl Iterator<Item = &String> {
+        self.tenant.iter().chain(&self.key)
     }
 
     /// What a change of makes the list start from its file: one line.

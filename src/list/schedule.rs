@@ -125,13 +125,10 @@ impl Schedule {
         for _ in 0..DAYS_SOUGHT {
             let (hour, minute) = if day == from.date() { (from.hour() as u32, from.minute() as u32) } else { (0, 0) };
             if self.means(day) {
-                let later = |hour| self.hours >> hour != 0 && hour < 24;
-                if self.hours >> hour & 1 == 1 && self.minutes >> minute != 0 {
-                    return Some(at(day, hour, minute + (self.minutes >> minute).trailing_zeros()));
-                }
-                if later(hour + 1) {
-                    let hour = hour + 1 + (self.hours >> (hour + 1)).trailing_zeros();
-                    return Some(at(day, hour, self.minutes.trailing_zeros()));
+                let this_hour = next(self.minutes, minute).filter(|_| self.hours >> hour & 1 == 1).map(|minute| (hour, minute));
+                let later = || Some((next(self.hours, hour + 1)?, next(self.minutes, 0)?));
+                if let Some((hour, minute)) = this_hour.or_else(later) {
+                    return Some(day.at(hour as i8, minute as i8, 0, 0));
                 }
             }
             day = day.tomorrow().ok()?;
@@ -140,8 +137,10 @@ impl Schedule {
     }
 }
 
-fn at(day: Date, hour: u32, minute: u32) -> DateTime {
-    day.at(hour as i8, minute as i8, 0, 0)
+/// The least of some numbers from one on.
+fn next(numbers: Numbers, from: u32) -> Option<u32> {
+    let rest = numbers >> from;
+    (rest != 0).then(|| from + rest.trailing_zeros())
 }
 
 #[cfg(test)]

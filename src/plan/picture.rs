@@ -38,7 +38,7 @@ impl Picture {
         let mut wires: Vec<(String, String)> = graph
             .consumers
             .iter()
-            .filter(|(output, _)| !output.starts_with("lists/"))
+            .filter(|(output, _)| graph.members.contains_key(super::graph::node_of(output)))
             .flat_map(|(output, takers)| takers.iter().map(|taker| (output.clone(), (*taker).to_owned())))
             .collect();
         let place = |name: &str| graph.order.iter().position(|n| *n == name);

@@ -45,12 +45,11 @@ impl Encoding {
     pub(super) fn read(options: &Options<'_>) -> Encoding {
         let Some(node) = options.get("encode") else { return Encoding::Json };
         let section = Options::new("encode", node, options.faults());
-        let is_map = matches!(node.data, Data::Map(_));
         let (name, place) = match node.get("type") {
             Some(kind) => (kind.text().unwrap_or_default(), &kind.place),
             None => (node.text().unwrap_or_default(), &node.place),
         };
-        if is_map {
+        if matches!(node.data, Data::Map(_)) {
             section.check(&[match name.as_str() {
                 "csv" => CSV,
                 "kv" => KV,
@@ -58,7 +57,7 @@ impl Encoding {
                 _ => RAW,
             }]);
         }
-        let fields: Vec<String> = if is_map { section.texts("fields").into_iter().map(|(field, _)| field).collect() } else { Vec::new() };
+        let fields: Vec<String> = section.texts("fields").into_iter().map(|(field, _)| field).collect();
         if matches!(name.as_str(), "csv" | "kv" | "cef" | "leef") && fields.is_empty() {
             let fault = Diagnostic::error(place, "missing_key", format!("`{name}` needs its fields"));
             options.fault(fault.help(format!("write `{{type: {name}, fields: [host.name, user.name]}}`")));

@@ -2,7 +2,6 @@
 //!
 //! Double-quoted cells are kept as they stand, may hold newlines and `""`; other cells are trimmed. Lines that begin with `#` are comments. A byte order
 //! mark and CRLF are tolerated.
-
 use std::borrow::Cow;
 
 /// One cell.

@@ -178,7 +178,7 @@ fn key_columns(keys: &[String], columns: &[String], place: &Place, faults: &mut 
 }
 
 /// The column of a list that says until when a row counts.
-const EXPIRY: &str = "expiry";
+pub const EXPIRY: &str = "expiry";
 
 /// From when on a row is no more, if it says so.
 fn end_of(record: &Record<'_>, column: usize, place: &Place, faults: &mut Vec<Diagnostic>) -> Option<Timestamp> {
@@ -219,6 +219,7 @@ fn network_of(record: &Record<'_>, column: usize, place: &Place, faults: &mut Ve
     }
     Some(network)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -249,32 +249,28 @@ impl Builder {
 
     /// The table, found by its keys.
     pub fn finish(mut self) -> Table {
-        self.table.index = Index::Keys(self.index);
-        self.table.finish();
-        self.table
+        let index = Index::Keys(std::mem::take(&mut self.index));
+        self.end(index)
     }
 
     /// The table, found by the networks of a column.
-    pub fn finish_networks(mut self, networks: Networks) -> Table {
-        self.table.index = Index::Networks(networks);
-        self.table.finish();
-        self.table
+    pub fn finish_networks(self, networks: Networks) -> Table {
+        self.end(Index::Networks(networks))
     }
-}
 
-impl Table {
-    /// The last row is in.
-    fn finish(&mut self) {
-        self.arena.shrink_to_fit();
-        self.ends.shrink_to_fit();
+    fn end(self, index: Index) -> Table {
+        let mut table = Table { index, ..self.table };
+        table.arena.shrink_to_fit();
+        table.ends.shrink_to_fit();
         let mut ends = Xxh3::new();
         let mut bytes = Vec::with_capacity(4096);
-        for part in self.ends.chunks(1024) {
+        for part in table.ends.chunks(1024) {
             bytes.clear();
             bytes.extend(part.iter().flat_map(|end| end.to_le_bytes()));
             ends.update(&bytes);
         }
-        self.content_hash = xxh3_128(&self.arena) ^ ends.digest128().rotate_left(1);
+        table.content_hash = xxh3_128(&table.arena) ^ ends.digest128().rotate_left(1);
+        table
     }
 }
 

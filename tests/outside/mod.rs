@@ -1,6 +1,8 @@
 //! The program as its users call it.
 #![allow(dead_code, clippy::disallowed_methods)] // each test binary uses a part of it; tests wait by the clock
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +36,15 @@ pub fn stopped(mut child: Child, folder: &Path) -> String {
     let words = fs::read_to_string(folder.join("words.log")).unwrap();
     assert!(status.success(), "{words}");
     words
+}
+
+/// What the admin port at an address answers to a GET, its head among it.
+pub fn got(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
 }
 
 /// Waits until something holds, at most a minute.

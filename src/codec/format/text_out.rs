@@ -1,5 +1,5 @@
-//! Events as lines of text, for receivers that want no JSON: CSV, `key=value` pairs, CEF, LEEF. What the decoder of the same name reads of them is what was there, save for
-//! line breaks in values (and tabs in those of LEEF), which become blanks (CEF has letters for them), and blanks at the ends of CEF's values.
+//! Events as lines of text, for receivers that want no JSON: CSV, `key=value` pairs, CEF, LEEF. What the decoder of the same name reads of them is what was
+//! there, save for line breaks in values (and tabs in those of LEEF), which become blanks (CEF has letters for them), and blanks at the ends of CEF's values.
 use super::cef::Dialect;
 use super::cef_dictionary::short_name;
 use super::kv::KvOptions;
@@ -32,7 +32,7 @@ const DEFAULTS: [&str; 6] = ["tripline", "tripline", env!("CARGO_PKG_VERSION"), 
 impl TextWriter {
     /// The cells of a line are the values of fields.
     pub fn csv(fields: Vec<String>, delimiter: u8) -> TextWriter {
-        TextWriter { style: Style::Csv { delimiter }, keys: Vec::new(), fields }
+        TextWriter { style: Style::Csv { delimiter }, keys: vec![Vec::new(); fields.len()], fields }
     }
 
     /// Pairs of the fields that an event has.
@@ -44,9 +44,8 @@ impl TextWriter {
     /// CEF or LEEF: the header is made of the fields that the decoder makes of one, and `fields` are the pairs behind it; those of CEF under the dictionary's short
     /// keys.
     pub fn headed(dialect: Dialect, fields: Vec<String>) -> TextWriter {
-        let short = |name: &'_ str| if dialect == Dialect::Cef { short_name(name).to_owned() } else { name.to_owned() };
-        let keys = fields.iter().map(|name| [short(name).as_bytes(), b"="].concat());
-        let keys = dialect.header().iter().map(|_| Vec::new()).chain(keys).collect();
+        let key = |name: &String| [if dialect == Dialect::Cef { short_name(name) } else { name }.as_bytes(), b"="].concat();
+        let keys = dialect.header().iter().map(|_| Vec::new()).chain(fields.iter().map(key)).collect();
         let fields = dialect.header().iter().map(|name| (*name).to_owned()).chain(fields).collect();
         TextWriter { style: Style::Headed(dialect), keys, fields }
     }
@@ -58,14 +57,16 @@ impl TextWriter {
 
     /// Appends a line, without its end. `values`: of the fields, in their order.
     pub fn write<'v>(&self, values: impl Iterator<Item = Value<'v>>, out: &mut Vec<u8>) {
+        // How it begins, how many fields its header has, and what stands between the others.
+        let (mark, header, separator): (&[u8], usize, u8) = match self.style {
+            Style::Csv { delimiter } => (b"", 0, delimiter),
+            Style::Kv(options) => (b"", 0, options.separator.unwrap_or(b' ')),
+            Style::Headed(Dialect::Cef) => (b"CEF:0|", Dialect::Cef.header().len(), b' '),
+            Style::Headed(Dialect::Leef) => (b"LEEF:1.0|", Dialect::Leef.header().len(), b'\t'),
+        };
+        out.extend_from_slice(mark);
         let (mut written, mut is_first) = (Vec::new(), true);
-        match self.style {
-            Style::Headed(Dialect::Cef) => out.extend_from_slice(b"CEF:0|"),
-            Style::Headed(Dialect::Leef) => out.extend_from_slice(b"LEEF:1.0|"),
-            Style::Csv { .. } | Style::Kv(_) => {}
-        }
         for (number, value) in values.enumerate() {
-            let is_there = value.is_present();
             let text = value.plain_text().unwrap_or_else(|| {
                 written.clear();
                 value.write_text(&mut written);
@@ -73,37 +74,25 @@ impl TextWriter {
             });
             let text = String::from_utf8_lossy(text);
             let text = text.as_bytes();
-            match &self.style {
-                Style::Csv { delimiter } => {
-                    if number > 0 {
-                        out.push(*delimiter);
-                    }
-                    write_cell(text, *delimiter, out);
-                }
-                Style::Headed(dialect) if number < dialect.header().len() => {
-                    let text = if is_there && !text.is_empty() { text } else { DEFAULTS[number].as_bytes() };
-                    write_escaped(text, b"|\\", false, out);
-                    out.push(b'|');
-                }
-                _ if !is_there => {}
-                style => {
-                    if !std::mem::replace(&mut is_first, false) {
-                        out.push(match style {
-                            Style::Kv(KvOptions { separator: Some(byte), .. }) => *byte,
-                            Style::Headed(Dialect::Leef) => b'\t',
-                            _ => b' ',
-                        });
-                    }
-                    out.extend_from_slice(&self.keys[number]);
-                    match style {
-                        Style::Kv(options) => write_pair_value(text, *options, out),
-                        // Nothing stands for a tab.
-                        Style::Headed(Dialect::Leef) => {
-                            out.extend(text.iter().map(|byte| if *byte == b'\t' { b' ' } else { unbroken(*byte) }))
-                        }
-                        Style::Headed(Dialect::Cef) | Style::Csv { .. } => write_escaped(text.trim_ascii_end(), b"=\\", true, out),
-                    }
-                }
+            if number < header {
+                // What is not there has no text.
+                write_escaped(if text.is_empty() { DEFAULTS[number].as_bytes() } else { text }, b"|\\", false, out);
+                out.push(b'|');
+                continue;
+            }
+            if !value.is_present() && !matches!(self.style, Style::Csv { .. }) {
+                continue;
+            }
+            if !std::mem::replace(&mut is_first, false) {
+                out.push(separator);
+            }
+            out.extend_from_slice(&self.keys[number]);
+            match self.style {
+                Style::Csv { delimiter } => write_cell(text, delimiter, out),
+                Style::Kv(options) => write_pair_value(text, options, out),
+                Style::Headed(Dialect::Cef) => write_escaped(text.trim_ascii_end(), b"=\\", true, out),
+                // Nothing stands for a tab.
+                Style::Headed(Dialect::Leef) => out.extend(text.iter().map(|byte| if *byte == b'\t' { b' ' } else { unbroken(*byte) })),
             }
         }
     }
