@@ -162,6 +162,9 @@ pub const KAFKA_PREFETCH_BYTES: u64 = 64 * 1024 * 1024;
 /// which a group goes on without a member.
 pub const KAFKA_DRAIN_MS: u64 = 30_000;
 
+/// How long a Kafka source that is stopped waits until the group has taken its last offsets.
+pub const KAFKA_FAREWELL_MS: u64 = 5_000;
+
 /// A member of a Kafka group that was not heard of for so long is dead: what a kill -9 costs before others go on.
 pub const KAFKA_SESSION_MS: u64 = 10_000;
 

@@ -33,8 +33,6 @@ pub(super) struct Group {
     events: Mutex<VecDeque<GroupEvent>>,
     /// The source is being closed: partitions are given back at once.
     pub(super) is_closing: AtomicBool,
-    /// What was last committed has to be committed again.
-    pub(super) has_commit_failed: AtomicBool,
     /// Wakes the source when a partition has something.
     pub(super) wake: Arc<Notify>,
     pub(super) trouble: Trouble,
@@ -50,7 +48,6 @@ impl Group {
         Group {
             events: Mutex::default(),
             is_closing: AtomicBool::new(false),
-            has_commit_failed: AtomicBool::new(false),
             wake: Arc::default(),
             trouble: Trouble::default(),
             node: node.to_owned(),
@@ -63,6 +60,17 @@ impl Group {
     /// The oldest event that waits. It stays until it is answered.
     pub(super) fn first(&self) -> Option<GroupEvent> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).front().cloned()
+    }
+
+    /// What came of a commit.
+    pub(super) fn note_commit(&self, outcome: KafkaResult<()>) {
+        match outcome {
+            Ok(()) => self.commits.0.increment(1),
+            Err(e) => {
+                self.commits.1.increment(1);
+                self.trouble.note(&format!("offsets could not be committed: {}", words(&e)));
+            }
+        }
     }
 
     /// The oldest event has been answered.
@@ -108,16 +116,5 @@ impl ConsumerContext for Group {
         };
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
         self.wake.notify_one();
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.commits.0.increment(1),
-            Err(e) => {
-                self.commits.1.increment(1);
-                self.has_commit_failed.store(true, Ordering::Release);
-                self.trouble.note(&format!("offsets could not be committed: {}", words(&e)));
-            }
-        }
     }
 }

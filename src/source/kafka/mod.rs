@@ -3,6 +3,7 @@
 //! Each partition of a topic is a partition with an order and a watermark of its own. Positions are offsets; what the state folder holds and what the group
 //! has committed may differ after a crash, and the greater one counts: an offset is only committed once its epoch is durable.
 mod client;
+mod commits;
 mod group;
 mod partition;
 mod source;

@@ -1,16 +1,18 @@
 //! Reading as a member of a group: partitions come and go, each is read in its order, and offsets are committed when their epoch is durable.
 //!
-//! A partition that is to be given back is not read any more. What was read of it is given back with a committed offset once its epoch is durable, or, after
-//! [`KAFKA_DRAIN_MS`], without one: then whoever gets it reads the rest again, and sinks with identities see duplicates.
+//! A partition that is to be given back is not read any more. It is given back once the epoch of what was read of it is durable and the group has taken its
+//! offset (a group that moves partitions refuses offsets for a while), or, after [`KAFKA_DRAIN_MS`], without that: then whoever gets it reads the rest again,
+//! and sinks with identities see duplicates.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::commits::Commits;
 use super::group::{Group, GroupEvent, TopicPartition};
 use super::partition::{Fact, Offsets, Partition};
 use super::{Settings, Start};
@@ -19,7 +21,7 @@ use crate::component::source::{Fill, Position, Source, SourceContext};
 use crate::component::{BoxFuture, Claim, Outage};
 use crate::event::builder::Positions;
 use crate::event::{BatchBuilder, Origin};
-use crate::limits::{KAFKA_DRAIN_MS, KAFKA_SILENCE};
+use crate::limits::{KAFKA_DRAIN_MS, KAFKA_FAREWELL_MS, KAFKA_SILENCE};
 use crate::net::kafka::{GroupClaim, TIMEOUT};
 use crate::window::watermark::Activity;
 
@@ -45,9 +47,7 @@ pub(super) struct KafkaSource {
     partitions: Vec<Partition>,
     consumer: Option<Arc<BaseConsumer<Group>>>,
     offsets: Offsets,
-    /// Offsets of the last durable epoch, and those that the group was told.
-    durable: Offsets,
-    committed: Offsets,
+    commits: Commits,
     /// Somebody else has partitions of which messages are under way: nothing that holds them may be committed together with offsets.
     has_lost: Arc<AtomicBool>,
     leaving: Option<Leaving>,
@@ -70,8 +70,7 @@ impl KafkaSource {
             partitions: Vec::new(),
             consumer: None,
             offsets: Offsets::default(),
-            durable: Offsets::default(),
-            committed: Offsets::default(),
+            commits: Commits::default(),
             has_lost: Arc::default(),
             leaving: None,
             news: std::collections::VecDeque::new(),
@@ -129,7 +128,11 @@ impl KafkaSource {
             Some(GroupEvent::Revoked(partitions, is_lost)) if self.leaving.is_none() => self.leave(partitions, is_lost),
             _ => {}
         }
-        let is_over = |l: &Leaving| l.is_lost || l.partitions.iter().all(|p| self.is_drained(p)) || l.since.elapsed() >= drain_max();
+        if let Some(leaving) = &mut self.leaving {
+            leaving.is_lost |= consumer.assignment_lost();
+        }
+        let is_drained = |l: &Leaving| l.partitions.iter().all(|p| self.is_drained(p));
+        let is_over = |l: &Leaving| l.is_lost || is_drained(l) || l.since.elapsed() >= drain_max();
         if self.leaving.as_ref().is_some_and(is_over) {
             self.give_back(&consumer);
             group.answered();
@@ -165,6 +168,7 @@ impl KafkaSource {
                 Some(Offset::Offset(offset)) => Some(offset),
                 _ => None,
             };
+            self.commits.heard(id, committed);
             starts.push((id.clone(), self.start_of(consumer, id, committed)?));
         }
         self.assign(consumer, &starts)?;
@@ -240,28 +244,23 @@ impl KafkaSource {
         self.leaving = Some(Leaving { partitions: ids, is_lost, since: Stopwatch::start() });
     }
 
+    /// Whether all that was read of a partition is durable, and the group knows: it is only told what is durable.
     fn is_drained(&self, id: &TopicPartition) -> bool {
-        let (next, durable) = (self.offsets.next.get(id), self.durable.next.get(id));
-        next.is_none_or(|next| durable.is_some_and(|durable| durable >= next))
-    }
-
-    /// Partitions whose offsets this member may commit.
-    fn held(&self) -> impl Iterator<Item = &TopicPartition> {
-        let leaving = self.leaving.iter().filter(|l| !l.is_lost).flat_map(|l| &l.partitions);
-        self.partitions.iter().map(|p| &p.id).chain(leaving)
+        self.offsets.next.get(id).is_none_or(|next| self.commits.knows(id, *next))
     }
 
     fn give_back(&mut self, consumer: &BaseConsumer<Group>) {
         let Some(leaving) = self.leaving.take() else { return };
         let open = leaving.partitions.iter().filter(|id| !self.is_drained(id)).count();
         if open > 0 {
-            let word =
-                format!("{open} partitions were given back before all that was read of them was durable: the next member reads it again");
+            let word = format!(
+                "{open} partitions were given back before all that was read of them was durable and committed: the next member reads it again"
+            );
             self.news.push_back(Fill::Word("warn", "not_drained", word));
             self.has_lost.store(true, Ordering::Release);
         }
         for id in &leaving.partitions {
-            self.committed.next.remove(id);
+            self.commits.forget(id);
         }
         if let Err(e) = consumer.incremental_unassign(&list_of(&leaving.partitions)) {
             let outage = self.outage("partitions could not be given back", &e, None);
@@ -359,6 +358,12 @@ impl KafkaSource {
     }
 }
 
+/// Partitions whose offsets this member may commit.
+fn held<'a>(partitions: &'a [Partition], leaving: Option<&'a Leaving>) -> impl Iterator<Item = &'a TopicPartition> {
+    let leaving = leaving.filter(|l| !l.is_lost).into_iter().flat_map(|l| &l.partitions);
+    partitions.iter().map(|p| &p.id).chain(leaving)
+}
+
 fn list_of(ids: &[TopicPartition]) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (topic, number) in ids {
@@ -388,7 +393,9 @@ impl Source for KafkaSource {
                     0
                 }
             };
-            self.consumer = Some(Arc::new(self.settings.member(partitions, &self.context.registry)?));
+            let consumer = Arc::new(self.settings.member(partitions, &self.context.registry)?);
+            self.commits.start(&consumer).map_err(|e| Outage::new(format!("no thread: {e}")))?;
+            self.consumer = Some(consumer);
             Ok(())
         })
     }
@@ -425,7 +432,7 @@ impl Source for KafkaSource {
     fn claim(&self) -> Option<Claim> {
         let consumer = self.consumer.clone()?;
         let of = |id: &TopicPartition| Some((id.0.clone(), id.1, *self.offsets.next.get(id)?));
-        let offsets: Vec<_> = self.held().filter_map(of).collect();
+        let offsets: Vec<_> = held(&self.partitions, self.leaving.as_ref()).filter_map(of).collect();
         let has_lost = Arc::clone(&self.has_lost);
         let member = move || consumer.group_metadata().filter(|_| !has_lost.load(Ordering::Acquire));
         let claim = GroupClaim { cluster: self.offsets.cluster.clone(), offsets, member: Box::new(member) };
@@ -435,24 +442,8 @@ impl Source for KafkaSource {
     fn commit(&mut self, upto: &Position) -> BoxFuture<'_, Result<(), Outage>> {
         let done = Offsets::from_bytes(upto).map_err(|e| Outage::new(e.to_string()));
         Box::pin(async move {
-            let Some(consumer) = self.consumer.clone() else { return Ok(()) };
-            self.durable = done?;
-            if consumer.client().context().has_commit_failed.swap(false, Ordering::AcqRel) {
-                self.committed.next.clear();
-            }
-            let mut list = TopicPartitionList::new();
-            let news: Vec<(TopicPartition, i64)> = self
-                .held()
-                .filter_map(|id| Some((id.clone(), *self.durable.next.get(id)?)))
-                .filter(|(id, next)| self.committed.next.get(id).is_none_or(|before| before < next))
-                .collect();
-            for (id, next) in news {
-                list.add_partition_offset(&id.0, id.1, Offset::Offset(next)).map_err(|e| self.outage("no commit", &e, None))?;
-                self.committed.next.insert(id, next);
-            }
-            if list.count() > 0 {
-                consumer.commit(&list, CommitMode::Async).map_err(|e| self.outage("no commit", &e, None))?;
-            }
+            self.commits.durable = done?;
+            self.commits.tell(held(&self.partitions, self.leaving.as_ref()));
             Ok(())
         })
     }
@@ -460,12 +451,22 @@ impl Source for KafkaSource {
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
-        if let Some(consumer) = self.consumer.take() {
-            consumer.client().context().is_closing.store(true, Ordering::Release);
-            self.partitions.clear();
-            if self.leaving.is_some() {
-                self.give_back(&consumer);
-            }
+        let Some(consumer) = self.consumer.take() else { return };
+        let group = Arc::clone(consumer.client().context());
+        self.commits.settle(Duration::from_millis(KAFKA_FAREWELL_MS));
+        group.is_closing.store(true, Ordering::Release);
+        self.partitions.clear();
+        if self.leaving.is_some() {
+            self.give_back(&consumer);
+            group.answered();
+        }
+        // The client cannot be closed while it waits for an answer.
+        while let Some(event) = group.first() {
+            let _ = match event {
+                GroupEvent::Assigned(ids) => consumer.incremental_assign(&list_of(&ids)),
+                GroupEvent::Revoked(ids, _) => consumer.incremental_unassign(&list_of(&ids)),
+            };
+            group.answered();
         }
     }
 }
