@@ -6,6 +6,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -319,4 +320,136 @@ fn options_that_make_no_buffer_are_named() {
         let out = tripline(folder.path(), &["check", "pipeline.yaml"]);
         assert!(out.status.code() == Some(2) && said(&out).contains(words), "{options}: {}", said(&out));
     }
+}
+
+/// A pipeline from a source by a transform, whose edge has these options, to a peer that nothing stands before.
+fn behind_a_source(peer: &Peer, source: &str, options: &str) -> tempfile::TempDir {
+    let folder = folder(&format!(
+        "barrier: {{interval: 50ms}}
+stop_timeout: 500ms
+sources: {{a: {{{source}, format: json}}}}
+transforms: {{t: {{type: set, inputs: [a], fields: {{seen: a}}, {options}}}}}
+sinks:
+  es: {{type: elasticsearch, inputs: [t], endpoints: ['{}'], index: logs, batch: {{rows: 50}}, retry: {{min: 5ms, max: 20ms}}}}
+",
+        peer.address
+    ));
+    fs::write(folder.path().join("in.log"), "").unwrap();
+    folder
+}
+
+/// All that stands in the segments of a source's buffer.
+fn in_buffer(folder: &Path) -> String {
+    let segments = fs::read_dir(folder.join(".tripline/buffer/a")).into_iter().flatten();
+    let mut segments: Vec<_> = segments.map(|segment| segment.unwrap().path()).collect();
+    segments.sort();
+    segments.iter().map(|path| text(&fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn what_was_read_from_a_pipe_outlives_a_kill() {
+    let peer = Peer::start(&[]);
+    let folder = behind_a_source(&peer, "type: stdin", "buffer: {disk: 64MiB}");
+    let line = |n: usize| format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(180));
+    // Far more than may wait in memory is read while the peer is away.
+    for (round, is_away) in [true, false, true, true].into_iter().enumerate() {
+        peer.away(is_away);
+        let mut child = outside::fed(folder.path());
+        let mut stdin = child.stdin.take().unwrap();
+        let numbers = round * 25_000..(round + 1) * 25_000;
+        let last = line(numbers.end - 1);
+        numbers.for_each(|n| stdin.write_all(line(n).as_bytes()).unwrap());
+        stdin.flush().unwrap();
+        until("all is read", || in_buffer(folder.path()).contains(&last) || peer.documents("logs").len() == (round + 1) * 25_000);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    peer.away(false);
+    let mut child = outside::fed(folder.path());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert_all(&peer, 100_000);
+}
+
+#[test]
+fn files_that_are_gone_while_a_sink_is_away_were_read() {
+    let peer = Peer::start(&[]);
+    peer.away(true);
+    let folder = behind_a_source(&peer, "type: file, paths: [in.log]", "buffer: {disk: 64MiB}");
+    events(folder.path(), 0..50_000);
+    let mut child = started(folder.path());
+    until("all is read", || in_buffer(folder.path()).contains("{\"n\":49999,"));
+    fs::remove_file(folder.path().join("in.log")).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A pipeline without the buffer does not forget what waits in it.
+    let file = folder.path().join("pipeline.yaml");
+    let pipeline = fs::read_to_string(&file).unwrap();
+    fs::write(&file, pipeline.replace("buffer: {disk: 64MiB}", "buffer: memory")).unwrap();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off", "--until-end"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said(&out).contains("a: rows wait in its disk buffer, and this pipeline has none for it"), "{}", said(&out));
+    fs::write(&file, &pipeline).unwrap();
+    peer.away(false);
+    events_of(folder.path(), 50_000..50_100);
+    finished(folder.path(), &["--until-end"]);
+    assert_all(&peer, 50_100);
+    assert_eq!(peer.seen.lock().unwrap().duplicates, 0);
+    // What is empty is left without a word.
+    fs::write(&file, pipeline.replace("buffer: {disk: 64MiB}", "buffer: memory")).unwrap();
+    finished(folder.path(), &["--until-end"]);
+    assert_all(&peer, 50_100);
+}
+
+/// Writes a new file of events.
+fn events_of(folder: &Path, numbers: std::ops::Range<usize>) {
+    fs::write(folder.join("in.log"), "").unwrap();
+    events(folder, numbers);
+}
+
+#[test]
+fn what_finds_no_room_behind_a_source_is_dropped_and_counted_if_it_is_told_so() {
+    for options in ["when_full: drop_newest", "when_full: drop_newest, buffer: {disk: 1MiB}"] {
+        let peer = Peer::start(&[]);
+        peer.away(true);
+        let folder = behind_a_source(&peer, "type: file, paths: [in.log]", options);
+        events(folder.path(), 0..100_000);
+        let address = format!("127.0.0.1:{}", outside_port());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+        command.args(["run", "pipeline.yaml", "--admin", &address]).current_dir(folder.path()).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let counted = || {
+            let page = std::panic::catch_unwind(|| outside::got(&address, "/metrics")).unwrap_or_default();
+            let line =
+                page.lines().find(|l| l.starts_with("tripline_discarded_total{node=\"a\",reason=\"buffer_full\"}")).map(str::to_owned);
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default() as usize
+        };
+        until("rows are dropped", || counted() > 70_000);
+        let mut before = 0;
+        until("all is read", || std::mem::replace(&mut before, counted()) == counted());
+        let dropped = counted();
+        peer.away(false);
+        until("the rest is there", || peer.documents("logs").len() + dropped >= 100_000);
+        assert_all(&peer, 100_000 - dropped);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// A port that nobody listens on now.
+fn outside_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_transaction_holds_nothing_that_waits_on_a_disk() {
+    let folder = folder(
+        "sources: {a: {type: stdin, format: json}}
+transforms: {t: {type: set, inputs: [a], fields: {b: a}, buffer: {disk: 1GiB}}, u: {type: set, inputs: [t], fields: {c: a}, buffer: {disk: 1KiB}}}
+sinks: {k: {type: kafka, inputs: [u], brokers: ['localhost:1'], topic: t, transactional: true}}
+",
+    );
+    let words = said(&tripline(folder.path(), &["check", "pipeline.yaml"]));
+    assert!(words.contains("pipeline.yaml:2:") && words.contains("what waits in a disk buffer cannot stand in a transaction"), "{words}");
+    assert!(words.contains("1024 bytes are too few for a disk buffer"), "{words}");
 }

@@ -49,6 +49,11 @@ pub trait Source: Send {
     fn fill<'a>(&'a mut self, builder: &'a mut BatchBuilder) -> BoxFuture<'a, Result<Fill, Outage>>;
     /// Called while there is no room for what it would give, a few times a second: a peer may want to hear that it is alive.
     fn tend(&mut self) {}
+    /// Called then, too: what has a place of its own for what it reads may read on, and says whether it wants to be called again at once. May be dropped at
+    /// any await point without loss.
+    fn read_on(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(async { false })
+    }
     /// Where the next `fill` begins.
     fn position(&self) -> Position;
     /// What a sink of the same system needs to commit the position with its own output, if there is anything to commit.

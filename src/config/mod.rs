@@ -17,6 +17,16 @@ pub const INPUTS: &[Field] = &[
     Field::required("inputs", Type::Texts, "nodes whose events it takes: NODE or NODE.OUTPUT"),
     Field::required("type", Type::Text, "the kind of the node"),
     Field::optional("description", Type::Text, "for the reader"),
+    Field::optional(
+        "buffer",
+        Type::Any,
+        "where what its sources read waits for it: memory (default) or {disk: SIZE}, in the state folder, where it also outlives a kill -9",
+    ),
+    Field::optional(
+        "when_full",
+        Type::Word(&["wait", "drop_newest"]),
+        "what becomes of what its sources read and finds no room: they wait (default), or it is dropped and counted",
+    ),
 ];
 
 /// Options of every sink: what takes only what another sink was refused has no inputs. The graph sees to it.

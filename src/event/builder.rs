@@ -192,18 +192,27 @@ pub struct BatchBuilder {
     pub told: Vec<u64>,
     /// See [`Input::facts`].
     pub facts: Vec<Span>,
+    /// When it was read, if that is not now.
+    pub received: Option<Timestamp>,
 }
 
 impl BatchBuilder {
     /// Starts from the memory of an old input.
     pub fn reuse(old: Input) -> BatchBuilder {
-        let Input { mut bytes, mut lines, mut truncated, mut told, mut facts, .. } = old;
-        bytes.clear();
-        lines.clear();
-        truncated.clear();
-        told.clear();
-        facts.clear();
-        BatchBuilder { bytes, lines, truncated, told, facts }
+        let Input { bytes, lines, truncated, told, facts, .. } = old;
+        let mut builder = BatchBuilder { bytes, lines, truncated, told, facts, received: None };
+        builder.clear();
+        builder
+    }
+
+    /// Makes it empty and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lines.clear();
+        self.truncated.clear();
+        self.told.clear();
+        self.facts.clear();
+        self.received = None;
     }
 
     /// Copies one line in.
@@ -224,9 +233,10 @@ impl BatchBuilder {
         self.lines.len() >= BATCH_ROWS_MAX || self.bytes.len() >= BATCH_BYTES_MAX
     }
 
-    /// Ends the filling.
-    pub fn seal(self, origin: Arc<Origin>, base: u64, positions: Positions, received: Timestamp) -> Input {
-        let BatchBuilder { mut bytes, lines, truncated, told, facts } = self;
+    /// Ends the filling, now.
+    pub fn seal(self, origin: Arc<Origin>, base: u64, positions: Positions, now: Timestamp) -> Input {
+        let BatchBuilder { mut bytes, lines, truncated, told, facts, received } = self;
+        let received = received.unwrap_or(now);
         bytes.resize(bytes.len() + BATCH_TAIL_BYTES, 0);
         Input { bytes, lines, truncated, origin, base, positions, told, facts, received }
     }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::buffers::SourceBuffer;
 use super::graph::{Family, Graph, TOP, graph};
 use super::lists::{Readings, lists_of};
 use super::picture::Picture;
 use super::sink::PlannedSink;
 use super::unit::UnitInProgress;
-use super::{lane, lists, tables};
+use super::{buffers, lane, lists, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
 use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
@@ -124,6 +125,8 @@ pub struct PlannedSource {
     pub idle_timeout: i64,
     /// How far its partitions may run ahead.
     pub skew_max: i64,
+    /// What stands behind it.
+    pub buffer: SourceBuffer,
 }
 
 /// A rule, or a transform that gathers events: it has shards, and what it says begins a lane.
@@ -389,6 +392,8 @@ impl<'a> Builder<'a, '_> {
 
     fn read_sources(&mut self) -> (Vec<PlannedSource>, Vec<PlannedLane>) {
         let (mut sources, mut lanes) = (Vec::new(), Vec::new());
+        let mut buffers = buffers::of_sources(self.graph, self.faults);
+        buffers.values().for_each(|buffer| self.check_claims(buffer));
         for (name, node) in self.members(Family::Source) {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::source::KINDS) else { continue };
@@ -415,6 +420,7 @@ impl<'a> Builder<'a, '_> {
                 factory,
                 idle_timeout: section.idle_timeout,
                 skew_max: section.skew_max,
+                buffer: buffers.remove(name).unwrap_or_default(),
             });
         }
         (sources, lanes)

@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches the network or starts anything. All faults are found in one go.
 pub mod bind;
+mod buffers;
 mod candidates;
 pub mod explain;
 pub mod files;

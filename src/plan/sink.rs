@@ -1,10 +1,11 @@
 //! The sinks of a pipeline file: what each is made of, and what stands between it and its inputs.
 use super::bind::{Builder, kind_of};
+use super::buffers::{EdgeOptions, SourceBuffer};
 use super::graph::Family;
 use crate::component::sink::{BoundSink, SinkFactory, SinkInput, WhenFull};
 use crate::config::Options;
 use crate::diagnostic::{Diagnostic, Place};
-use crate::sink::{EdgeOptions, PackingOptions};
+use crate::sink::PackingOptions;
 use crate::window::watermark::TimePolicy;
 
 /// A sink.
@@ -79,6 +80,14 @@ impl Builder<'_, '_> {
                     expressions,
                 });
             }
+        }
+    }
+
+    /// What waits on the disk behind a source stands in no transaction.
+    pub(super) fn check_claims(&self, buffer: &SourceBuffer) {
+        if let (Some(place), Some(sink)) = (&buffer.place, self.sinks.iter().find(|s| s.is_transactional)) {
+            let what = format!("`{}` is transactional, and what waits in a disk buffer cannot stand in a transaction", sink.name);
+            self.faults.borrow_mut().push(Diagnostic::error(place, "transaction", what).help("leave out `buffer` or `transactional`"));
         }
     }
 

@@ -11,15 +11,15 @@ use super::edge::{EdgeReceiver, Signal, edge};
 use super::epoch::{Coordinator, Reports};
 use super::intake::{Intake, Orders};
 use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
-use super::outgoing;
 use super::ports::{Port, Ports};
 use super::rule::{RuleLanes, RuleStage};
 use super::saves::Saves;
 use super::sender::Health;
+use super::{incoming, outgoing};
 use crate::component::Operator;
 use crate::component::correlator::shard_of;
 use crate::component::sink::WhenFull;
-use crate::component::source::{Discarded, Pace, SourceContext};
+use crate::component::source::Pace;
 use crate::event::Origin;
 use crate::event::builder::Pool;
 use crate::metrics::Counter;
@@ -234,7 +234,7 @@ impl Topology {
         let (sinks, sealed) = outgoing::connect(plan, options, &old, &reports, &runtime)?;
         record.sinks = sealed;
         // What sinks found is durable before the first byte goes out; what the last run left stays readable until the first epoch.
-        let start = Record { sinks: record.sinks.clone(), ..old.clone() };
+        let mut start = Record { sinks: record.sinks.clone(), ..old.clone() };
         store.publish(Vec::new(), &start.to_bytes(), &[])?;
         let orders = Arc::new(Orders::default());
         let pace = Pace::new(plan.sources.iter().map(|s| s.skew_max).min().unwrap_or(crate::limits::SKEW_MAX));
@@ -299,10 +299,15 @@ impl Topology {
         orders.barrier.store(record.epoch, Ordering::Release);
         for (number, (signal, senders)) in parts.into_iter().enumerate() {
             let source = &plan.sources[number];
-            let mut made = (source.factory)(source_context(plan, options, number, &pace));
-            let position = old.positions.iter().find(|(n, _)| *n == source.name).map(|(_, p)| p.as_slice()).filter(|p| !p.is_empty());
-            runtime.block_on(made.connect(position)).map_err(|e| RunError(format!("{}: {e}", source.name)))?;
-            record.positions.push((source.name.clone(), position.unwrap_or_default().to_vec()));
+            let last = old.positions.iter().find(|(n, _)| *n == source.name).map(|(_, p)| p.as_slice()).filter(|p| !p.is_empty());
+            let (made, position) = incoming::connect(plan, options, number, &pace, last, &runtime)?;
+            if source.buffer.disk.is_some() && position.is_none() {
+                // Before its first epoch a journal is known, too: what it holds then may be there nowhere else.
+                start.positions.retain(|(name, _)| *name != source.name);
+                start.positions.push((source.name.clone(), made.position()));
+                store.publish(Vec::new(), &start.to_bytes(), &[])?;
+            }
+            record.positions.push((source.name.clone(), position.unwrap_or_default()));
             if made.is_exhausted_at_start() {
                 exhausted.push(source.name.clone());
             }
@@ -332,29 +337,6 @@ fn rule_signals(shards: &[usize], threads: &[Arc<Signal>]) -> Vec<Vec<Arc<Signal
     let thread = |rule: usize, count: usize, shard: usize| if count == 1 { rule % threads.len() } else { shard };
     let of_rule = |(rule, count): (usize, &usize)| (0..*count).map(|shard| Arc::clone(&threads[thread(rule, *count, shard)])).collect();
     shards.iter().enumerate().map(of_rule).collect()
-}
-
-pub(super) fn source_context(plan: &Plan, options: &RunOptions, number: usize, pace: &Pace) -> SourceContext {
-    let source = &plan.sources[number];
-    let discarded = |reason: &str| discarded(plan, &source.name, reason);
-    SourceContext {
-        folder: plan.folder.clone(),
-        installation: options.installation.clone(),
-        number,
-        pace: pace.clone(),
-        clock: plan.clock.clone(),
-        discarded: Discarded {
-            empty: discarded("empty_line"),
-            cut_bytes: discarded("cut_bytes"),
-            broken: discarded("broken_archive"),
-            bytes: plan.registry.counter("tripline_bytes_in_total", &[("node", &source.name)]),
-        },
-        until_end: options.until_end,
-        instead: None,
-        idle_timeout: source.idle_timeout,
-        facts: plan.lanes[number].facts.iter().map(|(name, _)| name.clone()).collect(),
-        registry: plan.registry.clone(),
-    }
 }
 
 /// By node: its number in the record, and the pieces of its state.

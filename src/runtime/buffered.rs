@@ -3,7 +3,8 @@ use std::io::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::disk_buffer::{Bounds, DiskBuffer, Place};
+use super::disk_buffer::DiskBuffer;
+use super::disk_queue::{Bounds, Place};
 use super::edge::Signal;
 use super::epoch::{Report, Reports};
 use crate::clock::Stopwatch;

@@ -1,7 +1,7 @@
 //! The record of an epoch: positions, which blobs hold the operators' state, and what the sinks sealed.
 use std::collections::HashSet;
 
-use super::disk_buffer::Bounds;
+use super::disk_queue::Bounds;
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.

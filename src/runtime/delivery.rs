@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::buffered::{Buffered, Put, REST};
 use super::caution::Suspect;
-use super::disk_buffer::Place;
+use super::disk_queue::Place;
 use super::edge::Signal;
 use super::epoch::{Report, Reports, Sealed};
 use super::intake::Orders;

@@ -1,294 +1,95 @@
 //! The disk buffer before a sink: bodies that wait for their peer in a file queue. What is synced here is settled, so an outage stops nothing else.
 //!
 //! ```text
-//! <state>/buffer/NODE/0000000000000001     segments, in the order of their numbers
-//!   head    "tripline buffer", version (u8), kind of the sink (u32 length, name)
-//!   record  length of what follows the sum (u32), its XXH3 (u64), the encoded rows,
-//!           end of each row (u32), event and identity of each mark (u32, 32 bytes), rows (u32), marks (u32: rows or 0)
+//! <state>/buffer/NODE/         see `disk_queue`; the head says "tripline buffer" and the kind of the sink
+//!   record  the encoded rows, end of each row (u32), event and identity of each mark (u32, 32 bytes), rows (u32), marks (u32: rows or 0)
 //! ```
 //! An epoch's record says up to where the buffer was synced and up to where its rows had been delivered. What stands behind the first place at a start was
 //! never settled: it is cut off, torn or not, and comes again from the sources. Segments before the second place are deleted once that epoch is durable.
-use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::io::{Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
-
+use super::disk_queue::{Bounds, DiskQueue, Nature, Place};
 use crate::component::sink::{Body, Mark};
-use crate::state::{StateError, StateReader, StateWriter};
-
-/// Says what the files are, and in which form.
-const MAGIC: &[u8] = b"tripline buffer";
-
-/// The form of the files.
-const VERSION: u8 = 1;
-
-/// Bytes before what a record's sum is of.
-const FRAME: usize = 12;
+use crate::state::{StateReader, StateWriter};
 
 /// Bytes of an identity.
 const ID_BYTES: usize = 32;
 
-/// Most bytes of a segment: what is delivered is given back to the disk in such pieces.
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-
-/// A place in the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    segment: u64,
-    offset: u64,
-}
-
-/// What an epoch knows of a buffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// All before it has been delivered.
-    pub read: Place,
-    /// All before it is on the disk.
-    pub written: Place,
-}
-
-impl Bounds {
-    /// Whether rows wait.
-    pub fn is_empty(&self) -> bool {
-        self.read == self.written
-    }
-
-    /// Appends it to a record.
-    pub fn save(&self, out: &mut StateWriter) {
-        for place in [self.read, self.written] {
-            out.u64(place.segment);
-            out.u64(place.offset);
-        }
-    }
-
-    /// Reads it from a record.
-    pub fn load(from: &mut StateReader<'_>) -> std::result::Result<Bounds, StateError> {
-        let mut place = || Ok(Place { segment: from.u64()?, offset: from.u64()? });
-        Ok(Bounds { read: place()?, written: place()? })
-    }
-}
-
-#[derive(Debug)]
-struct Segment {
-    number: u64,
-    bytes: u64,
-}
-
 /// See the module.
 pub struct DiskBuffer {
-    folder: PathBuf,
-    head: Vec<u8>,
-    bytes_max: u64,
-    /// Oldest first; the last one is written.
-    segments: VecDeque<Segment>,
-    writer: Arc<File>,
-    /// Segments with bytes that may not be on the disk yet, and how many those are.
-    unsynced: Vec<(u64, Arc<File>)>,
-    unsynced_bytes: u64,
-    reader: Option<(u64, File)>,
-    bounds: Bounds,
-    synced: Place,
+    queue: DiskQueue,
     /// What follows the rows of a record.
     scratch: Vec<u8>,
+}
+
+fn nature(kind: &str) -> Nature<'_> {
+    Nature { magic: b"tripline buffer", version: 1, name: "disk buffer", owner: ("sink", kind) }
 }
 
 impl DiskBuffer {
     /// Opens the buffer of a sink as an epoch left it, empty if none did.
     pub fn open(folder: &Path, kind: &str, bytes_max: u64, sealed: Option<Bounds>) -> Result<DiskBuffer> {
-        fs::create_dir_all(folder)?;
-        let mut head = StateWriter { bytes: [MAGIC, &[VERSION]].concat() };
-        head.bytes(kind.as_bytes());
-        let head = head.bytes;
-        let held = sealed.filter(|bounds| !bounds.is_empty());
-        let mut segments = VecDeque::new();
-        for number in numbers(folder)? {
-            let path = segment_path(folder, number);
-            match held {
-                Some(held) if (held.read.segment..=held.written.segment).contains(&number) => {
-                    check_head(&path, &head, kind)?;
-                    segments.push_back(Segment { number, bytes: fs::metadata(&path)?.len() });
-                }
-                _ => fs::remove_file(&path)?,
-            }
-        }
-        let (bounds, writer) = match held {
-            Some(held) => (held, continue_at(folder, &mut segments, held)?),
-            None => {
-                let number = sealed.map_or(1, |bounds| bounds.written.segment + 1);
-                let start = Place { segment: number, offset: head.len() as u64 };
-                segments.push_back(Segment { number, bytes: start.offset });
-                (Bounds { read: start, written: start }, begin(folder, number, &head)?)
-            }
-        };
-        Ok(DiskBuffer {
-            folder: folder.to_owned(),
-            head,
-            bytes_max,
-            segments,
-            writer: Arc::new(writer),
-            unsynced: Vec::new(),
-            unsynced_bytes: 0,
-            synced: bounds.written,
-            reader: None,
-            bounds,
-            scratch: Vec::new(),
-        })
+        Ok(DiskBuffer { queue: DiskQueue::open(folder, nature(kind), bytes_max, sealed)?, scratch: Vec::new() })
     }
 
     /// Up to where it is written, and read.
     pub fn bounds(&self) -> Bounds {
-        self.bounds
+        self.queue.bounds()
     }
 
     /// Whether all was read.
     pub fn is_read(&self) -> bool {
-        self.bounds.is_empty()
+        self.queue.is_read()
     }
 
     /// Bytes on the disk.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        self.queue.bytes()
     }
 
     /// Writes a body behind all others. Says no where its bound leaves no room.
     pub fn append(&mut self, body: &Body) -> Result<bool> {
         self.write_tables(body);
-        let size = body.bytes.len() + self.scratch.len();
-        let record = (FRAME + size) as u64;
-        if !self.has_room(record) {
-            return Ok(false);
-        }
-        if self.is_segment_full() {
-            self.roll()?;
-        }
-        if let Err(e) = self.write_record(body, size) {
-            // No half of a record stays.
-            self.writer.set_len(self.bounds.written.offset)?;
-            return Err(e);
-        }
-        if self.unsynced.last().is_none_or(|(number, _)| *number != self.bounds.written.segment) {
-            self.unsynced.push((self.bounds.written.segment, Arc::clone(&self.writer)));
-        }
-        self.unsynced_bytes += record;
-        self.bounds.written.offset += record;
-        if let Some(last) = self.segments.back_mut() {
-            last.bytes = self.bounds.written.offset;
-        }
-        Ok(true)
-    }
-
-    fn write_record(&self, body: &Body, size: usize) -> Result<()> {
-        let mut sum = Xxh3::new();
-        sum.update(&body.bytes);
-        sum.update(&self.scratch);
-        let mut frame = StateWriter::default();
-        frame.u32(size as u32);
-        frame.u64(sum.digest());
-        let at = self.bounds.written.offset;
-        let rows = at + FRAME as u64;
-        self.writer.write_all_at(&frame.bytes, at)?;
-        self.writer.write_all_at(&body.bytes, rows)?;
-        self.writer.write_all_at(&self.scratch, rows + body.bytes.len() as u64)
-    }
-
-    /// Whether so many bytes may be added. What is larger than the bound still goes into a buffer that holds little.
-    fn has_room(&self, bytes: u64) -> bool {
-        self.bytes() + bytes <= self.bytes_max || (self.is_read() && self.bytes() <= self.bytes_max / 4)
-    }
-
-    /// Whether the next record begins a segment.
-    fn is_segment_full(&self) -> bool {
-        self.bounds.written.offset >= SEGMENT_BYTES_MAX.min(self.bytes_max / 4)
+        self.queue.append([&body.bytes, &self.scratch])
     }
 
     /// What was written last will be sent from memory.
     pub fn skip(&mut self) {
-        self.bounds.read = self.bounds.written;
+        self.queue.skip();
     }
 
     /// Reads the next body.
     pub fn next(&mut self) -> Result<Option<Body>> {
-        while !self.is_read() {
-            let Place { segment, offset } = self.bounds.read;
-            let length = self.segments.iter().find(|s| s.number == segment).map_or(0, |s| s.bytes);
-            if offset >= length && segment < self.bounds.written.segment {
-                self.bounds.read = Place { segment: segment + 1, offset: self.head.len() as u64 };
-                continue;
-            }
-            let file = match &self.reader {
-                Some((number, file)) if *number == segment => file,
-                _ => &self.reader.insert((segment, File::open(segment_path(&self.folder, segment))?)).1,
-            };
-            let (body, record) = read_record(file, offset, length)
-                .map_err(|e| Error::new(e.kind(), format!("{} at {offset}: {e}", segment_path(&self.folder, segment).display())))?;
-            self.bounds.read.offset += record;
-            return Ok(Some(body));
-        }
-        Ok(None)
+        let damaged = || Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer");
+        self.queue.next()?.map(|record| body_of(record).ok_or_else(damaged)).transpose()
     }
 
     /// Bytes that no sync has been asked for.
     pub fn unsynced_bytes(&self) -> u64 {
-        self.unsynced_bytes
+        self.queue.unsynced_bytes()
     }
 
     /// What makes durable all that was written so far, on whatever thread; it gives what [`DiskBuffer::note_synced`] wants to hear.
     pub fn sync(&mut self) -> impl FnOnce() -> Result<Place> + Send + use<> {
-        self.unsynced_bytes = 0;
-        let (files, folder, upto) = (self.unsynced.clone(), self.folder.clone(), self.bounds.written);
-        move || {
-            files.iter().try_for_each(|(_, file)| file.sync_data())?;
-            File::open(folder)?.sync_all()?;
-            Ok(upto)
-        }
+        self.queue.sync()
     }
 
     /// All before a place is on the disk.
     pub fn note_synced(&mut self, upto: Place) {
-        self.synced = self.synced.max(upto);
-        self.unsynced.retain(|(number, _)| *number >= upto.segment);
+        self.queue.note_synced(upto);
     }
 
     /// Whether all before a place is on the disk.
     pub fn is_synced(&self, upto: Place) -> bool {
-        self.synced >= upto
+        self.queue.is_synced(upto)
     }
 
-    /// Deletes what stands before a place that was delivered, by a durable epoch. What is empty then takes no room.
+    /// Deletes what stands before a place that was delivered, by a durable epoch. What is empty then takes no room. Epochs that are under way know this
+    /// place, too: nothing waits in them, so nothing of it is looked for.
     pub fn forget(&mut self, read: Place) -> Result<()> {
-        while let Some(first) = self.segments.front().filter(|s| s.number < read.segment) {
-            fs::remove_file(segment_path(&self.folder, first.number))?;
-            self.segments.pop_front();
-        }
-        if read == self.bounds.written && !self.is_fresh() {
-            // Epochs that are under way know this place, too: nothing waits in them, so nothing of it is looked for.
-            let start = self.head.len() as u64;
-            self.writer.set_len(start)?;
-            self.segments.iter_mut().for_each(|segment| segment.bytes = start);
-            self.bounds.written.offset = start;
-            self.bounds.read = self.bounds.written;
-            self.synced = self.bounds.written;
-        }
-        Ok(())
-    }
-
-    /// Whether the last segment holds nothing yet.
-    fn is_fresh(&self) -> bool {
-        self.bounds.written.offset <= self.head.len() as u64
-    }
-
-    /// Starts the next segment.
-    fn roll(&mut self) -> Result<()> {
-        let number = self.bounds.written.segment + 1;
-        self.writer = Arc::new(begin(&self.folder, number, &self.head)?);
-        self.bounds.written = Place { segment: number, offset: self.head.len() as u64 };
-        self.segments.push_back(Segment { number, bytes: self.bounds.written.offset });
-        self.unsynced.push((number, Arc::clone(&self.writer)));
-        Ok(())
+        self.queue.forget(read)?;
+        self.queue.give_back(read)
     }
 
     /// Everything of a record that stands behind the encoded rows.
@@ -304,80 +105,6 @@ impl DiskBuffer {
         out.u32(body.marks.len() as u32);
         self.scratch = out.bytes;
     }
-}
-
-/// The numbers of the segments in a folder, in order.
-fn numbers(folder: &Path) -> Result<Vec<u64>> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        out.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
-    }
-    out.sort_unstable();
-    Ok(out)
-}
-
-fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:016}"))
-}
-
-/// Makes a segment. One that a failed try left holds nothing.
-fn begin(folder: &Path, number: u64, head: &[u8]) -> Result<File> {
-    let file = File::create(segment_path(folder, number))?;
-    file.write_all_at(head, 0)?;
-    Ok(file)
-}
-
-fn check_head(path: &Path, head: &[u8], kind: &str) -> Result<()> {
-    let mut found = vec![0; head.len()];
-    let wrong = |what: String| Err(Error::new(ErrorKind::InvalidData, format!("{}: {what}", path.display())));
-    if File::open(path)?.read_exact_at(&mut found, 0).is_err() || !found.starts_with(MAGIC) {
-        return wrong("this is no segment of a disk buffer".to_owned());
-    }
-    let version = found[MAGIC.len()];
-    if version != VERSION {
-        return wrong(format!(
-            "it has form {version}, and this program reads form {VERSION}: let the program that wrote it deliver it first"
-        ));
-    }
-    if found != head {
-        return wrong(format!("it was not written by a sink of type {kind}: let the old pipeline deliver it first"));
-    }
-    Ok(())
-}
-
-/// Cuts off what was never settled, and opens the last segment for more.
-fn continue_at(folder: &Path, segments: &mut VecDeque<Segment>, held: Bounds) -> Result<File> {
-    let path = segment_path(folder, held.written.segment);
-    let lost = |what: &str| Error::new(ErrorKind::InvalidData, format!("{}: {what}, and rows in it were settled", path.display()));
-    if segments.len() as u64 != held.written.segment - held.read.segment + 1 {
-        return Err(lost("a segment is missing"));
-    }
-    let last = segments.back_mut().filter(|last| last.bytes >= held.written.offset).ok_or_else(|| lost("it is shorter than it was"))?;
-    let file = OpenOptions::new().write(true).open(&path)?;
-    file.set_len(held.written.offset)?;
-    last.bytes = held.written.offset;
-    Ok(file)
-}
-
-/// The body at a place of a segment, and the bytes of its record.
-fn read_record(file: &File, offset: u64, length: u64) -> Result<(Body, u64)> {
-    let damaged = || Error::new(ErrorKind::InvalidData, "the record is damaged");
-    let mut frame = [0; FRAME];
-    file.read_exact_at(&mut frame, offset)?;
-    let mut from = StateReader::new(&frame);
-    let (size, sum) = (from.u32().map_err(|_| damaged())?, from.u64().map_err(|_| damaged())?);
-    let record = FRAME as u64 + u64::from(size);
-    if offset + record > length {
-        return Err(damaged());
-    }
-    let mut bytes = Vec::with_capacity(size as usize);
-    let mut file = file;
-    file.seek(SeekFrom::Start(offset + FRAME as u64))?;
-    file.take(u64::from(size)).read_to_end(&mut bytes)?;
-    if bytes.len() != size as usize || xxh3_64(&bytes) != sum {
-        return Err(damaged());
-    }
-    Ok((body_of(bytes).ok_or_else(damaged)?, record))
 }
 
 /// A body from what follows the sum of a record.
@@ -402,10 +129,18 @@ fn body_of(mut bytes: Vec<u8>) -> Option<Body> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::fs::{self, OpenOptions};
     use std::io::Write as _;
+    use std::path::PathBuf;
 
     use super::*;
     use proptest::prelude::*;
+
+    /// The last segment.
+    fn last(folder: &Path) -> PathBuf {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).max().unwrap()
+    }
 
     fn body(rows: &[&str]) -> Body {
         let mut body = Body::default();
@@ -465,8 +200,7 @@ mod tests {
                     }
                     _ => {
                         drop(buffer);
-                        let last = numbers(folder.path()).unwrap().pop().unwrap();
-                        let mut file = OpenOptions::new().append(true).open(segment_path(folder.path(), last)).unwrap();
+                        let mut file = OpenOptions::new().append(true).open(last(folder.path())).unwrap();
                         file.write_all(&vec![7; torn]).unwrap();
                         buffer = open(is_durable.then_some(sealed));
                         queue = kept.iter().cloned().collect();
@@ -502,7 +236,7 @@ mod tests {
         sync(&mut buffer);
         let sealed = buffer.bounds();
         drop(buffer);
-        let path = segment_path(folder.path(), 1);
+        let path = last(folder.path());
         let whole = fs::read(&path).unwrap();
         let open = |kind: &str| DiskBuffer::open(folder.path(), kind, 10_000, Some(sealed));
         let damage = |at: usize| {
@@ -512,7 +246,7 @@ mod tests {
         };
         let told = |outcome: Result<DiskBuffer>| outcome.err().unwrap().to_string();
         assert!(told(open("other")).contains("was not written by a sink of type other"));
-        damage(MAGIC.len());
+        damage("tripline buffer".len());
         assert!(told(open("test")).contains("it has form 0, and this program reads form 1"));
         damage(0);
         assert!(told(open("test")).contains("no segment of a disk buffer"));

@@ -128,7 +128,7 @@ impl Intake {
         self.commit().await;
         if self.has_ended || !self.edges[self.turn].has_room() {
             self.source.tend();
-            return Next::Wait(TEND_INTERVAL);
+            return if !self.has_ended && self.read_on().await { Next::Again } else { Next::Wait(TEND_INTERVAL) };
         }
         // The fill may be dropped when the signal is raised: sources promise that nothing is lost by that.
         let signal = Arc::clone(&self.signal);
@@ -154,6 +154,16 @@ impl Intake {
                 self.tries = self.tries.saturating_add(1);
                 Next::Wait(Duration::from_millis((RETRY_MIN_MS << self.tries.min(10)).min(RETRY_MAX_MS)))
             }
+        }
+    }
+
+    /// Lets the source read on until the signal is raised. Says whether it is to be looked after again at once.
+    async fn read_on(&mut self) -> bool {
+        let signal = Arc::clone(&self.signal);
+        tokio::select! {
+            biased;
+            () = signal.wait() => true,
+            outcome = tokio::time::timeout(TEND_INTERVAL, self.source.read_on()) => outcome.unwrap_or(true),
         }
     }
 

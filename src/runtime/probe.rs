@@ -1,5 +1,6 @@
 //! Trying what a plan reads from and writes to, without running it.
-use super::assemble::{RunError, RunOptions, blocking, source_context};
+use super::assemble::{RunError, RunOptions, blocking};
+use super::incoming::source_context;
 use crate::component::Outage;
 use crate::component::source::Pace;
 use crate::plan::Plan;

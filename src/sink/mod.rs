@@ -14,10 +14,8 @@ use std::time::Duration;
 
 use crate::component::Kind;
 pub use crate::component::sink::BoundSink;
-use crate::component::sink::{Packing, WhenFull};
+use crate::component::sink::Packing;
 use crate::config::{Field, Options, Type};
-use crate::diagnostic::Diagnostic;
-use crate::limits::DISK_BUFFER_BYTES_MIN;
 
 /// Reads the options of a sink.
 pub type BindSink = fn(&Options<'_>) -> Option<BoundSink>;
@@ -115,45 +113,6 @@ impl Compression {
             }
             Compression::Zstd => zstd::encode_all(body, 1)?,
         }))
-    }
-}
-
-/// What the options `buffer` and `when_full` of a sink say.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EdgeOptions {
-    /// None where the file says nothing; then bytes on the disk, none in memory.
-    pub buffer: Option<Option<u64>>,
-    /// What becomes of rows that find no room.
-    pub when_full: WhenFull,
-}
-
-impl EdgeOptions {
-    /// Reads them.
-    pub fn read(options: &Options<'_>) -> EdgeOptions {
-        let when_full = match options.text("when_full").as_deref() {
-            Some("drop_newest") => WhenFull::DropNewest,
-            _ => WhenFull::Wait,
-        };
-        EdgeOptions { buffer: buffer(options), when_full }
-    }
-}
-
-const DISK: &[Field] = &[Field::required("disk", Type::Size, "most bytes of it, at least 1MiB")];
-
-fn buffer(options: &Options<'_>) -> Option<Option<u64>> {
-    let node = options.get("buffer")?;
-    let fault = |message: String| {
-        options.fault(Diagnostic::error(&node.place, "bad_value", message).help("`memory`, or {disk: SIZE} with at least 1MiB"));
-        None
-    };
-    let Some(section) = options.section("buffer") else {
-        let word = node.text().unwrap_or_default();
-        return if word == "memory" { Some(None) } else { fault(format!("`{word}` is no buffer")) };
-    };
-    section.check(&[DISK]);
-    match section.size("disk")? {
-        bytes if bytes < DISK_BUFFER_BYTES_MIN => fault(format!("{bytes} bytes are too few for a disk buffer")),
-        bytes => Some(Some(bytes)),
     }
 }
 
