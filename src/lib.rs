@@ -20,8 +20,8 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 doors | [`cli`] [`admin`] [`cases`] |
-//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery sender flights buffered disk_buffer epoch checkpoint prepared caution dead_letter crew assemble outgoing topology probe |
-//! | 5 plan | [`plan`]: files graph tables lane rule sink bind explain picture |
+//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery sender flights buffered disk_buffer disk_queue journal dropping epoch checkpoint prepared caution dead_letter crew assemble incoming outgoing topology probe |
+//! | 5 plan | [`plan`]: files graph tables lane rule sink buffers bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
 //! | 2 crafts | [`expr`] [`mapfile`] [`list`] [`table`] [`window`] [`codec`] [`config`] [`net`] |
@@ -49,7 +49,8 @@
 //! A rule is its own unit with its own shards (not one operator for all rules of an input). Rules that want a field to have a value are found by the value
 //! ([`correlate::candidates`]), and shards of a number share a thread; but every batch still sends a message to every shard of every rule.
 //! Every shard of a rule keeps copies of the lists that it reads ([`list`]): nothing is shared and all is in order, at the price of their memory.
-//! Disk buffers stand before sinks only, and hold encoded rows. A sink with one seals when it is idle; an epoch of an outage says how far it had come before.
+//! Disk buffers stand before sinks ([`runtime`]: disk_buffer, encoded rows) and behind sources (journal, lines as they were read), and nowhere between. A sink with
+//! one seals when it is idle; an epoch of an outage says how far it had come before.
 pub mod admin;
 pub mod cases;
 pub mod cli;

@@ -282,6 +282,7 @@ impl DiskQueue {
             fs::remove_file(segment_path(&self.folder, first.number))?;
             self.segments.pop_front();
         }
+        self.unsynced.retain(|(number, _)| *number >= read.segment);
         Ok(())
     }
 

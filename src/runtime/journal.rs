@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use super::disk_queue::{DiskQueue, Nature, Place};
 use super::journal_record::{self, Entry};
 use crate::clock::{Clock, Stopwatch};
@@ -65,6 +67,10 @@ pub struct Journal {
     held: Option<(Arc<Origin>, Entry)>,
     has_ended: bool,
     since_commit: Stopwatch,
+    /// A sync that is under way, and where the source stood when it began.
+    syncing: Option<(JoinHandle<std::io::Result<Place>>, Position)>,
+    /// Where it was told that all before is durable.
+    told: Position,
     /// Since when a disk that took nothing is left alone.
     rest: Option<Stopwatch>,
     /// Whether the end of an outage of the disk is still to be told, and whether one of the source was.
@@ -113,6 +119,8 @@ impl Journal {
             held: None,
             has_ended: false,
             since_commit: Stopwatch::start(),
+            syncing: None,
+            told: Position::new(),
             rest: None,
             is_troubled: false,
             is_source_away: false,
@@ -206,7 +214,7 @@ impl Journal {
             self.keep(origin, entry);
             return Ok(self.held.is_none());
         }
-        if self.since_commit.elapsed() >= COMMIT_INTERVAL && self.queue()?.unsynced_bytes() > 0 {
+        if self.since_commit.elapsed() >= COMMIT_INTERVAL && (self.syncing.is_some() || self.written != self.told) {
             self.commit_source().await?;
         }
         let waits = self.settings.when_full == WhenFull::Wait && !self.has_room();
@@ -282,18 +290,29 @@ impl Journal {
         self.waiting.pop_front_if(|(place, _)| *place <= read).map(|(_, fill)| fill)
     }
 
-    /// Makes the queue durable, and tells the source.
+    /// Tells the source of a sync that is over, and begins the next one.
     async fn commit_source(&mut self) -> Result<(), Outage> {
-        // What is held is in no record.
-        if self.held.is_some() {
+        self.since_commit = Stopwatch::start();
+        if self.syncing.as_ref().is_some_and(|(sync, _)| !sync.is_finished()) {
             return Ok(());
         }
-        self.since_commit = Stopwatch::start();
-        let written = self.written.clone();
-        let sync = self.queue()?.sync();
-        let upto = tokio::task::spawn_blocking(sync).await.map_err(|e| outage("", e))?.map_err(|e| outage("", e))?;
+        self.finish_sync().await?;
+        // What is held is in no record.
+        if self.held.is_none() && self.written != self.told {
+            let sync = self.queue()?.sync();
+            self.syncing = Some((tokio::task::spawn_blocking(sync), self.written.clone()));
+        }
+        Ok(())
+    }
+
+    /// Waits for a sync that is under way, and tells the source.
+    async fn finish_sync(&mut self) -> Result<(), Outage> {
+        let Some((sync, written)) = self.syncing.take() else { return Ok(()) };
+        let upto = sync.await.map_err(|e| outage("", e))?.map_err(|e| outage("", e))?;
         self.queue()?.note_synced(upto);
-        self.source.commit(&written).await
+        self.source.commit(&written).await?;
+        self.told = written;
+        Ok(())
     }
 }
 
@@ -368,7 +387,8 @@ impl Source for Journal {
     }
 
     fn commit(&mut self, upto: &Position) -> BoxFuture<'_, Result<(), Outage>> {
-        let place = journal_record::load_position(upto).map(|(place, _)| place);
+        let upto = upto.clone();
+        let place = journal_record::load_position(&upto).map(|(place, _)| place);
         Box::pin(async move {
             if let Some(place) = place.map_err(|e| outage("", e.0))? {
                 let queue = self.queue()?;
@@ -376,7 +396,20 @@ impl Source for Journal {
                 let bytes = queue.bytes();
                 self.settings.bytes.set(bytes as f64);
             }
-            self.commit_source().await
+            // Where nothing was read since, this may be the last call.
+            let may_be_last = upto == self.position();
+            if may_be_last && !self.has_waiting() {
+                // The epoch holds all of it.
+                self.told.clone_from(&self.written);
+                return self.source.commit(&self.told).await;
+            }
+            self.commit_source().await?;
+            if may_be_last {
+                self.finish_sync().await?;
+                self.commit_source().await?;
+                self.finish_sync().await?;
+            }
+            Ok(())
         })
     }
 
