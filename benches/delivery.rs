@@ -1,4 +1,4 @@
-//! P9b: throughput of a file → RFC 5424 → map → `_bulk` through a disk buffer, against the same without one. P9: time from an event's writing to its acceptance by a peer that answers
+//! P9b: throughput of a file → RFC 5424 → map → `_bulk` through a disk buffer, against the same without one, and through one behind the source. P9: time from an event's writing to its acceptance by a peer that answers
 //! at once, at half the load that the machine bears.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a bench that cannot start says so
 
@@ -26,10 +26,10 @@ fn tripline(folder: &Path, pipeline: &str) -> Command {
     command
 }
 
-fn pipeline(source: &str, peer: &str, options: &str) -> String {
+fn pipeline(source: &str, peer: &str, of_map: &str, options: &str) -> String {
     format!(
         "sources: {{a: {{{source}, format: syslog, time: {{field: timestamp, lateness: 0s}}}}}}
-transforms: {{m: {{type: map, inputs: [a], files: [map.csv]}}}}
+transforms: {{m: {{type: map, inputs: [a], files: [map.csv]{of_map}}}}}
 sinks: {{es: {{type: elasticsearch, inputs: [m], endpoints: ['{peer}'], index: logs, original: false{options}}}}}
 "
     )
@@ -68,8 +68,8 @@ fn main() {
     std::fs::write(folder.path().join("in.log"), &text).unwrap();
     std::fs::write(folder.path().join("map.csv"), outcome_map()).unwrap();
     let runs = Cell::new(0);
-    let run = |options: &str| {
-        let mut command = tripline(folder.path(), &pipeline("type: file, paths: [in.log]", &peer, options));
+    let run = |of_map: &str, options: &str| {
+        let mut command = tripline(folder.path(), &pipeline("type: file, paths: [in.log]", &peer, of_map, options));
         // Not `--fresh` on one folder: deleting the last run's buffer is no part of this one.
         runs.set(runs.get() + 1);
         command.args(["--state", &format!("state{}", runs.get())]);
@@ -78,12 +78,13 @@ fn main() {
     };
     // Latencies first: no disk is still busy with what was written before.
     let start = Instant::now();
-    run("");
+    run("", "");
     let full_load = n as f64 / start.elapsed().as_secs_f64();
     for (options, name) in [("", ""), (", buffer: {disk: 4GiB}", ", disk buffer")] {
         latencies.lock().unwrap().clear();
         let seconds = if bench.quick { 4 } else { 15 };
-        let sent = feed(tripline(folder.path(), &pipeline("type: stdin", &peer, options)), full_load / 2.0, Duration::from_secs(seconds));
+        let sent =
+            feed(tripline(folder.path(), &pipeline("type: stdin", &peer, "", options)), full_load / 2.0, Duration::from_secs(seconds));
         let mut all = std::mem::take(&mut *latencies.lock().unwrap());
         // The first second is that of the start.
         all.drain(..all.len() / seconds as usize);
@@ -95,8 +96,11 @@ fn main() {
         }
     }
     samples.store(false, Ordering::Relaxed);
-    let m = bench.interleave(|| run(", buffer: {disk: 4GiB}"), || run(""));
+    let disk = ", buffer: {disk: 4GiB}";
+    let m = bench.interleave(|| run("", disk), || run("", ""));
     bench.report("disk buffer / without", "memory", n, text.len() as u64, &m);
+    let m = bench.interleave(|| run(disk, ""), || run("", ""));
+    bench.report("disk buffer behind the source / without", "memory", n, text.len() as u64, &m);
     bench.end();
 }
 
