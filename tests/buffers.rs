@@ -178,11 +178,17 @@ fn a_full_edge_in_memory_drops_what_it_was_told_to_drop() {
 #[test]
 fn a_full_disk_holds_until_the_peer_is_back() {
     let peer = Peer::start(&[]);
+    holds_while_the_disk_is_full(&peer, pipeline(&peer, "buffer: {disk: 64MiB}"));
+    let peer = Peer::start(&[]);
+    holds_while_the_disk_is_full(&peer, behind_a_source(&peer, "type: file, paths: [in.log], follow: false", "buffer: {disk: 64MiB}"));
+}
+
+fn holds_while_the_disk_is_full(peer: &Peer, folder: tempfile::TempDir) {
+    let count = 60_000;
     peer.away(true);
-    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
     let buffer = folder.path().join(".tripline/buffer");
     fs::create_dir_all(&buffer).unwrap();
-    events(folder.path(), 0..20_000);
+    events(folder.path(), 0..count);
     // The buffer's folder is a small disk of its own.
     let script = "mount -t tmpfs -o size=2m none .tripline/buffer || exit 99; exec \"$0\" run pipeline.yaml --admin off";
     let mut command = Command::new("unshare");
@@ -204,7 +210,7 @@ fn a_full_disk_holds_until_the_peer_is_back() {
     peer.away(false);
     assert!(child.wait().unwrap().success(), "{}", errors());
     assert!(errors().contains("buffer_recovered"), "{}", errors());
-    assert_all(&peer, 20_000);
+    assert_all(peer, count);
     assert_eq!(peer.seen.lock().unwrap().duplicates, 0);
 }
 

@@ -144,13 +144,13 @@ impl DiskQueue {
         })
     }
 
-    /// Opens a queue with all whole records behind a place, empty if there is no place, and hands them over.
+    /// Opens a queue with all whole records behind a place, empty if there is no place, and hands them over. Behind one that is refused it is cut off.
     pub fn recover(
         folder: &Path,
         nature: Nature<'_>,
         bytes_max: u64,
         read: Option<Place>,
-        mut found: impl FnMut(&[u8]),
+        mut found: impl FnMut(&[u8]) -> bool,
     ) -> Result<DiskQueue> {
         let mut bounds = None;
         if let Some(read) = read {
@@ -300,6 +300,26 @@ impl DiskQueue {
         Ok(())
     }
 
+    /// The same for owners that look behind it: the bytes go back to the disk, and places go on in a new segment.
+    pub fn turn_over(&mut self, read: Place) -> Result<()> {
+        if read != self.bounds.written || !self.is_read() || self.is_fresh() {
+            return Ok(());
+        }
+        let start = self.head.len() as u64;
+        self.writer.set_len(start)?;
+        if let Some(last) = self.segments.back_mut() {
+            last.bytes = start;
+        }
+        self.roll()?;
+        self.bounds.read = self.bounds.written;
+        Ok(())
+    }
+
+    /// Bytes of the segment that is written.
+    pub fn last_bytes(&self) -> u64 {
+        self.segments.back().map_or(0, |last| last.bytes)
+    }
+
     /// Whether the last segment holds nothing yet.
     fn is_fresh(&self) -> bool {
         self.bounds.written.offset <= self.head.len() as u64
@@ -373,7 +393,7 @@ fn continue_at(folder: &Path, segments: &mut VecDeque<Segment>, held: Bounds) ->
 
 /// From where and up to where records behind a place are whole, each of which is handed over. A queue that was empty at a place, or lost what it had there,
 /// has gone on in a later segment.
-fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn FnMut(&[u8])) -> Result<Bounds> {
+fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn FnMut(&[u8]) -> bool) -> Result<Bounds> {
     let head = nature.head();
     let start_of = |segment: u64| Place { segment, offset: head.len() as u64 };
     let length_of = |segment: u64| Ok::<u64, Error>(fs::metadata(segment_path(folder, segment))?.len());
@@ -391,7 +411,9 @@ fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn 
         check_head(&segment_path(folder, segment), &head, nature)?;
         let (file, length) = (File::open(segment_path(folder, segment))?, length_of(segment)?);
         while let Ok((record, bytes)) = read_record(&file, until.offset, length) {
-            found(&record);
+            if !found(&record) {
+                return Ok(Bounds { read: start, written: until });
+            }
             until.offset += bytes;
         }
         if until.offset < length || later.front().is_some_and(|next| *next != segment + 1) {
@@ -437,7 +459,11 @@ mod tests {
         fn whole_records_are_found(sizes in proptest::collection::vec(0usize..3_000, 0..60), reads in 0usize..60, torn in 0usize..60) {
             let folder = tempfile::tempdir().unwrap();
             let open = |place, found: &mut Vec<Vec<u8>>| {
-                DiskQueue::recover(folder.path(), NATURE, 40_000, place, |record| found.push(record.to_vec())).unwrap()
+                DiskQueue::recover(folder.path(), NATURE, 40_000, place, |record| {
+                    found.push(record.to_vec());
+                    true
+                })
+                .unwrap()
             };
             let mut queue = open(None, &mut Vec::new());
             let mut records = Vec::new();

@@ -2,7 +2,8 @@
 //! cannot read again outlives a kill -9.
 //!
 //! Each record says where the source stood behind it. An epoch knows up to where the queue was read; at a start, the source goes on behind the last whole
-//! record, and what waits between the two goes first. While nothing waits, rows go on from memory and the queue is only written.
+//! record, and what waits between the two goes first. While nothing waits, rows go on from memory and the queue is only written. If the disk takes nothing
+//! then, they go on all the same, and what is written later says that there was a gap.
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::disk_queue::{DiskQueue, Nature, Place};
-use super::journal_record::{self, Entry};
+use super::journal_record::{self, Entry, Standing};
 use crate::clock::{Clock, Stopwatch};
 use crate::component::sink::WhenFull;
 use crate::component::source::{Fill, Position, Source};
@@ -29,6 +30,9 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a full queue, or a disk that takes nothing, is left alone.
 const REST: Duration = Duration::from_millis(100);
+
+/// An empty queue keeps so much on the disk.
+const TURN_OVER_BYTES: u64 = BATCH_BYTES_MAX as u64;
 
 /// Batches that are read ahead at once.
 const AHEAD_MAX: usize = 16;
@@ -58,8 +62,8 @@ pub struct Journal {
     /// There once it is connected.
     queue: Option<DiskQueue>,
     /// Where the source stood behind the last record that was read, and stands now.
-    read: Position,
-    written: Position,
+    read: Standing,
+    written: Standing,
     /// What is no row and came while rows waited: it goes on when those before it have.
     waiting: VecDeque<(Place, Fill)>,
     /// What was read ahead, and is in no record yet.
@@ -89,12 +93,12 @@ fn outage(what: &str, e: impl std::fmt::Display) -> Outage {
 
 /// The position of a source whose pipeline has no journal for it any more; an error if rows still wait in one.
 pub fn position_without(saved: &[u8], folder: Option<PathBuf>, kind: &str) -> Result<Vec<u8>, String> {
-    let (read, position) = journal_record::load_position(saved).map_err(|e| e.0)?;
-    let (mut waits, mut last) = (false, position.to_vec());
+    let (read, mut last) = journal_record::load_position(saved).map_err(|e| e.0)?;
+    let mut waits = false;
     if let (Some(read), Some(folder)) = (read, folder) {
         let found = |record: &[u8]| {
-            waits = true;
-            last = journal_record::position_behind(record).unwrap_or_default().to_vec();
+            waits |= follows(record, &mut last);
+            waits
         };
         DiskQueue::recover(&folder, nature(kind), u64::MAX, Some(read), found).map_err(|e| format!("disk buffer: {e}"))?;
     }
@@ -102,7 +106,13 @@ pub fn position_without(saved: &[u8], folder: Option<PathBuf>, kind: &str) -> Re
         let help = "run with `buffer: {disk: …}` on what reads it until they have gone on, or forget them with --fresh";
         return Err(format!("rows wait in its disk buffer, and this pipeline has none for it: {help}"));
     }
-    Ok(last)
+    Ok(last.position)
+}
+
+/// Whether a record follows on something without a gap; if so, it is the next one to follow on.
+fn follows(record: &[u8], last: &mut Standing) -> bool {
+    let behind = journal_record::behind(record).ok().filter(|behind| behind.gaps == last.gaps);
+    behind.map(|behind| *last = behind).is_some()
 }
 
 impl Journal {
@@ -112,8 +122,8 @@ impl Journal {
             source,
             settings,
             queue: None,
-            read: Position::new(),
-            written: Position::new(),
+            read: Standing::default(),
+            written: Standing::default(),
             waiting: VecDeque::new(),
             ahead: BatchBuilder::default(),
             held: None,
@@ -130,13 +140,13 @@ impl Journal {
 
     /// Opens the queue with what waits in it. Gives the position at which the source goes on.
     fn open(&mut self, from: Option<&[u8]>) -> Result<Position, Outage> {
-        let (place, position) = journal_record::load_position(from.unwrap_or_default()).map_err(|e| outage("", e.0))?;
-        let mut last = position.to_vec();
-        let found = |record: &[u8]| last = journal_record::position_behind(record).unwrap_or_default().to_vec();
+        let (place, mut last) = journal_record::load_position(from.unwrap_or_default()).map_err(|e| outage("", e.0))?;
+        self.read.clone_from(&last);
+        let found = |record: &[u8]| follows(record, &mut last);
         let Settings { folder, kind, bytes_max, .. } = &self.settings;
         self.queue = Some(DiskQueue::recover(folder, nature(kind), *bytes_max, place, found).map_err(|e| outage("", e))?);
-        self.read = position.to_vec();
-        Ok(last)
+        self.written.gaps = last.gaps;
+        Ok(last.position)
     }
 
     fn queue(&mut self) -> Result<&mut DiskQueue, Outage> {
@@ -191,7 +201,7 @@ impl Journal {
 
     /// What the source gave while nothing waited goes on, and into the queue beside that.
     fn pass(&mut self, fill: Fill, builder: &mut BatchBuilder) -> Fill {
-        self.written = self.source.position();
+        self.written.position = self.source.position();
         self.read.clone_from(&self.written);
         let (origin, entry) = match &fill {
             Fill::Rows { origin, base, positions } => (Arc::clone(origin), Entry::Rows(*base, *positions)),
@@ -199,11 +209,13 @@ impl Journal {
             _ => return fill,
         };
         builder.received = Some(self.settings.clock.now());
-        // What the queue does not take is in no more danger than without it.
-        if self.append(&origin, &entry, builder)
-            && let Some(queue) = &mut self.queue
-        {
-            queue.skip();
+        let is_in = self.append(&origin, &entry, builder);
+        match &mut self.queue {
+            Some(queue) if is_in => queue.skip(),
+            _ => {
+                self.written.gaps += 1;
+                self.read.gaps = self.written.gaps;
+            }
         }
         fill
     }
@@ -214,7 +226,7 @@ impl Journal {
             self.keep(origin, entry);
             return Ok(self.held.is_none());
         }
-        if self.since_commit.elapsed() >= COMMIT_INTERVAL && (self.syncing.is_some() || self.written != self.told) {
+        if self.since_commit.elapsed() >= COMMIT_INTERVAL && (self.syncing.is_some() || self.written.position != self.told) {
             self.commit_source().await?;
         }
         let waits = self.settings.when_full == WhenFull::Wait && !self.has_room();
@@ -226,7 +238,7 @@ impl Journal {
         }
         let fill = self.source.fill(&mut self.ahead).await?;
         self.is_source_away = false;
-        self.written = self.source.position();
+        self.written.position = self.source.position();
         self.ahead.received = Some(self.settings.clock.now());
         match fill {
             Fill::Rows { .. } if !self.has_room() => {
@@ -272,8 +284,8 @@ impl Journal {
     /// Reads the next record.
     fn next(&mut self, builder: &mut BatchBuilder) -> Result<Option<Fill>, Outage> {
         let Some(record) = self.queue()?.next().map_err(|e| outage("its rows cannot be read: ", e))? else { return Ok(None) };
-        let (position, origin, entry) = journal_record::read(&record, builder).map_err(|e| outage("", e.0))?;
-        self.read = position;
+        let (behind, origin, entry) = journal_record::read(&record, builder).map_err(|e| outage("", e.0))?;
+        self.read = behind;
         if !self.has_waiting() {
             // Between here and where the source stands nothing is left but what was dropped.
             self.read.clone_from(&self.written);
@@ -298,9 +310,9 @@ impl Journal {
         }
         self.finish_sync().await?;
         // What is held is in no record.
-        if self.held.is_none() && self.written != self.told {
+        if self.held.is_none() && self.written.position != self.told {
             let sync = self.queue()?.sync();
-            self.syncing = Some((tokio::task::spawn_blocking(sync), self.written.clone()));
+            self.syncing = Some((tokio::task::spawn_blocking(sync), self.written.position.clone()));
         }
         Ok(())
     }
@@ -322,7 +334,7 @@ impl Source for Journal {
         Box::pin(async move {
             let position = position?;
             self.source.connect(Some(position.as_slice()).filter(|p| !p.is_empty())).await?;
-            self.written = self.source.position();
+            self.written.position = self.source.position();
             if !self.has_waiting() {
                 self.read.clone_from(&self.written);
             }
@@ -390,17 +402,20 @@ impl Source for Journal {
         let upto = upto.clone();
         let place = journal_record::load_position(&upto).map(|(place, _)| place);
         Box::pin(async move {
+            // Where nothing was read since, this may be the last call.
+            let (may_be_last, is_troubled) = (upto == self.position(), self.is_troubled);
             if let Some(place) = place.map_err(|e| outage("", e.0))? {
                 let queue = self.queue()?;
                 queue.forget(place).map_err(|e| outage("", e))?;
+                if is_troubled || queue.last_bytes() >= TURN_OVER_BYTES {
+                    queue.turn_over(place).map_err(|e| outage("", e))?;
+                }
                 let bytes = queue.bytes();
                 self.settings.bytes.set(bytes as f64);
             }
-            // Where nothing was read since, this may be the last call.
-            let may_be_last = upto == self.position();
             if may_be_last && !self.has_waiting() {
                 // The epoch holds all of it.
-                self.told.clone_from(&self.written);
+                self.told.clone_from(&self.written.position);
                 return self.source.commit(&self.told).await;
             }
             self.commit_source().await?;
@@ -527,58 +542,72 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
+    fn check(steps: Vec<u8>, goes_back: bool) {
+        let world = World::new(goes_back, WhenFull::Wait);
+        block(async {
+            let mut journal = world.open(None).await;
+            // What was given behind the last durable position, and before it.
+            let (mut durable, mut given, mut position) = (Vec::new(), Vec::new(), None::<Position>);
+            let mut has_ended = false;
+            for step in steps {
+                match step {
+                    0 | 1 if !has_ended => match fill(&mut journal).await {
+                        None => has_ended = true,
+                        Some(row) => given.extend(row),
+                    },
+                    2 if !has_ended => drop(journal.read_on().await),
+                    3 => {
+                        let now = journal.position();
+                        durable.append(&mut given);
+                        journal.commit(&now).await.unwrap();
+                        position = Some(now);
+                    }
+                    4 => {
+                        drop(journal);
+                        given.clear();
+                        has_ended = false;
+                        // Without a durable position, what cannot be read again is gone, as it is without a journal.
+                        if position.is_none() && !goes_back {
+                            *world.next.lock().unwrap() = 0;
+                        }
+                        journal = world.open(position.as_deref()).await;
+                    }
+                    // The disk takes nothing, or takes all again. What cannot be read again is in danger then.
+                    5 if goes_back => journal.rest = journal.rest.is_none().then(Stopwatch::start),
+                    _ => assert!(*world.committed.lock().unwrap() <= *world.next.lock().unwrap()),
+                }
+            }
+            while !has_ended {
+                match fill(&mut journal).await {
+                    None => has_ended = true,
+                    Some(row) => given.extend(row),
+                }
+                let now = journal.position();
+                durable.append(&mut given);
+                journal.commit(&now).await.unwrap();
+            }
+            let wanted: Vec<u64> = (0..COUNT).filter(|n| n % 7 != 3).collect();
+            assert_eq!(durable, wanted);
+            assert_eq!(*world.committed.lock().unwrap(), COUNT);
+        });
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })] // each commit waits for the disk
 
-        /// Behind the last durable position come all rows, each once and in order, however far was read ahead and whenever it died.
+        /// Behind the last durable position come all rows, each once and in order, however far was read ahead, whenever it died or the disk failed.
         #[test]
         fn nothing_is_lost_or_said_twice(steps in proptest::collection::vec(0u8..6, 1..120), goes_back: bool) {
-            let world = World::new(goes_back, WhenFull::Wait);
-            block(async {
-                let mut journal = world.open(None).await;
-                // What was given behind the last durable position, and before it.
-                let (mut durable, mut given, mut position) = (Vec::new(), Vec::new(), None::<Position>);
-                let mut has_ended = false;
-                for step in steps {
-                    match step {
-                        0 | 1 if !has_ended => match fill(&mut journal).await {
-                            None => has_ended = true,
-                            Some(row) => given.extend(row),
-                        },
-                        2 if !has_ended => drop(journal.read_on().await),
-                        3 => {
-                            let now = journal.position();
-                            durable.append(&mut given);
-                            journal.commit(&now).await.unwrap();
-                            position = Some(now);
-                        }
-                        4 => {
-                            drop(journal);
-                            given.clear();
-                            has_ended = false;
-                            // Without a durable position, what cannot be read again is gone, as it is without a journal.
-                            if position.is_none() && !goes_back {
-                                *world.next.lock().unwrap() = 0;
-                            }
-                            journal = world.open(position.as_deref()).await;
-                        }
-                        _ => assert!(*world.committed.lock().unwrap() <= *world.next.lock().unwrap()),
-                    }
-                }
-                while !has_ended {
-                    match fill(&mut journal).await {
-                        None => has_ended = true,
-                        Some(row) => given.extend(row),
-                    }
-                    let now = journal.position();
-                    durable.append(&mut given);
-                    journal.commit(&now).await.unwrap();
-                }
-                let wanted: Vec<u64> = (0..COUNT).filter(|n| n % 7 != 3).collect();
-                assert_eq!(durable, wanted);
-                assert_eq!(*world.committed.lock().unwrap(), COUNT);
-            });
+            check(steps, goes_back);
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_gap_is_read_again() {
+        // Durable; a row that the disk does not take, and one that it takes; dead.
+        check(vec![0, 3, 5, 0, 5, 0, 4], true);
+        // Durable behind the gap.
+        check(vec![0, 3, 5, 0, 3, 5, 0, 4], true);
     }
 
     #[test]
