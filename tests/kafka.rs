@@ -105,6 +105,27 @@ fn each_message_is_read_once_through_kills() {
     assert_each_once(&rows(folder.path()), COUNT + 1000);
 }
 
+/// The same behind a disk buffer, which the offsets do not run ahead of.
+#[test]
+fn a_disk_buffer_behind_it_repeats_nothing() {
+    let Some(broker) = Broker::start() else { return };
+    const COUNT: usize = 40_000;
+    broker.topic("journal", 3);
+    broker.send("journal", numbered(3, 0, COUNT));
+    let rest = "transforms: {t: {type: set, inputs: [k], fields: {seen: n}, buffer: {disk: 64MiB}}}
+sinks: {o: {type: file, inputs: [t], path: out.ndjson, meta: true}}";
+    let folder = broker.pipeline("journal", "", rest);
+    killed_after(folder.path(), &[400, 600, 500, 700]);
+    run(folder.path());
+    assert_each_once(&rows(folder.path()), COUNT);
+    // Another member goes on where this one has come to: all that was read is committed.
+    let other = broker.pipeline("journal", "", rest);
+    assert_eq!(run(other.path()).0["in"]["k"], 0);
+    broker.send("journal", numbered(3, COUNT, COUNT + 90));
+    run(folder.path());
+    assert_each_once(&rows(folder.path()), COUNT + 90);
+}
+
 #[test]
 fn what_is_known_of_a_message_can_be_read() {
     let Some(broker) = Broker::start() else { return };
