@@ -383,6 +383,8 @@ fn files_that_are_gone_while_a_sink_is_away_were_read() {
     peer.away(true);
     let folder = behind_a_source(&peer, "type: file, paths: [in.log]", "buffer: {disk: 64MiB}");
     events(folder.path(), 0..50_000);
+    let plan = said(&tripline(folder.path(), &["explain", "pipeline.yaml"]));
+    assert!(plan.contains("intake → a  deal  at most 1048576 bytes, then 67108864 on the disk"), "{plan}");
     let mut child = started(folder.path());
     until("all is read", || in_buffer(folder.path()).contains("{\"n\":49999,"));
     fs::remove_file(folder.path().join("in.log")).unwrap();

@@ -27,6 +27,9 @@ pub fn explain(plan: &Plan, workers: usize, shards: usize) -> Value {
             nodes.extend(lane.nodes.iter().map(|n| n.name.clone()));
             stages.push(json!({"id": lane.name, "nodes": nodes, "shards": count}));
         }
+        if let Some(bytes) = plan.sources.get(number).and_then(|source| source.buffer.disk) {
+            edges.push(json!({"from": "intake", "to": lane.name, "kind": "deal", "bytes_max": EDGE_BYTES_MAX, "disk": bytes}));
+        }
         for tap in &lane.taps {
             let (to, kind, disk) = match tap {
                 PlannedTap::Sink(sink, _) => (&plan.sinks[*sink].name, "forward", plan.sinks[*sink].buffer),
