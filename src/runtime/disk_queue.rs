@@ -102,6 +102,8 @@ pub struct DiskQueue {
     reader: Option<(u64, File)>,
     bounds: Bounds,
     synced: Place,
+    /// Bytes that were cut off when it looked for its end.
+    cut_bytes: u64,
 }
 
 impl DiskQueue {
@@ -141,6 +143,7 @@ impl DiskQueue {
             synced: bounds.written,
             reader: None,
             bounds,
+            cut_bytes: 0,
         })
     }
 
@@ -152,11 +155,15 @@ impl DiskQueue {
         read: Option<Place>,
         mut found: impl FnMut(&[u8]) -> bool,
     ) -> Result<DiskQueue> {
-        let mut bounds = None;
-        if let Some(read) = read {
-            bounds = Some(whole_behind(folder, nature, read, &mut found)?);
-        }
-        DiskQueue::open(folder, nature, bytes_max, bounds)
+        fs::create_dir_all(folder)?;
+        let whole = read.map(|read| whole_behind(folder, nature, read, &mut found)).transpose()?;
+        let queue = DiskQueue::open(folder, nature, bytes_max, whole.map(|(bounds, _)| bounds))?;
+        Ok(DiskQueue { cut_bytes: whole.map_or(0, |(_, cut)| cut), ..queue })
+    }
+
+    /// Bytes that were cut off when it looked for its end.
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
     }
 
     /// Up to where it is written, and read.
@@ -391,9 +398,9 @@ fn continue_at(folder: &Path, segments: &mut VecDeque<Segment>, held: Bounds) ->
     Ok(file)
 }
 
-/// From where and up to where records behind a place are whole, each of which is handed over. A queue that was empty at a place, or lost what it had there,
+/// From where and up to where records behind a place are whole, each of which is handed over, and how many bytes stand behind them. A queue that was empty at a place, or lost what it had there,
 /// has gone on in a later segment.
-fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn FnMut(&[u8]) -> bool) -> Result<Bounds> {
+fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn FnMut(&[u8]) -> bool) -> Result<(Bounds, u64)> {
     let head = nature.head();
     let start_of = |segment: u64| Place { segment, offset: head.len() as u64 };
     let length_of = |segment: u64| Ok::<u64, Error>(fs::metadata(segment_path(folder, segment))?.len());
@@ -404,23 +411,31 @@ fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn 
     }
     let start = if is_there { from } else { later.front().map_or(from, |number| start_of(*number)) };
     let mut until = start;
+    let mut rest = 0;
     while let Some(segment) = later.pop_front() {
+        if length_of(segment)? < head.len() as u64 {
+            // It died while it was made.
+            break;
+        }
         if segment > start.segment {
             until = start_of(segment);
         }
         check_head(&segment_path(folder, segment), &head, nature)?;
         let (file, length) = (File::open(segment_path(folder, segment))?, length_of(segment)?);
-        while let Ok((record, bytes)) = read_record(&file, until.offset, length) {
-            if !found(&record) {
-                return Ok(Bounds { read: start, written: until });
-            }
+        while let Ok((record, bytes)) = read_record(&file, until.offset, length)
+            && found(&record)
+        {
             until.offset += bytes;
         }
-        if until.offset < length || later.front().is_some_and(|next| *next != segment + 1) {
+        rest = length - until.offset;
+        if rest > 0 || later.front().is_some_and(|next| *next != segment + 1) {
             break;
         }
     }
-    Ok(Bounds { read: start, written: until })
+    for segment in later {
+        rest += length_of(segment)?.saturating_sub(head.len() as u64);
+    }
+    Ok((Bounds { read: start, written: until }, rest))
 }
 
 /// The record at a place of a segment, and how many bytes it takes there.
@@ -485,6 +500,7 @@ mod tests {
             let mut found = Vec::new();
             let mut queue = open(Some(place), &mut found);
             prop_assert_eq!(&found, &records[reads..]);
+            prop_assert_eq!(queue.cut_bytes(), torn as u64);
             // It goes on behind them.
             prop_assert!(queue.append([b"more", b""]).unwrap() || !queue.has_room(16));
             for record in &records[reads..] {
@@ -502,5 +518,16 @@ mod tests {
         assert!(queue.is_read() && queue.bounds().read > place);
         assert!(queue.append([b"a", b"b"]).unwrap());
         assert_eq!(queue.next().unwrap().unwrap(), b"ab");
+        // A segment that was made, and nothing more.
+        let next = queue.bounds().read.segment + 1;
+        drop(queue);
+        File::create(segment_path(folder.path(), next)).unwrap();
+        let mut found = 0;
+        DiskQueue::recover(folder.path(), NATURE, 40_000, Some(place), |_| {
+            found += 1;
+            true
+        })
+        .unwrap();
+        assert_eq!(found, 1);
     }
 }

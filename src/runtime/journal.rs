@@ -144,7 +144,13 @@ impl Journal {
         self.read.clone_from(&last);
         let found = |record: &[u8]| follows(record, &mut last);
         let Settings { folder, kind, bytes_max, .. } = &self.settings;
-        self.queue = Some(DiskQueue::recover(folder, nature(kind), *bytes_max, place, found).map_err(|e| outage("", e))?);
+        let queue = DiskQueue::recover(folder, nature(kind), *bytes_max, place, found).map_err(|e| outage("", e))?;
+        let cut = queue.cut_bytes();
+        self.queue = Some(queue);
+        if cut > 0 {
+            let what = "at its end are no whole record, or stand behind what the disk did not take: they are cut off";
+            self.tell("warn", "buffer_cut", format!("disk buffer: {cut} bytes {what}, and read again where the source can"));
+        }
         self.written.gaps = last.gaps;
         Ok(last.position)
     }
