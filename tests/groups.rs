@@ -5,6 +5,7 @@ mod outside;
 
 use std::fs;
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use outside::{folder, started, stopped, until};
@@ -53,6 +54,15 @@ sinks: {{o: {{type: file, inputs: [k], path: out.ndjson}}}}
     }
 }
 
+/// Starts a member that reads so many messages, of which the group takes no offset.
+fn refused(cluster: &Cluster, member: &Path, messages: i32) -> Child {
+    cluster.send(0, messages);
+    cluster.refuse();
+    let child = started(member);
+    until("what the first member reads", || count(member) == messages as usize);
+    child
+}
+
 fn count(folder: &Path) -> usize {
     fs::read(folder.join("out.ndjson")).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
 }
@@ -62,10 +72,7 @@ fn count(folder: &Path) -> usize {
 fn a_partition_is_given_back_with_its_offset() {
     let cluster = Cluster::start();
     let (one, two) = (cluster.member(), cluster.member());
-    cluster.send(0, 4_000);
-    cluster.refuse();
-    let first = started(one.path());
-    until("what the first member reads", || count(one.path()) == 4_000);
+    let first = refused(&cluster, one.path(), 4_000);
     // Another one comes and waits for its share. This cluster takes a session's time for each step.
     let second = started(two.path());
     std::thread::sleep(Duration::from_secs(25));
@@ -89,10 +96,7 @@ fn a_partition_is_given_back_with_its_offset() {
 fn a_member_leaves_with_its_offsets() {
     let cluster = Cluster::start();
     let (one, two) = (cluster.member(), cluster.member());
-    cluster.send(0, 400);
-    cluster.refuse();
-    let first = started(one.path());
-    until("what the first member reads", || count(one.path()) == 400);
+    let first = refused(&cluster, one.path(), 400);
     std::thread::scope(|scope| {
         scope.spawn(|| stopped(first, one.path()));
         std::thread::sleep(Duration::from_secs(1));
@@ -111,10 +115,7 @@ fn a_member_leaves_with_its_offsets() {
 fn a_member_leaves_without_them_at_last() {
     let cluster = Cluster::start();
     let member = cluster.member();
-    cluster.send(0, 400);
-    cluster.refuse();
-    let child = started(member.path());
-    until("what it reads", || count(member.path()) == 400);
+    let child = refused(&cluster, member.path(), 400);
     let since = Instant::now();
     stopped(child, member.path());
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());

@@ -6,10 +6,9 @@ mod outside;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use inside::{lines, run_resharded};
-use outside::{finished, folder, got, text, tripline, until};
+use outside::{finished, folder, got, served, text, tripline, until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -352,16 +351,8 @@ sinks: {{o: {{type: file, inputs: [put], path: out.ndjson}}}}
     fs::write(out.path().join("known.csv"), "customer,ip,note\nacme,10.0.0.9,\"a \"\"printer\"\"\"\n").unwrap();
     let line = |ip: &str, host: &str| format!("{}\n", json!({"ts": "2026-01-01T10:00:00Z", "customer": "acme", "ip": ip, "host": host}));
     fs::write(out.path().join("a.log"), line("10.0.0.1", "h1") + &line("10.0.0.1", "h,2") + &line("10.0.0.2", "h3")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
-    command.args(["run", "pipeline.yaml", "--admin", "127.0.0.1:0"]).current_dir(out.path()).stdout(Stdio::null());
-    let mut child = command.stderr(fs::File::create(out.path().join("words.log")).unwrap()).spawn().unwrap();
-    let admin = || {
-        let words = fs::read_to_string(out.path().join("words.log")).unwrap();
-        let ready = words.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|word| word["event"] == "ready");
-        ready.map(|word| word["admin"].as_str().unwrap().to_owned())
-    };
-    until("the admin port", || admin().is_some());
-    let get = |path: &str| got(&admin().unwrap(), path);
+    let (mut child, admin) = served(out.path());
+    let get = |path: &str| got(&admin, path);
     until("the writes", || get("/lists/known").lines().count() > 7);
     let reply = get("/lists/known");
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();

@@ -296,6 +296,7 @@ impl Topology {
         let wakes = parts.iter().map(|(signal, _)| signal).chain(deliveries.iter().map(|(_, signal)| signal)).cloned().collect();
         let mut intakes = Vec::new();
         let (mut exhausted, mut listening) = (Vec::new(), BTreeMap::new());
+        let mut begins_journal = false;
         orders.barrier.store(record.epoch, Ordering::Release);
         for (number, (signal, senders)) in parts.into_iter().enumerate() {
             let source = &plan.sources[number];
@@ -305,7 +306,7 @@ impl Topology {
                 // Before its first epoch a journal is known, too: what it holds then may be there nowhere else.
                 start.positions.retain(|(name, _)| *name != source.name);
                 start.positions.push((source.name.clone(), made.position()));
-                store.publish(Vec::new(), &start.to_bytes(), &[])?;
+                begins_journal = true;
             }
             record.positions.push((source.name.clone(), position.unwrap_or_default()));
             if made.is_exhausted_at_start() {
@@ -325,6 +326,9 @@ impl Topology {
                 plan.clock.clone(),
                 caution.row_by_row(),
             ));
+        }
+        if begins_journal {
+            store.publish(Vec::new(), &start.to_bytes(), &[])?;
         }
         let health = deliveries.iter().map(|(d, _)| (d.name().to_owned(), Arc::clone(d.health()))).collect();
         let coordinator = Coordinator::new(record, Arc::clone(&orders), wakes, forget);

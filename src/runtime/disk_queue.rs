@@ -52,6 +52,19 @@ pub struct Place {
     offset: u64,
 }
 
+impl Place {
+    /// Appends it to a record.
+    pub fn save(&self, out: &mut StateWriter) {
+        out.u64(self.segment);
+        out.u64(self.offset);
+    }
+
+    /// Reads it from a record.
+    pub fn load(from: &mut StateReader<'_>) -> std::result::Result<Place, StateError> {
+        Ok(Place { segment: from.u64()?, offset: from.u64()? })
+    }
+}
+
 /// What an epoch knows of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
@@ -69,16 +82,13 @@ impl Bounds {
 
     /// Appends it to a record.
     pub fn save(&self, out: &mut StateWriter) {
-        for place in [self.read, self.written] {
-            out.u64(place.segment);
-            out.u64(place.offset);
-        }
+        self.read.save(out);
+        self.written.save(out);
     }
 
     /// Reads it from a record.
     pub fn load(from: &mut StateReader<'_>) -> std::result::Result<Bounds, StateError> {
-        let mut place = || Ok(Place { segment: from.u64()?, offset: from.u64()? });
-        Ok(Bounds { read: place()?, written: place()? })
+        Ok(Bounds { read: Place::load(from)?, written: Place::load(from)? })
     }
 }
 

@@ -11,7 +11,7 @@
 //! A gap is what went on although the disk did not take it. What stands behind one is not read by whoever begins before it: it would miss what is between.
 use std::sync::Arc;
 
-use super::disk_queue::{Bounds, Place};
+use super::disk_queue::Place;
 use crate::clock::Timestamp;
 use crate::event::builder::{Line, Positions};
 use crate::event::span::{Kind, Span};
@@ -129,7 +129,7 @@ pub fn read(record: &[u8], builder: &mut BatchBuilder) -> Result<(Standing, Arc<
 pub fn save_position(read: Place, standing: &Standing) -> Vec<u8> {
     let mut out = StateWriter { bytes: MAGIC.to_vec() };
     out.u64(standing.gaps);
-    Bounds { read, written: read }.save(&mut out);
+    read.save(&mut out);
     out.bytes.extend_from_slice(&standing.position);
     out.bytes
 }
@@ -139,7 +139,7 @@ pub fn load_position(saved: &[u8]) -> Result<(Option<Place>, Standing), StateErr
     let Some(rest) = saved.strip_prefix(MAGIC) else { return Ok((None, Standing { gaps: 0, position: saved.to_vec() })) };
     let mut from = StateReader::new(rest);
     let gaps = from.u64()?;
-    let read = Bounds::load(&mut from)?.read;
+    let read = Place::load(&mut from)?;
     Ok((Some(read), Standing { gaps, position: from.rest().to_vec() }))
 }
 

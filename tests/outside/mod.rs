@@ -29,6 +29,21 @@ pub fn started(folder: &Path) -> Child {
     command.stdout(Stdio::null()).stderr(fs::File::create(folder.join("words.log")).unwrap()).spawn().unwrap()
 }
 
+/// The same with an admin port, whose address it gives.
+pub fn served(folder: &Path) -> (Child, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "127.0.0.1:0"]).current_dir(folder).stdin(Stdio::null());
+    let child = command.stdout(Stdio::null()).stderr(fs::File::create(folder.join("words.log")).unwrap()).spawn().unwrap();
+    let mut address = None;
+    until("the admin port", || {
+        let words = fs::read_to_string(folder.join("words.log")).unwrap();
+        let mut words = words.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        address = words.find(|word| word["event"] == "ready").map(|word| word["admin"].as_str().unwrap().to_owned());
+        address.is_some()
+    });
+    (child, address.unwrap())
+}
+
 /// SIGTERM, and what it said; it must end well.
 pub fn stopped(mut child: Child, folder: &Path) -> String {
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
