@@ -33,9 +33,9 @@ sinks:
 
 /// Appends events of about 200 bytes.
 fn events(folder: &Path, numbers: std::ops::Range<usize>) {
-    let mut text = fs::read_to_string(folder.join("in.log")).unwrap();
-    numbers.for_each(|n| text.push_str(&format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(180))));
-    fs::write(folder.join("in.log"), text).unwrap();
+    let text: String = numbers.map(|n| format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(180))).collect();
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(folder.join("in.log")).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 /// Each event is there, once.
@@ -123,6 +123,37 @@ fn a_kill_repeats_nothing_and_loses_nothing_whether_the_peer_is_there_or_not() {
     let numbers: Vec<u64> = second.lines().filter_map(|l| serde_json::from_str::<Value>(l).unwrap()["n"].as_u64()).collect();
     assert!(numbers.iter().copied().eq(0..30_000), "{} lines in {names:?}", numbers.len());
     assert_eq!(lines(&folder.path().join(".tripline/dead_letter/es.ndjson")), 50, "one letter for each event that was refused");
+}
+
+/// A peer goes away in the middle of the work: the buffer has been emptied and given back to the disk just before.
+#[test]
+fn a_kill_loses_nothing_when_the_peer_goes_away_in_the_middle() {
+    let peer = Peer::start(&[]);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true")).unwrap();
+    let mut child = started(folder.path());
+    let mut count = 0;
+    for round in 0..4 {
+        // It goes away at whatever moment of an epoch.
+        for step in 0..16 {
+            peer.away(step > 7);
+            events(folder.path(), count..count + 5);
+            count += 5;
+            std::thread::sleep(Duration::from_millis(43 + round as u64 * 3));
+        }
+        until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == count);
+        std::thread::sleep(Duration::from_millis(300));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        peer.away(false);
+        child = started(folder.path());
+        until("all is delivered", || peer.documents("logs").len() >= count);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_all(&peer, count);
+    assert_eq!(lines(&folder.path().join("out.ndjson")), count);
 }
 
 #[test]

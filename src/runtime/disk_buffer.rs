@@ -85,11 +85,11 @@ impl DiskBuffer {
         self.queue.is_synced(upto)
     }
 
-    /// Deletes what stands before a place that was delivered, by a durable epoch. What is empty then takes no room. Epochs that are under way know this
-    /// place, too: nothing waits in them, so nothing of it is looked for.
+    /// Deletes what stands before a place that was delivered, by a durable epoch. What is empty then takes no room. The next epochs may still name this
+    /// place as the one up to which the sink has come, so it is not given out again.
     pub fn forget(&mut self, read: Place) -> Result<()> {
         self.queue.forget(read)?;
-        self.queue.give_back(read)
+        self.queue.turn_over(read)
     }
 
     /// Everything of a record that stands behind the encoded rows.
@@ -169,14 +169,15 @@ mod tests {
     proptest! {
         /// Whatever is written, read, sealed, torn and reopened in whatever order: what was sealed comes out, in its order, once.
         #[test]
-        fn what_was_sealed_comes_out_once_and_in_order(steps in proptest::collection::vec((0u8..5, 1usize..2_000), 1..60), torn in 0usize..200) {
+        fn what_was_sealed_comes_out_once_and_in_order(steps in proptest::collection::vec((0u8..6, 1usize..2_000), 1..60), torn in 0usize..200) {
             let folder = tempfile::tempdir().unwrap();
             let open = |sealed| DiskBuffer::open(folder.path(), "test", 40_000, sealed).unwrap();
             let mut buffer = open(None);
             let (mut sealed, mut is_durable) = (buffer.bounds(), false);
             let mut queue: VecDeque<String> = VecDeque::new();
-            // What the last epoch knows: rows that wait, and those of them that have been read since.
-            let (mut kept, mut number) = (Vec::<String>::new(), 0);
+            // Up to where the sink has come, all rows behind that, and those that the last epoch knows.
+            let mut come = sealed.read;
+            let (mut kept, mut since, mut number) = (Vec::<String>::new(), Vec::<String>::new(), 0);
             for (step, size) in steps {
                 match step {
                     0 | 1 => {
@@ -184,6 +185,7 @@ mod tests {
                         let body = body(&[&row, "second"]);
                         if buffer.append(&body).unwrap() {
                             number += 1;
+                            since.extend([row.clone(), "second".to_owned()]);
                             queue.extend([row, "second".to_owned()]);
                         } else {
                             prop_assert!(buffer.bytes() > 30_000);
@@ -196,6 +198,15 @@ mod tests {
                     3 => {
                         sync(&mut buffer);
                         (sealed, is_durable, kept) = (buffer.bounds(), true, queue.iter().cloned().collect());
+                        come = sealed.read;
+                        since.clone_from(&kept);
+                        buffer.forget(sealed.read).unwrap();
+                    }
+                    // What was read since the last epoch is still under way.
+                    4 => {
+                        sync(&mut buffer);
+                        sealed = Bounds { read: come, written: buffer.bounds().written };
+                        (is_durable, kept) = (true, since.clone());
                         buffer.forget(sealed.read).unwrap();
                     }
                     _ => {
@@ -204,6 +215,8 @@ mod tests {
                         file.write_all(&vec![7; torn]).unwrap();
                         buffer = open(is_durable.then_some(sealed));
                         queue = kept.iter().cloned().collect();
+                        since.clone_from(&kept);
+                        come = buffer.bounds().read;
                     }
                 }
             }

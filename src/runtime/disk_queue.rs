@@ -303,21 +303,7 @@ impl DiskQueue {
         Ok(())
     }
 
-    /// Where all was read up to this place, by a durable epoch, the queue takes no room any more: places are given out anew. This is for owners that look
-    /// for nothing behind an empty queue.
-    pub fn give_back(&mut self, read: Place) -> Result<()> {
-        if read == self.bounds.written && !self.is_fresh() {
-            let start = self.head.len() as u64;
-            self.writer.set_len(start)?;
-            self.segments.iter_mut().for_each(|segment| segment.bytes = start);
-            self.bounds.written.offset = start;
-            self.bounds.read = self.bounds.written;
-            self.synced = self.bounds.written;
-        }
-        Ok(())
-    }
-
-    /// The same for owners that look behind it: the bytes go back to the disk, and places go on in a new segment.
+    /// Where all was read up to this place, by a durable epoch, the bytes go back to the disk, and places go on in a new segment.
     pub fn turn_over(&mut self, read: Place) -> Result<()> {
         if read != self.bounds.written || !self.is_read() || self.is_fresh() {
             return Ok(());
