@@ -1,5 +1,6 @@
-//! P9b: throughput of a file → RFC 5424 → map → `_bulk` through a disk buffer, against the same without one, and through one behind the source. P9: time from an event's writing to its acceptance by a peer that answers
-//! at once, at half the load that the machine bears.
+//! P9b: throughput of a file → RFC 5424 → map → `_bulk` with a disk buffer, against the same without one: where the peer answers at once, so that rows go by
+//! the disk; where it answers nothing until all was read, so that they go through it; and through one behind the source. P9: time from an event's writing to
+//! its acceptance by a peer that answers at once, at half the load that the machine bears.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a bench that cannot start says so
 
 mod common;
@@ -54,8 +55,13 @@ fn main() {
     let latencies: Arc<Mutex<Vec<u64>>> = Arc::default();
     let samples = Arc::new(AtomicBool::new(true));
     let (seen, samples_too) = (Arc::clone(&latencies), Arc::clone(&samples));
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let is_busy_too = Arc::clone(&is_busy);
     let peer = wire::listen(move |asked| match asked.method.as_str() {
         "POST" => {
+            while is_busy_too.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let now = now();
             if samples_too.load(Ordering::Relaxed) {
                 seen.lock().unwrap().extend(times(&asked.body).iter().map(|sent| now.saturating_sub(*sent)));
@@ -73,7 +79,14 @@ fn main() {
         // Not `--fresh` on one folder: deleting the last run's buffer is no part of this one.
         runs.set(runs.get() + 1);
         command.args(["--state", &format!("state{}", runs.get())]);
-        let out = command.stdin(Stdio::null()).output().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        if is_busy.load(Ordering::Relaxed) {
+            while !has_read(child.id(), text.len()) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            is_busy.store(false, Ordering::Relaxed);
+        }
+        let out = child.wait_with_output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     };
     // Latencies first: no disk is still busy with what was written before.
@@ -99,9 +112,25 @@ fn main() {
     let disk = ", buffer: {disk: 4GiB}";
     let m = bench.interleave(|| run("", disk), || run("", ""));
     bench.report("disk buffer / without", "memory", n, text.len() as u64, &m);
+    let busy = || {
+        is_busy.store(true, Ordering::Relaxed);
+        run("", disk)
+    };
+    let m = bench.interleave(busy, || run("", ""));
+    bench.report("disk buffer, all through the disk / without", "memory", n, text.len() as u64, &m);
     let m = bench.interleave(|| run(disk, ""), || run("", ""));
     bench.report("disk buffer behind the source / without", "memory", n, text.len() as u64, &m);
     bench.end();
+}
+
+/// Whether a process has read so many bytes of its log.
+fn has_read(process: u32, bytes: usize) -> bool {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    let is_log = |file: &std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|to| to.ends_with("in.log"));
+    files.flatten().filter(is_log).any(|file| {
+        let facts = std::fs::read_to_string(format!("/proc/{process}/fdinfo/{}", file.file_name().to_string_lossy()));
+        facts.is_ok_and(|facts| facts.split_whitespace().nth(1) == Some(&bytes.to_string()))
+    })
 }
 
 /// Writes events at a rate, each with the time at which it was written. Gives the bytes.

@@ -78,6 +78,28 @@ fn an_outage_stops_nothing_else_and_what_waits_outlives_the_run() {
 }
 
 #[test]
+fn what_a_sink_keeps_up_with_is_not_written() {
+    let peer = Peer::start(&[]);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    let text =
+        text.replace("follow: false", "follow: true").replace("interval: 50ms", "interval: 1h").replace("batch: {", "batch: {age: 10ms, ");
+    fs::write(folder.path().join("pipeline.yaml"), text).unwrap();
+    let mut child = started(folder.path());
+    for round in 0..20 {
+        events(folder.path(), round * 100..(round + 1) * 100);
+        until("all is delivered", || peer.documents("logs").len() == (round + 1) * 100);
+    }
+    assert!(buffer_bytes(folder.path()) < 100);
+    // Nothing lands any more: what is under way goes to the disk when more waits than may be under way.
+    peer.away(true);
+    events(folder.path(), 2_000..42_000);
+    until("the buffer holds it", || buffer_bytes(folder.path()) > 30_000 * 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_stop_does_not_wait_for_a_peer_that_is_away() {
     let peer = Peer::start(&[]);
     peer.away(true);

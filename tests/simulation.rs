@@ -254,7 +254,7 @@ fn plan(pipeline: &Path, outside: &Outside, rng: &Rng) -> Plan {
     for sink in &mut plan.sinks {
         let (name, outside, rng) = (sink.name.clone(), Arc::clone(outside), rng.clone());
         let is_transactional = pipeline.ends_with("transaction.yaml") && name == "events";
-        let is_index = pipeline.ends_with("index.yaml") && name == "events";
+        let is_index = (pipeline.ends_with("index.yaml") || pipeline.ends_with("overflow.yaml")) && name == "events";
         sink.factory = Box::new(move |_| {
             let (name, outside, rng) = (name.clone(), Arc::clone(&outside), Mutex::new(rng.clone()));
             if is_transactional {
@@ -330,8 +330,9 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}",
         "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}, buffer: {disk: 1MiB}",
         "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}",
+        "retry: {min: 0ms, max: 0ms}, batch: {rows: 7}, buffer: {disk: 1MiB}",
     ];
-    for (name, edge) in ["memory.yaml", "transaction.yaml", "disk.yaml", "index.yaml"].iter().zip(edges) {
+    for (name, edge) in ["memory.yaml", "transaction.yaml", "disk.yaml", "index.yaml", "overflow.yaml"].iter().zip(edges) {
         std::fs::write(folder.path().join(name), yaml.replace("EDGE", edge)).unwrap();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -344,7 +345,8 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         // Synced for each epoch: not all of them.
         let pipeline = match seed % 8 {
             0 => "disk.yaml",
-            1..4 => "transaction.yaml",
+            1 | 2 => "transaction.yaml",
+            3 => "overflow.yaml",
             4 | 5 => "index.yaml",
             _ => "memory.yaml",
         };
@@ -355,7 +357,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
             until_end: true,
             close: false,
             installation: vec![7; 16],
-            folder: ["disk.yaml", "index.yaml"].contains(&pipeline).then(|| state.clone()),
+            folder: ["disk.yaml", "index.yaml", "overflow.yaml"].contains(&pipeline).then(|| state.clone()),
         };
         let mut lives = 0;
         loop {
@@ -377,7 +379,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
         let mut rows: Vec<String> = outside["events"].iter().map(|r| String::from_utf8(r.clone()).unwrap()).collect();
         let refused = letters.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].to_string());
         rows.extend(refused);
-        assert_eq!(pipeline == "index.yaml", !letters.is_empty(), "seed {seed}: {letters}");
+        assert_eq!(["index.yaml", "overflow.yaml"].contains(&pipeline), !letters.is_empty(), "seed {seed}: {letters}");
         let unique: BTreeSet<&String> = rows.iter().collect();
         assert_eq!(rows.len(), unique.len(), "seed {seed}: an event stands twice");
         assert_eq!(rows.len(), 2 * EVENTS, "seed {seed}: events are lost");

@@ -98,12 +98,6 @@ impl Body {
         out
     }
 
-    /// Itself, empty, with its memory.
-    pub fn empty(&mut self) -> Body {
-        self.clear();
-        std::mem::take(self)
-    }
-
     /// Makes it empty and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -17,6 +17,9 @@ pub const REST: Duration = Duration::from_millis(500);
 /// After so many bytes a sync begins, so that a barrier finds little left to wait for.
 const SYNC_BYTES: u64 = 16 << 20;
 
+/// What is told of a queue without room.
+const FULL: &str = "it is full: what leads to it waits for its sink";
+
 /// What a buffer is made of, beside the queue.
 pub struct BufferedParts {
     /// The queue.
@@ -78,6 +81,33 @@ impl Buffered {
         self.rest.as_ref().is_some_and(|since| since.elapsed() < REST)
     }
 
+    /// Whether these bodies could be put into the queue, if it must be.
+    pub fn fits<'a>(&self, bodies: impl Iterator<Item = &'a Body>) -> bool {
+        self.parts.disk.fits(bodies)
+    }
+
+    /// Rows go on without the queue.
+    pub fn go_by(&mut self) {
+        self.recover();
+    }
+
+    /// Puts bodies that are being sent into the queue: all of them, or it says no.
+    pub fn keep<'a>(&mut self, bodies: impl Iterator<Item = &'a Body>) -> bool {
+        for body in bodies {
+            match self.try_to_put(body) {
+                Ok(true) => self.skip(),
+                Err(None) => return false,
+                Ok(false) => self.fail(FULL),
+                Err(Some(e)) => self.fail(&e.to_string()),
+            }
+            if self.rests() {
+                return false;
+            }
+        }
+        self.recover();
+        true
+    }
+
     /// Puts a body into the queue. That it finds no room, or no disk, is told unless it can go another way.
     pub fn put(&mut self, body: &Body, has_other_way: bool) -> Put {
         let told = match self.try_to_put(body) {
@@ -94,7 +124,7 @@ impl Buffered {
                 self.parts.dropped.increment(body.rows() as u64);
                 return Put::Dropped;
             }
-            Ok(false) => "it is full: what leads to it waits for its sink".to_owned(),
+            Ok(false) => FULL.to_owned(),
             Err(None) => return Put::Held,
             Err(Some(e)) => e.to_string(),
         };
@@ -116,9 +146,9 @@ impl Buffered {
         self.parts.disk.skip();
     }
 
-    /// Takes the next body out of the queue.
-    pub fn next(&mut self) -> Result<Option<Body>> {
-        self.parts.disk.next()
+    /// Takes the next body out of the queue, into an empty one. Says no where there is none.
+    pub fn next(&mut self, body: &mut Body) -> Result<bool> {
+        self.parts.disk.next(body)
     }
 
     /// Deletes what was delivered before a durable epoch. What cannot be deleted now is deleted after a later one.

@@ -1,8 +1,8 @@
 //! Delivery: rows of all inputs of a sink into bodies, through the disk buffer where there is one, to the sender; and the sink's part of an epoch.
 //!
 //! Without a disk buffer an outage stops what leads to the sink, and an epoch waits for all its rows to be settled; where the sink has no state, rows of
-//! the next epochs are sent meanwhile. With one, what is synced there is settled:
-//! the epoch then says how far the sink has come since it was last idle, and what it sealed then.
+//! the next epochs are sent meanwhile. With one, what is synced there is settled: the epoch then says how far the sink has come since it was last idle, and
+//! what it sealed then. A sink without state is given rows past the buffer until it falls behind; then what is under way goes in first.
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,16 +14,15 @@ use super::disk_queue::Place;
 use super::edge::Signal;
 use super::epoch::{Report, Reports, Sealed};
 use super::intake::Orders;
+use super::judged::Judged;
 use super::lane::Step;
 use super::message::{Barrier, Message};
 use super::ports::{Arrival, Ports};
 use super::sender::{Health, Sender, SenderParts};
-use crate::clock::{Stopwatch, Timestamp};
-use crate::codec::format::json_out::RowFacts;
+use crate::clock::Stopwatch;
 use crate::component::sink::{Body, OutRow, Outage};
-use crate::event::{Batch, Origin};
+use crate::event::Batch;
 use crate::plan::PlannedInput;
-use crate::window::watermark::PartitionClock;
 
 /// Barriers that a sink without state may have passed before what is before the first of them is settled: a row that is put off for ever stops the rest
 /// in the end, and what is read again after a crash is bounded.
@@ -79,8 +78,7 @@ pub struct Delivery {
     body: Body,
     /// Since when.
     filling: Option<Stopwatch>,
-    clocks: Vec<(usize, Arc<Origin>, PartitionClock)>,
-    /// Bodies are under way that the disk buffer had no room for.
+    /// Bodies are under way that went by the disk buffer, and nothing is in it.
     is_direct: bool,
     /// Barriers that wait for their rows to be there, oldest first. Only a sink that runs ahead takes rows meanwhile.
     sealing: VecDeque<Barrier>,
@@ -97,7 +95,7 @@ pub struct Delivery {
     /// The last epoch, when all before its end is there: it is over when that is durable.
     last: Option<u64>,
     is_over: bool,
-    facts: Vec<RowFacts>,
+    judged: Judged,
     needs_facts: bool,
     committed: u64,
 }
@@ -122,7 +120,6 @@ impl Delivery {
             end_timeout,
             body: Body::default(),
             filling: None,
-            clocks: Vec::new(),
             is_direct: false,
             sealing: VecDeque::new(),
             syncing: None,
@@ -132,7 +129,7 @@ impl Delivery {
             held: None,
             last: None,
             is_over: false,
-            facts: Vec::new(),
+            judged: Judged::default(),
             committed,
         }
     }
@@ -233,13 +230,22 @@ impl Delivery {
         self.body.rows() > 0 && (self.is_full() || (self.sender.has_room() && self.ports.is_quiet() && is_old()))
     }
 
-    /// Hands the body on: to the disk buffer, or to the sender. A disk that takes nothing leaves it where it is.
+    /// Hands the body on: to the sender, or to the disk buffer. A disk that takes nothing leaves it where it is.
     fn close_body(&mut self) {
         if self.body.rows() == 0 {
             return;
         }
-        let body = match &mut self.buffer {
-            None => self.sender.push(std::mem::take(&mut self.body)),
+        let goes_by = self.goes_by();
+        if !goes_by && self.overflows() && !self.keep() {
+            return;
+        }
+        let is_sent = match &mut self.buffer {
+            None => true,
+            Some(buffer) if goes_by => {
+                buffer.go_by();
+                self.is_direct = true;
+                true
+            }
             Some(buffer) => {
                 // All before it is delivered or under way: it is sent from memory. If all is delivered, what finds no room on the disk needs no detour.
                 let is_next = buffer.is_read() && !self.sender.is_laden();
@@ -247,19 +253,56 @@ impl Delivery {
                 match buffer.put(&self.body, has_other_way) {
                     Put::Queued if is_next => {
                         buffer.skip();
-                        self.sender.push(std::mem::take(&mut self.body))
+                        true
                     }
-                    Put::Queued | Put::Dropped => self.body.empty(),
+                    Put::Queued | Put::Dropped => false,
                     Put::Held if has_other_way => {
                         self.is_direct = true;
-                        self.sender.push(std::mem::take(&mut self.body))
+                        true
                     }
                     Put::Held => return,
                 }
             }
         };
-        self.body = body;
+        if is_sent {
+            let spare = self.sender.spare();
+            self.sender.push(std::mem::replace(&mut self.body, spare));
+        } else {
+            self.body.clear();
+        }
         self.filling = None;
+    }
+
+    /// Whether the disk buffer is for what the sink does not keep up with only. Where an epoch leaves something to seal, what came after the last seal must
+    /// be there to come again.
+    fn overflows(&self) -> bool {
+        self.buffer.is_some() && self.sender.parts.sink.is_stateless()
+    }
+
+    /// Whether the sink keeps up, so that the body needs no detour; all that is under way could still take it.
+    fn goes_by(&self) -> bool {
+        let Some(buffer) = self.buffer.as_ref().filter(|_| self.overflows()) else { return false };
+        if self.sender.is_empty() {
+            return buffer.is_read();
+        }
+        let bodies = self.sender.bodies().map(|body| &**body).chain([&self.body]);
+        self.is_direct && !self.sender.is_laden() && buffer.fits(bodies)
+    }
+
+    /// Puts what went by the disk buffer into it, if something did: the sink does not keep up. Says whether nothing is under way any more that is not there.
+    fn keep(&mut self) -> bool {
+        if !self.is_direct {
+            return true;
+        }
+        // All before these bodies is settled.
+        let sealed = self.sealed_now(Vec::new());
+        let overflows = self.overflows();
+        let Some(buffer) = self.buffer.as_mut().filter(|_| overflows) else { return false };
+        if buffer.keep(self.sender.bodies().map(|body| &**body)) {
+            self.sealed.1 = sealed;
+            self.is_direct = false;
+        }
+        !self.is_direct
     }
 
     /// Takes bodies out of the disk buffer while the peer can take them. While a barrier waits for those under way
@@ -267,10 +310,11 @@ impl Delivery {
     fn refill(&mut self) {
         let may_read = self.sealing.front().is_none_or(|barrier| self.drains(*barrier)) || self.body.rows() > 0;
         let Some(buffer) = self.buffer.as_mut().filter(|_| may_read) else { return };
-        while self.sender.has_room() {
-            match buffer.next() {
-                Ok(Some(body)) => drop(self.sender.push(body)),
-                Ok(None) => return,
+        while self.sender.has_room() && !buffer.is_read() {
+            let mut body = self.sender.spare();
+            match buffer.next(&mut body) {
+                Ok(true) => self.sender.push(body),
+                Ok(false) => return,
                 Err(e) => {
                     let message = format!("disk buffer: {e}: its rows cannot be read");
                     return self.sender.put_off(&Outage::new(message));
@@ -304,7 +348,7 @@ impl Delivery {
 
     fn encode(&mut self, port: usize, batch: &Batch, rows: &[u16]) {
         if self.needs_facts {
-            self.judge(port, batch);
+            self.judged.judge(port, &self.inputs[port], batch);
         }
         if self.sender.parts.sink.discards() {
             return self.sender.parts.outcomes.accepted.increment(rows.len() as u64);
@@ -315,29 +359,9 @@ impl Delivery {
         let input = &self.inputs[port].of_sink;
         for row in rows {
             let row = usize::from(*row);
-            let facts = self.facts.get(row).copied().unwrap_or_default();
+            let facts = self.judged.of(row);
             self.sender.parts.sink.encode(&OutRow { input, batch, row, facts }, &mut self.body);
         }
-    }
-
-    /// The time and lateness of each row.
-    fn judge(&mut self, port: usize, batch: &Batch) {
-        let origin = &batch.input.origin;
-        let at = match self.clocks.iter().position(|(p, o, _)| *p == port && o.partition == origin.partition) {
-            Some(at) => at,
-            None => {
-                self.clocks.push((port, Arc::clone(origin), PartitionClock::new(self.inputs[port].policy)));
-                self.clocks.len() - 1
-            }
-        };
-        let clock = &mut self.clocks[at].2;
-        let is_late = self.inputs[port].is_late;
-        self.facts.clear();
-        let received: Timestamp = batch.input.received;
-        self.facts.extend(batch.times.iter().map(|time| {
-            let judged = clock.judge(*time, received);
-            RowFacts { time: judged.time, late: is_late || judged.behind.is_some() }
-        }));
     }
 
     /// Seals once all rows before the barrier are settled.
@@ -360,7 +384,7 @@ impl Delivery {
             if !is_sealed && self.buffer.is_none() {
                 return Step::Idle;
             }
-        } else if self.buffer.is_none() || self.is_direct || self.is_patient(barrier) {
+        } else if self.buffer.is_none() || self.is_patient(barrier) || !self.keep() {
             return Step::Idle;
         }
         let (epoch, mut sealed) = self.sealed.clone();

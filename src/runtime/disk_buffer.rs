@@ -1,4 +1,5 @@
-//! The disk buffer before a sink: bodies that wait for their peer in a file queue. What is synced here is settled, so an outage stops nothing else.
+//! The disk buffer before a sink: bodies that wait for their peer in a file queue. What is synced here is settled, so an outage stops nothing else. Bodies for
+//! a sink that keeps up go by it, where an epoch leaves nothing to seal there.
 //!
 //! ```text
 //! <state>/buffer/NODE/         see `disk_queue`; the head says "tripline buffer" and the kind of the sink
@@ -15,6 +16,9 @@ use crate::state::{StateReader, StateWriter};
 
 /// Bytes of an identity.
 const ID_BYTES: usize = 32;
+
+/// More than a record has beside its rows and their tables: counts, the queue's frame, and the head of a segment that it may begin.
+const RECORD_BYTES_MAX: usize = 256;
 
 /// See the module.
 pub struct DiskBuffer {
@@ -48,6 +52,11 @@ impl DiskBuffer {
         self.queue.bytes()
     }
 
+    /// Whether these bodies are within its bound.
+    pub fn fits<'a>(&self, bodies: impl Iterator<Item = &'a Body>) -> bool {
+        self.queue.fits(bodies.map(record_bytes).sum())
+    }
+
     /// Writes a body behind all others. Says no where its bound leaves no room.
     pub fn append(&mut self, body: &Body) -> Result<bool> {
         self.write_tables(body);
@@ -59,10 +68,13 @@ impl DiskBuffer {
         self.queue.skip();
     }
 
-    /// Reads the next body.
-    pub fn next(&mut self) -> Result<Option<Body>> {
-        let damaged = || Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer");
-        self.queue.next()?.map(|record| body_of(record).ok_or_else(damaged)).transpose()
+    /// Reads the next body into an empty one. Says no where there is none.
+    pub fn next(&mut self, body: &mut Body) -> Result<bool> {
+        let is_there = self.queue.next(&mut body.bytes)?;
+        if is_there {
+            read_tables(body).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer"))?;
+        }
+        Ok(is_there)
     }
 
     /// Bytes that no sync has been asked for.
@@ -107,24 +119,27 @@ impl DiskBuffer {
     }
 }
 
-/// A body from what follows the sum of a record.
-fn body_of(mut bytes: Vec<u8>) -> Option<Body> {
-    let (rest, counts) = bytes.split_last_chunk::<8>()?;
+/// Bytes that a body takes, with what the queue adds to it.
+fn record_bytes(body: &Body) -> u64 {
+    (RECORD_BYTES_MAX + body.bytes.len() + body.ends.len() * 4 + body.marks.len() * (4 + ID_BYTES)) as u64
+}
+
+/// Takes what stands behind the encoded rows out of the bytes of a record.
+fn read_tables(body: &mut Body) -> Option<()> {
+    let (rest, counts) = body.bytes.split_last_chunk::<8>()?;
     let mut from = StateReader::new(counts);
     let (rows, marks) = (from.u32().ok()? as usize, from.u32().ok()? as usize);
     let tables = rows.checked_mul(4)?.checked_add(marks.checked_mul(4 + ID_BYTES)?)?;
     let length = rest.len().checked_sub(tables)?;
     let mut from = StateReader::new(&rest[length..]);
-    let mut body = Body::default();
     for _ in 0..rows {
         body.ends.push(from.u32().ok()? as usize);
     }
     for _ in 0..marks {
         body.marks.push(Mark { event_at: from.u32().ok()? as usize, id: from.array::<ID_BYTES>().ok()? });
     }
-    bytes.truncate(length);
-    body.bytes = bytes;
-    Some(body)
+    body.bytes.truncate(length);
+    Some(())
 }
 
 #[cfg(test)]
@@ -162,8 +177,13 @@ mod tests {
         assert!(buffer.is_synced(buffer.bounds().written));
     }
 
+    fn next(buffer: &mut DiskBuffer) -> Option<Body> {
+        let mut body = Body::default();
+        buffer.next(&mut body).unwrap().then_some(body)
+    }
+
     fn rest(buffer: &mut DiskBuffer) -> Vec<String> {
-        std::iter::from_fn(|| buffer.next().unwrap()).flat_map(|body| rows_of(&body)).collect()
+        std::iter::from_fn(|| next(buffer)).flat_map(|body| rows_of(&body)).collect()
     }
 
     proptest! {
@@ -192,7 +212,7 @@ mod tests {
                         }
                     }
                     2 => {
-                        let read = buffer.next().unwrap().map(|b| rows_of(&b)).unwrap_or_default();
+                        let read = next(&mut buffer).map(|b| rows_of(&b)).unwrap_or_default();
                         prop_assert_eq!(&read, &queue.drain(..read.len()).collect::<Vec<_>>());
                     }
                     3 => {
@@ -265,8 +285,8 @@ mod tests {
         assert!(told(open("test")).contains("no segment of a disk buffer"));
         damage(whole.len() - 1);
         let mut damaged = open("test").unwrap();
-        assert_eq!(rows_of(&damaged.next().unwrap().unwrap()), ["one"]);
-        assert!(damaged.next().unwrap_err().to_string().contains("the record is damaged"));
+        assert_eq!(rows_of(&next(&mut damaged).unwrap()), ["one"]);
+        assert!(damaged.next(&mut Body::default()).unwrap_err().to_string().contains("the record is damaged"));
         assert_eq!(damaged.bounds().written, sealed.written);
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(told(open("test")).contains("it is shorter than it was"));

@@ -232,7 +232,12 @@ impl DiskQueue {
 
     /// Whether so many bytes may be added. What is larger than the bound still goes into a queue that holds little.
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.bytes() + bytes <= self.bytes_max || (self.is_read() && self.bytes() <= self.bytes_max / 4)
+        self.fits(bytes) || (self.is_read() && self.bytes() <= self.bytes_max / 4)
+    }
+
+    /// Whether so many bytes are within the bound.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.bytes() + bytes <= self.bytes_max
     }
 
     /// Whether the next record begins a segment.
@@ -245,8 +250,8 @@ impl DiskQueue {
         self.bounds.read = self.bounds.written;
     }
 
-    /// Reads the next record.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    /// Reads the next record into memory whose content is of no use any more. Says no where there is none.
+    pub fn next(&mut self, record: &mut Vec<u8>) -> Result<bool> {
         while !self.is_read() {
             let Place { segment, offset } = self.bounds.read;
             let length = self.segments.iter().find(|s| s.number == segment).map_or(0, |s| s.bytes);
@@ -258,12 +263,12 @@ impl DiskQueue {
                 Some((number, file)) if *number == segment => file,
                 _ => &self.reader.insert((segment, File::open(segment_path(&self.folder, segment))?)).1,
             };
-            let (record, bytes) = read_record(file, offset, length)
+            let bytes = read_record(file, offset, length, record)
                 .map_err(|e| Error::new(e.kind(), format!("{} at {offset}: {e}", segment_path(&self.folder, segment).display())))?;
             self.bounds.read.offset += bytes;
-            return Ok(Some(record));
+            return Ok(true);
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Bytes that no sync has been asked for.
@@ -408,6 +413,7 @@ fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn 
     let start = if is_there { from } else { later.front().map_or(from, |number| start_of(*number)) };
     let mut until = start;
     let mut rest = 0;
+    let mut record = Vec::new();
     while let Some(segment) = later.pop_front() {
         if length_of(segment)? < head.len() as u64 {
             // It died while it was made.
@@ -418,7 +424,7 @@ fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn 
         }
         check_head(&segment_path(folder, segment), &head, nature)?;
         let (file, length) = (File::open(segment_path(folder, segment))?, length_of(segment)?);
-        while let Ok((record, bytes)) = read_record(&file, until.offset, length)
+        while let Ok(bytes) = read_record(&file, until.offset, length, &mut record)
             && found(&record)
         {
             until.offset += bytes;
@@ -434,25 +440,25 @@ fn whole_behind(folder: &Path, nature: Nature<'_>, from: Place, found: &mut dyn 
     Ok((Bounds { read: start, written: until }, rest))
 }
 
-/// The record at a place of a segment, and how many bytes it takes there.
-fn read_record(file: &File, offset: u64, length: u64) -> Result<(Vec<u8>, u64)> {
+/// Reads the record at a place of a segment, and says how many bytes it takes there.
+fn read_record(mut file: &File, offset: u64, length: u64, record: &mut Vec<u8>) -> Result<u64> {
     let damaged = || Error::new(ErrorKind::InvalidData, "the record is damaged");
     let mut frame = [0; FRAME];
     file.read_exact_at(&mut frame, offset)?;
     let mut from = StateReader::new(&frame);
     let (size, sum) = (from.u32().map_err(|_| damaged())?, from.u64().map_err(|_| damaged())?);
-    let record = FRAME as u64 + u64::from(size);
-    if offset + record > length {
+    let bytes = FRAME as u64 + u64::from(size);
+    if offset + bytes > length {
         return Err(damaged());
     }
-    let mut bytes = Vec::with_capacity(size as usize);
-    let mut file = file;
+    record.clear();
+    record.reserve(size as usize);
     file.seek(SeekFrom::Start(offset + FRAME as u64))?;
-    file.take(u64::from(size)).read_to_end(&mut bytes)?;
-    if bytes.len() != size as usize || xxh3_64(&bytes) != sum {
+    file.take(u64::from(size)).read_to_end(record)?;
+    if record.len() != size as usize || xxh3_64(record) != sum {
         return Err(damaged());
     }
-    Ok((bytes, record))
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -485,8 +491,10 @@ mod tests {
                 }
             }
             let reads = reads.min(records.len());
+            let mut read = Vec::new();
             for record in &records[..reads] {
-                prop_assert_eq!(queue.next().unwrap(), Some(record.clone()));
+                prop_assert!(queue.next(&mut read).unwrap());
+                prop_assert_eq!(&read, record);
             }
             let place = queue.bounds().read;
             queue.forget(place).unwrap();
@@ -500,7 +508,8 @@ mod tests {
             // It goes on behind them.
             prop_assert!(queue.append([b"more", b""]).unwrap() || !queue.has_room(16));
             for record in &records[reads..] {
-                prop_assert_eq!(queue.next().unwrap(), Some(record.clone()));
+                prop_assert!(queue.next(&mut read).unwrap());
+                prop_assert_eq!(&read, record);
             }
         }
     }
@@ -513,7 +522,9 @@ mod tests {
         let mut queue = open();
         assert!(queue.is_read() && queue.bounds().read > place);
         assert!(queue.append([b"a", b"b"]).unwrap());
-        assert_eq!(queue.next().unwrap().unwrap(), b"ab");
+        let mut read = Vec::new();
+        assert!(queue.next(&mut read).unwrap());
+        assert_eq!(read, b"ab");
         // A segment that was made, and nothing more.
         let next = queue.bounds().read.segment + 1;
         drop(queue);

@@ -19,11 +19,17 @@ pub struct Load {
 /// A body that has come back: the round in which it started, and what became of it.
 pub type Landed = (u32, Load, Result<Sent, Outage>);
 
-type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
+/// A body that is under way.
+struct Flight {
+    barriers: u64,
+    body: Arc<Body>,
+    landing: Pin<Box<dyn Future<Output = Landed> + Send>>,
+}
 
 /// See the module.
 pub struct Flights {
-    flying: Vec<(u64, Flight)>,
+    /// In the order in which they started.
+    flying: Vec<Flight>,
     landed: VecDeque<Landed>,
     /// How many may be under way: grows by steps smaller than one.
     window: f64,
@@ -51,17 +57,22 @@ impl Flights {
 
     /// The barriers before each body that is under way.
     pub fn barriers(&self) -> impl Iterator<Item = u64> {
-        self.flying.iter().map(|(barriers, _)| *barriers).chain(self.landed.iter().map(|(_, load, _)| load.barriers))
+        self.flying.iter().map(|flight| flight.barriers).chain(self.landed.iter().map(|(_, load, _)| load.barriers))
+    }
+
+    /// The bodies that are under way.
+    pub fn bodies(&self) -> impl Iterator<Item = &Arc<Body>> {
+        self.flying.iter().map(|flight| &flight.body).chain(self.landed.iter().map(|(_, load, _)| &load.body))
     }
 
     /// Sends a body off, in a round of tries.
     pub fn start(&mut self, sink: &Arc<dyn Sink>, load: Load, round: u32) {
-        let (sink, barriers) = (Arc::clone(sink), load.barriers);
-        let flight = Box::pin(async move {
+        let (sink, barriers, body) = (Arc::clone(sink), load.barriers, Arc::clone(&load.body));
+        let landing = Box::pin(async move {
             let outcome = sink.send(&load.body).await;
             (round, load, outcome)
         });
-        self.flying.push((barriers, flight));
+        self.flying.push(Flight { barriers, body, landing });
     }
 
     /// A body was taken whole.
@@ -85,12 +96,12 @@ impl Flights {
     /// Drives all that are under way. Ready when some have come back.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut at = 0;
-        while let Some((_, flight)) = self.flying.get_mut(at) {
-            match flight.as_mut().poll(context) {
+        while let Some(flight) = self.flying.get_mut(at) {
+            match flight.landing.as_mut().poll(context) {
                 Poll::Pending => at += 1,
                 Poll::Ready(landed) => {
                     self.landed.push_back(landed);
-                    drop(self.flying.swap_remove(at));
+                    drop(self.flying.remove(at));
                 }
             }
         }

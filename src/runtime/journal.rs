@@ -81,6 +81,8 @@ pub struct Journal {
     is_troubled: bool,
     is_source_away: bool,
     scratch: StateWriter,
+    /// The record that was read last.
+    record: Vec<u8>,
 }
 
 fn nature(kind: &str) -> Nature<'_> {
@@ -135,6 +137,7 @@ impl Journal {
             is_troubled: false,
             is_source_away: false,
             scratch: StateWriter::default(),
+            record: Vec::new(),
         }
     }
 
@@ -289,8 +292,12 @@ impl Journal {
 
     /// Reads the next record.
     fn next(&mut self, builder: &mut BatchBuilder) -> Result<Option<Fill>, Outage> {
-        let Some(record) = self.queue()?.next().map_err(|e| outage("its rows cannot be read: ", e))? else { return Ok(None) };
+        let mut record = std::mem::take(&mut self.record);
+        if !self.queue()?.next(&mut record).map_err(|e| outage("its rows cannot be read: ", e))? {
+            return Ok(None);
+        }
         let (behind, origin, entry) = journal_record::read(&record, builder).map_err(|e| outage("", e.0))?;
+        self.record = record;
         self.read = behind;
         if !self.has_waiting() {
             // Between here and where the source stands nothing is left but what was dropped.

@@ -17,6 +17,7 @@ mod incoming;
 pub mod intake;
 mod journal;
 mod journal_record;
+mod judged;
 pub mod lane;
 pub mod message;
 mod outgoing;

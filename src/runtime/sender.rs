@@ -139,8 +139,8 @@ pub struct Sender {
     pub health: Arc<Health>,
     /// The sink is of no use any more.
     is_gone: bool,
-    /// The memory of a body that is there.
-    spare: Body,
+    /// The memory of bodies that are there.
+    spares: Vec<Body>,
 }
 
 impl Sender {
@@ -161,13 +161,13 @@ impl Sender {
             is_told: false,
             health: Arc::default(),
             is_gone: false,
-            spare: Body::default(),
+            spares: Vec::new(),
             parts,
         }
     }
 
-    /// Takes a body to send, and gives an empty one.
-    pub fn push(&mut self, body: Body) -> Body {
+    /// Takes a body to send.
+    pub fn push(&mut self, body: Body) {
         // A body holds a whole batch, which may be more than may go in a second.
         let most = self.parts.packing.rate.unwrap_or(usize::MAX);
         if body.rows() > most {
@@ -178,7 +178,18 @@ impl Sender {
         } else {
             self.waiting.push_back(Load { barriers: self.passed, body: Arc::new(body) });
         }
-        std::mem::take(&mut self.spare)
+    }
+
+    /// An empty body.
+    pub fn spare(&mut self) -> Body {
+        self.spares.pop().unwrap_or_default()
+    }
+
+    /// Takes an empty body back.
+    fn give_back(&mut self, body: Body) {
+        if self.spares.len() < self.parts.packing.in_flight {
+            self.spares.push(body);
+        }
     }
 
     /// A barrier passes: what is pushed from now on belongs to the epoch behind it.
@@ -220,6 +231,12 @@ impl Sender {
     /// Whether all bodies are settled.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.flights.is_empty() && self.early.is_empty()
+    }
+
+    /// The bodies that are not settled.
+    pub fn bodies(&self) -> impl Iterator<Item = &Arc<Body>> {
+        let early = self.early.iter().map(|(_, load, _)| &load.body);
+        self.flights.bodies().chain(early).chain(self.waiting.iter().map(|load| &load.body))
     }
 
     /// How long no try has succeeded; none: the last one did.
@@ -305,7 +322,7 @@ impl Sender {
                 // Where the request still holds it, another one is made.
                 if let Some(mut body) = Arc::into_inner(body) {
                     body.clear();
-                    self.spare = body;
+                    self.give_back(body);
                 }
             }
             Ok(Sent::Rows(rows, outage)) => self.settle(barriers, &body, rows, outage),
