@@ -10,6 +10,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::state::{StateError, StateReader, StateWriter};
 
+/// The extension of a journal that is made to take the place of another one.
+const MADE: &str = "new";
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -81,8 +84,9 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a path, as the last run left it.
+    /// The journal of a path, as the last run left it. One that it was about to put in its place is of no use.
     pub(super) fn open(path: PathBuf) -> std::io::Result<Journal> {
+        remove(&path.with_extension(MADE))?;
         let bytes = match std::fs::read(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             other => other?,
@@ -137,15 +141,20 @@ impl Journal {
         self.entries.retain(|e| e.epoch() > durable);
         self.file = None;
         if self.entries.is_empty() {
-            return std::fs::remove_file(&self.path).or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) });
+            return remove(&self.path);
         }
-        let made = self.path.with_extension("new");
+        let made = self.path.with_extension(MADE);
         let mut file = File::create(&made)?;
         self.entries.iter().try_for_each(|entry| file.write_all(&framed(entry)))?;
         file.sync_data()?;
         std::fs::rename(&made, &self.path)?;
         sync_folder(&self.path)
     }
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(path).or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })
 }
 
 fn framed(entry: &Entry) -> Vec<u8> {
@@ -218,8 +227,10 @@ mod tests {
         (1..=3).for_each(|epoch| journal.note(entry(epoch)).unwrap());
         journal.forget(2).unwrap();
         journal.note(entry(4)).unwrap();
+        // A death while it was made anew leaves nothing behind.
+        fs::write(path.with_extension(MADE), "half").unwrap();
         assert_eq!(Journal::open(path.clone()).unwrap().entries, [entry(3), entry(4)]);
         journal.forget(4).unwrap();
-        assert!(!path.exists());
+        assert!(!path.exists() && !path.with_extension(MADE).exists());
     }
 }
