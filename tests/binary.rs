@@ -195,19 +195,20 @@ fn metrics_and_health_answer() {
 }
 
 #[test]
-fn copies_and_clock_times_are_warned_about() {
+fn copies_clock_times_and_shared_input_are_warned_about() {
     let f = folder(concat!(
-        "sources: {a: {type: file, paths: [in.log]}}\n",
+        "sources: {a: {type: file, paths: [in.log]}, b: {type: stdin}, c: {type: stdin}}\n",
         "transforms: {t: {type: set, inputs: [a], fields: {x: '1'}}}\n",
         "correlations: {r: {type: threshold, inputs: [a], by: [message], within: 1m, count: 3}}\n",
-        "sinks:\n  o: {type: stdout, inputs: [a, t, r]}\n  apart: {type: drop, inputs: [t, a.errors]}\n",
+        "sinks:\n  o: {type: stdout, inputs: [a, t, r]}\n  apart: {type: drop, inputs: [t, a.errors, b, c]}\n",
     ));
     let out = tripline(f.path(), &["check", "pipeline.yaml"]);
     assert_eq!(out.status.code(), Some(0));
     let said = said(&out);
     assert!(said.contains("events reach `o` twice: by a → t and by a"), "{said}");
     assert!(said.contains("`r` reads events that have no time of their own"), "{said}");
-    assert!(!said.contains("`apart` twice") && said.contains("2 warnings"), "{said}");
+    assert!(!said.contains("`apart` twice") && said.contains("3 warnings"), "{said}");
+    assert!(said.contains("`b` reads standard input already"), "{said}");
 }
 
 #[test]

@@ -143,12 +143,14 @@ pub struct BoundSource {
     pub facts: FactNames,
     /// The fact that tells the time of events whose format and options name none.
     pub time: Option<&'static str>,
+    /// What the process has one of: a second source of the kind would take a part of its lines.
+    pub only: Option<&'static str>,
 }
 
 impl BoundSource {
     /// A source that knows nothing beside the bytes.
     pub fn new(factory: SourceFactory, format: &'static str) -> BoundSource {
-        BoundSource { factory, format, facts: FactNames::default(), time: None }
+        BoundSource { factory, format, facts: FactNames::default(), time: None, only: None }
     }
 }
 

@@ -412,7 +412,11 @@ impl<'a> Builder<'a, '_> {
             }
             let (original, facts) = (options.bool("original", true), bound.as_ref().map(|b| b.facts).unwrap_or_default());
             let planned = self.lane(lane::Start { name, formats, rule, policy, time_field, original, facts }, lanes.len());
-            let Some(BoundSource { factory, .. }) = bound else { continue };
+            let Some(BoundSource { factory, only, .. }) = bound else { continue };
+            if let Some((what, first)) = only.zip(sources.iter().find(|s: &&PlannedSource| s.kind == kind.name)) {
+                let message = format!("`{}` reads {what} already: each of the two gets pieces of it", first.name);
+                self.faults.borrow_mut().push(Diagnostic::warning(options.place(), "shared_input", message).help("take one of them out"));
+            }
             lanes.push(planned);
             sources.push(PlannedSource {
                 name: name.to_owned(),

@@ -36,7 +36,7 @@ fn bind(options: &Options<'_>) -> Option<BoundSource> {
         let lines = Lines { framing: NewlineFraming::default(), joining: joining.clone() };
         Box::new(StdinSource { context, stream: Some(stream), started: 0, lines })
     };
-    Some(BoundSource::new(Box::new(factory), "raw"))
+    Some(BoundSource { only: Some("standard input"), ..BoundSource::new(Box::new(factory), "raw") })
 }
 
 /// The process has one standard input. What a source had of it when the pipeline was loaded anew is the next one's: a read that is under way, a line

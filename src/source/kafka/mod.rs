@@ -91,5 +91,5 @@ fn bind(options: &Options<'_>) -> Option<BoundSource> {
         prefetch: options.size("prefetch").unwrap_or(crate::limits::KAFKA_PREFETCH_BYTES),
     };
     let factory = move |context: SourceContext| -> Box<dyn Source> { Box::new(KafkaSource::new(settings.clone(), context)) };
-    Some(BoundSource { factory: Box::new(factory), format: "raw", facts: FACTS, time: Some("kafka.timestamp") })
+    Some(BoundSource { factory: Box::new(factory), format: "raw", facts: FACTS, time: Some("kafka.timestamp"), only: None })
 }
