@@ -31,6 +31,14 @@ sinks:
     folder
 }
 
+/// Changes the pipeline of a folder, and gives what it was.
+fn change(folder: &Path, changes: &[(&str, &str)]) -> String {
+    let path = folder.join("pipeline.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, changes.iter().fold(text.clone(), |text, (from, to)| text.replace(from, to))).unwrap();
+    text
+}
+
 /// Appends events of about 200 bytes.
 fn events(folder: &Path, numbers: std::ops::Range<usize>) {
     let text: String = numbers.map(|n| format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(180))).collect();
@@ -81,10 +89,7 @@ fn an_outage_stops_nothing_else_and_what_waits_outlives_the_run() {
 fn what_a_sink_keeps_up_with_is_not_written() {
     let peer = Peer::start(&[]);
     let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
-    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
-    let text =
-        text.replace("follow: false", "follow: true").replace("interval: 50ms", "interval: 1h").replace("batch: {", "batch: {age: 10ms, ");
-    fs::write(folder.path().join("pipeline.yaml"), text).unwrap();
+    change(folder.path(), &[("follow: false", "follow: true"), ("interval: 50ms", "interval: 1h"), ("batch: {", "batch: {age: 10ms, ")]);
     let mut child = started(folder.path());
     for round in 0..20 {
         events(folder.path(), round * 100..(round + 1) * 100);
@@ -104,9 +109,7 @@ fn a_stop_does_not_wait_for_a_peer_that_is_away() {
     let peer = Peer::start(&[]);
     peer.away(true);
     let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
-    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
-    fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true").replace("stop_timeout: 2s\n", ""))
-        .unwrap();
+    change(folder.path(), &[("follow: false", "follow: true"), ("stop_timeout: 2s\n", "")]);
     events(folder.path(), 0..5_000);
     let mut child = started(folder.path());
     until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 5_000);
@@ -152,8 +155,7 @@ fn a_kill_repeats_nothing_and_loses_nothing_whether_the_peer_is_there_or_not() {
 fn a_kill_loses_nothing_when_the_peer_goes_away_in_the_middle() {
     let peer = Peer::start(&[]);
     let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
-    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
-    fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true")).unwrap();
+    change(folder.path(), &[("follow: false", "follow: true")]);
     let mut child = started(folder.path());
     let mut count = 0;
     for round in 0..4 {
@@ -215,9 +217,7 @@ fn a_full_edge_in_memory_drops_what_it_was_told_to_drop() {
     let peer = Peer::start(&[]);
     peer.away(true);
     let folder = pipeline(&peer, "when_full: drop_newest");
-    let mut text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
-    text = text.replace("barrier: {interval: 50ms}", "barrier: {interval: 1h}");
-    fs::write(folder.path().join("pipeline.yaml"), text).unwrap();
+    change(folder.path(), &[("barrier: {interval: 50ms}", "barrier: {interval: 1h}")]);
     events(folder.path(), 0..200_000);
     let mut child = started(folder.path());
     until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 200_000);
@@ -278,8 +278,7 @@ fn resident(child: &Child) -> u64 {
 fn memory_is_flat_however_long_a_sink_is_away() {
     let peer = Peer::start(&[]);
     let folder = pipeline(&peer, "");
-    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
-    fs::write(folder.path().join("pipeline.yaml"), text.replace("follow: false", "follow: true")).unwrap();
+    let text = change(folder.path(), &[("follow: false", "follow: true")]);
     let mut child = started(folder.path());
     std::thread::sleep(Duration::from_secs(1));
     let idle = resident(&child);

@@ -86,23 +86,20 @@ impl Buffered {
         self.parts.disk.fits(bodies)
     }
 
-    /// Rows go on without the queue.
-    pub fn go_by(&mut self) {
-        self.recover();
-    }
-
     /// Puts bodies that are being sent into the queue: all of them, or it says no.
     pub fn keep<'a>(&mut self, bodies: impl Iterator<Item = &'a Body>) -> bool {
         for body in bodies {
-            match self.try_to_put(body) {
-                Ok(true) => self.skip(),
+            let told = match self.try_to_put(body) {
+                Ok(true) => {
+                    self.skip();
+                    continue;
+                }
+                Ok(false) => FULL.to_owned(),
                 Err(None) => return false,
-                Ok(false) => self.fail(FULL),
-                Err(Some(e)) => self.fail(&e.to_string()),
-            }
-            if self.rests() {
-                return false;
-            }
+                Err(Some(e)) => e.to_string(),
+            };
+            self.fail(&told);
+            return false;
         }
         self.recover();
         true
@@ -211,7 +208,8 @@ impl Buffered {
         }
     }
 
-    fn recover(&mut self) {
+    /// Rows go on, through the queue or past it.
+    pub fn recover(&mut self) {
         self.parts.bytes.set(self.parts.disk.bytes() as f64);
         if std::mem::take(&mut self.is_told) {
             self.tell("info", "buffer_recovered", "rows go on again");

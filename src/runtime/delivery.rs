@@ -242,7 +242,7 @@ impl Delivery {
         let is_sent = match &mut self.buffer {
             None => true,
             Some(buffer) if goes_by => {
-                buffer.go_by();
+                buffer.recover();
                 self.is_direct = true;
                 true
             }
