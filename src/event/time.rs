@@ -186,24 +186,26 @@ pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
     let of_day = seconds.rem_euclid(86_400) as u32;
     let pair = |n: u32| [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
     let year = year.clamp(0, 9999) as u32;
-    let mut text = *b"0000-00-00T00:00:00";
+    // The digits are put where they are to stand: what is copied as a whole right behind its making waits for its parts.
+    let from = out.len();
+    out.extend_from_slice(b"0000-00-00T00:00:00.000000000Z");
+    let text = &mut out[from..];
     for (at, part) in
         [(2, year % 100), (5, month), (8, day), (11, of_day / 3600), (14, of_day / 60 % 60), (17, of_day % 60), (0, year / 100)]
     {
         text[at..at + 2].copy_from_slice(&pair(part));
     }
-    out.extend_from_slice(&text);
+    let mut len = 19;
     if nanos != 0 {
-        let mut fraction = *b".000000000";
-        let mut rest = nanos as u32;
-        for digit in fraction.iter_mut().skip(1).rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+        let nanos = nanos as u32;
+        for (at, part) in [(20, nanos / 10_000_000), (22, nanos / 100_000 % 100), (24, nanos / 1000 % 100), (26, nanos / 10 % 100)] {
+            text[at..at + 2].copy_from_slice(&pair(part));
         }
-        let len = fraction.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
-        out.extend_from_slice(&fraction[..len]);
+        text[28] = b'0' + (nanos % 10) as u8;
+        len = text[..29].iter().rposition(|digit| *digit != b'0').map_or(len, |last| last + 1);
     }
-    out.push(b'Z');
+    text[len] = b'Z';
+    out.truncate(from + len + 1);
 }
 
 /// [`write_rfc3339`] as a string.

@@ -13,9 +13,9 @@ mod sse2;
 mod tests;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub use scalar::{append, append_plain, quote_plain};
+pub use scalar::{append, append_plain, find_quote, quote_plain};
 #[cfg(target_arch = "x86_64")]
-pub use sse2::{append, append_plain, quote_plain};
+pub use sse2::{append, append_plain, find_quote, quote_plain};
 
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {
@@ -70,6 +70,16 @@ pub fn short_words(text: &[u8]) -> Option<[u64; 2]> {
         (_, _, Some(first), Some(last)) => Some([half(first) | half(last) << (8 * (len - 4)), 0]),
         _ => Some([text.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0]),
     }
+}
+
+/// Whether two texts are the same. Short ones are compared without a call.
+#[inline(always)]
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && match (short_words(a), short_words(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        }
 }
 
 /// The first stage of JSON decoding. Replaces `out` by the offsets of every unescaped quote and of every `{ } [ ] : ,` outside strings, and `escapes` by

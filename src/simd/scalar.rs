@@ -23,6 +23,12 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
+/// See [`super::find_quote`].
+pub fn find_quote(bytes: &[u8], from: usize) -> usize {
+    let found = bytes.get(from..).and_then(|rest| rest.iter().position(|b| matches!(b, b'"' | b'\\')));
+    found.map_or(bytes.len(), |at| from + at)
+}
+
 fn is_plain(text: &[u8]) -> bool {
     text.len() <= super::SHORT && find_escape(text, 0) == text.len()
 }

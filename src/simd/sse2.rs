@@ -75,6 +75,35 @@ impl Short {
     }
 }
 
+/// Offset of the first `"` or `\` at or after `from`, the length where there is none: for strings that are short, in text that is not.
+#[inline(always)]
+pub fn find_quote(bytes: &[u8], from: usize) -> usize {
+    let marks = |block: &[u8; 16]| {
+        // SAFETY: SSE2 is part of x86-64, and the unaligned load lies inside the block.
+        unsafe {
+            let block = _mm_loadu_si128(block.as_ptr().cast());
+            let quote = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
+            let slash = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
+            _mm_movemask_epi8(_mm_or_si128(quote, slash)) as u32
+        }
+    };
+    let mut at = from;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        match marks(block) {
+            0 => at += 16,
+            found => return at + found.trailing_zeros() as usize,
+        }
+    }
+    // The rest, and what stands before it.
+    match bytes.last_chunk::<16>().filter(|_| at < bytes.len()) {
+        Some(block) => match marks(block) >> (at - (bytes.len() - 16)) {
+            0 => bytes.len(),
+            found => at + found.trailing_zeros() as usize,
+        },
+        None => super::scalar::find_quote(bytes, at),
+    }
+}
+
 /// Appends a text. A short one is copied without a call and without a loop.
 #[inline(always)]
 pub fn append(text: &[u8], out: &mut Vec<u8>) {

@@ -20,6 +20,11 @@ proptest! {
         prop_assert_eq!(c, d);
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
+        prop_assert_eq!(find_quote(&bytes, from), scalar::find_quote(&bytes, from));
+        let rest = &bytes[from..];
+        let other = [&rest[..rest.len().saturating_sub(1)], b"x"].concat();
+        prop_assert!(equal(rest, rest));
+        prop_assert_eq!(equal(&other, rest), other == rest);
         let short = &bytes[..from % 40 % (bytes.len() + 1)];
         let (mut e, mut f) = (b"x".to_vec(), b"x".to_vec());
         prop_assert_eq!(append_plain(short, &mut e), scalar::append_plain(short, &mut f));

@@ -81,14 +81,15 @@ impl Blocks {
         }
     }
 
-    /// Appends a string to `out`.
-    pub fn read(&self, chain: &Chain, out: &mut Vec<u8>) {
+    /// Appends a string to `out`, but not so many bytes of its beginning.
+    pub fn read(&self, chain: &Chain, mut skip: usize, out: &mut Vec<u8>) {
         let (mut left, mut at) = (chain.len(), chain.head);
         while left > 0 {
             let block = &self.blocks[at];
             let count = left.min(ROOM);
-            out.extend_from_slice(&block.bytes[..count]);
-            (left, at) = (left - count, block.next);
+            let from = skip.min(count);
+            out.extend_from_slice(&block.bytes[from..count]);
+            (left, at, skip) = (left - count, block.next, skip - from);
         }
     }
 
@@ -107,6 +108,25 @@ impl Blocks {
             (bytes, at) = (&bytes[count..], block.next);
         }
         true
+    }
+
+    /// Gives up all of a string but its first bytes.
+    pub fn truncate(&mut self, chain: &mut Chain, len: usize) {
+        if len == 0 || len >= chain.len() {
+            return if len == 0 {
+                self.free(chain)
+            };
+        }
+        let mut last = chain.head;
+        for _ in 0..(len - 1) / ROOM {
+            last = self.blocks[last].next;
+        }
+        let behind = std::mem::replace(&mut self.blocks[last].next, NONE);
+        if behind != NONE {
+            self.blocks[chain.tail].next = self.free;
+            self.free = behind;
+        }
+        (chain.tail, chain.len) = (last, len as u32);
     }
 
     /// Gives up a string.
@@ -133,14 +153,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strings_are_what_was_appended(steps in prop::collection::vec((0usize..6, 0usize..300, any::<u8>()), 0..100)) {
+        fn strings_are_what_was_appended(steps in prop::collection::vec((0usize..6, 0usize..400, any::<u8>()), 0..100)) {
             let mut blocks = Blocks::default();
             let mut strings: Vec<(Chain, Vec<u8>)> = vec![(Chain::default(), Vec::new()); 6];
             for (at, len, byte) in steps {
                 let (chain, text) = &mut strings[at];
-                if len == 0 {
-                    blocks.free(chain);
-                    text.clear();
+                if len < 60 {
+                    let len = text.len() * len / 60;
+                    blocks.truncate(chain, len);
+                    text.truncate(len);
                 } else {
                     let bytes: Vec<u8> = (0..len).map(|n| byte.wrapping_add(n as u8)).collect();
                     blocks.append(chain, &bytes);
@@ -148,8 +169,11 @@ mod tests {
                 }
                 for (chain, text) in &strings {
                     let mut read = Vec::new();
-                    blocks.read(chain, &mut read);
+                    blocks.read(chain, 0, &mut read);
                     prop_assert_eq!(&read, text);
+                    read.clear();
+                    blocks.read(chain, text.len() / 3, &mut read);
+                    prop_assert_eq!(&read[..], &text[text.len() / 3..]);
                     prop_assert_eq!(chain.len(), text.len());
                     prop_assert!(blocks.starts_with(chain, &text[..text.len() / 2]) && blocks.starts_with(chain, text));
                     let mut other = text.clone();

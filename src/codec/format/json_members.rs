@@ -1,4 +1,5 @@
 //! The members of one JSON object as they stand: where each key and its value lie, without taking them apart.
+use crate::simd;
 
 /// A key with its quotes, and its value.
 pub type Member<'j> = (&'j [u8], &'j [u8]);
@@ -30,14 +31,15 @@ pub fn elements(array: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Bytes of the string that the text begins with, quotes included.
+#[inline(always)]
 fn string_len(text: &[u8]) -> Option<usize> {
     if text.first() != Some(&b'"') {
         return None;
     }
     let mut at = 1;
     loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'"' {
+        at = simd::find_quote(text, at);
+        if *text.get(at)? == b'"' {
             return Some(at + 1);
         }
         at += 2;

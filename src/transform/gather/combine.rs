@@ -4,6 +4,7 @@ use std::ops::Range;
 use crate::clock::Timestamp;
 use crate::codec::format::json_members::{elements, members};
 use crate::event::{text, time};
+use crate::simd;
 
 /// What stands in a field where the events differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +35,14 @@ pub struct Combiner {
     /// Values of all fields; the first of each field are in `firsts`.
     found: Vec<Found>,
     firsts: Vec<u32>,
+    /// Values of the tags of each event.
+    tags: Vec<(u32, Range<u32>)>,
 }
 
 /// The raw texts of events stand line by line.
 const ORIGINAL: &[u8] = b"\"event.original\"";
+
+const TAGS: &[u8] = b"\"tags\"";
 
 impl Combiner {
     /// Appends the members of the events but those of `hidden` keys, and no braces.
@@ -47,7 +52,7 @@ impl Combiner {
         for first in &self.firsts {
             let field = &self.found[*first as usize];
             let key = &events[field.event as usize][range(&field.key)];
-            if hidden.iter().any(|h| **h == *key) {
+            if hidden.iter().any(|h| simd::equal(h, key)) {
                 continue;
             }
             let values = Values { found: &self.found, events, at: Some(*first) };
@@ -66,10 +71,10 @@ impl Combiner {
                     }
                 }
                 (_, next) => {
-                    out.extend_from_slice(key);
+                    simd::append(key, out);
                     out.push(b':');
                     match next {
-                        None => values.take(1).for_each(|v| out.extend_from_slice(v)),
+                        None => values.take(1).for_each(|v| simd::append(v, out)),
                         Some(_) => join(values, if key == ORIGINAL { b"\\n" } else { delimiter }, out),
                     }
                 }
@@ -81,6 +86,7 @@ impl Combiner {
     fn collect(&mut self, events: &[&[u8]], fields: Fields) {
         self.found.clear();
         self.firsts.clear();
+        self.tags.clear();
         for (event, json) in events.iter().enumerate() {
             let base = json.as_ptr() as usize;
             let place = |part: &[u8]| {
@@ -92,15 +98,10 @@ impl Combiner {
             // Null is absent.
             for (key, value) in members(json).filter(|(_, value)| *value != b"null") {
                 let found = Found { event: event as u32, key: place(key), value: place(value), next: None };
-                let is_key = |first: &u32| {
-                    let field = &self.found[*first as usize];
-                    &events[field.event as usize][range(&field.key)] == key
-                };
-                let at = match self.firsts.get(expected).filter(|f| is_key(f)) {
-                    Some(_) => Some(expected),
-                    None => self.firsts.iter().position(is_key),
-                };
-                let Some(at) = at else {
+                if simd::equal(key, TAGS) {
+                    self.tags.push((found.event, found.value.clone()));
+                }
+                let Some(at) = self.field(key, expected, events) else {
                     self.firsts.push(self.found.len() as u32);
                     self.found.push(found);
                     expected = self.firsts.len();
@@ -110,6 +111,70 @@ impl Combiner {
                 self.add(self.firsts[at] as usize, found, value, events, fields);
             }
         }
+    }
+
+    /// Which of the fields has a key: most often the one that is expected.
+    #[inline(always)]
+    fn field(&self, key: &[u8], expected: usize, events: &[&[u8]]) -> Option<usize> {
+        let is_key = |first: &u32| {
+            let field = &self.found[*first as usize];
+            simd::equal(&events[field.event as usize][range(&field.key)], key)
+        };
+        match self.firsts.get(expected).filter(|first| is_key(first)) {
+            Some(_) => Some(expected),
+            None => self.firsts.iter().position(is_key),
+        }
+    }
+
+    /// Writes the tags of the events that were combined last, and a further one on what is not whole, with a comma.
+    pub fn write_tags(&self, events: &[&[u8]], is_whole: bool, out: &mut Vec<u8>) {
+        if self.tags.is_empty() && is_whole {
+            return;
+        }
+        let mut all: Vec<&[u8]> = Vec::new();
+        for (event, place) in &self.tags {
+            let tags = &events[*event as usize][range(place)];
+            let own: Vec<&[u8]> = if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] };
+            for tag in own {
+                if !all.contains(&tag) {
+                    all.push(tag);
+                }
+            }
+        }
+        if !is_whole {
+            all.push(b"\"merge_partial\"");
+        }
+        if !all.is_empty() {
+            out.extend_from_slice(b"\"tags\":[");
+            out.extend_from_slice(&all.join(&b','));
+            out.extend_from_slice(b"],");
+        }
+    }
+
+    /// Appends an event with those of its members that another event has with the same value, or that are `fixed`. Says no where that is all of them.
+    pub fn common(&mut self, event: &[u8], other: &[u8], fixed: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
+        let others = [other];
+        self.collect(&others, Fields::First);
+        out.push(b'{');
+        let from = out.len();
+        let (mut expected, mut changed) = (0, false);
+        for (key, value) in members(event) {
+            let found = self.field(key, expected, &others);
+            expected = found.map_or(expected, |at| at + 1);
+            let is_equal = found.is_some_and(|at| simd::equal(&other[range(&self.found[self.firsts[at] as usize].value)], value));
+            if is_equal || fixed(key) {
+                if out.len() > from {
+                    out.push(b',');
+                }
+                simd::append(key, out);
+                out.push(b':');
+                simd::append(value, out);
+            } else {
+                changed = true;
+            }
+        }
+        out.push(b'}');
+        changed
     }
 
     /// Adds a further value of a field.
@@ -125,7 +190,7 @@ impl Combiner {
                 let mut at = first;
                 loop {
                     let known = &self.found[at];
-                    if &events[known.event as usize][range(&known.value)] == value {
+                    if simd::equal(&events[known.event as usize][range(&known.value)], value) {
                         return;
                     }
                     match known.next {
@@ -187,37 +252,12 @@ fn join(values: Values<'_>, delimiter: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// An event with those of its members that another event has with the same value, or that are `fixed`; none where that is all of them.
-pub fn common(event: &[u8], other: &[u8], fixed: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let mut out = vec![b'{'];
-    let mut theirs = members(other);
-    let mut changed = false;
-    for (key, value) in members(event) {
-        // The other's fields come in the same order, but for some that one of them lacks.
-        let found = theirs.by_ref().find(|(k, _)| *k == key).or_else(|| {
-            theirs = members(other);
-            theirs.by_ref().find(|(k, _)| *k == key)
-        });
-        if found.is_some_and(|(_, v)| v == value) || fixed(key) {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            out.extend_from_slice(key);
-            out.push(b':');
-            out.extend_from_slice(value);
-        } else {
-            changed = true;
-        }
-    }
-    out.push(b'}');
-    changed.then_some(out)
-}
-
-/// Appends a member with a time.
-pub fn write_time(key: &str, at: Timestamp, out: &mut Vec<u8>) {
-    text::quote(key.as_bytes(), out);
-    out.extend_from_slice(b":\"");
-    time::write_rfc3339(at, out);
+/// Appends the members of the earliest and the latest time.
+pub fn write_times(first: Timestamp, last: Timestamp, out: &mut Vec<u8>) {
+    simd::append(b"\"startTime\":\"", out);
+    time::write_rfc3339(first, out);
+    simd::append(b"\",\"endTime\":\"", out);
+    time::write_rfc3339(last, out);
     out.push(b'"');
 }
 
@@ -249,7 +289,11 @@ mod tests {
 
     #[test]
     fn what_is_common_stays() {
-        let common = |event: &str, other: &str, fixed: &str| common(event.as_bytes(), other.as_bytes(), |key| key == fixed.as_bytes());
+        let common = |event: &str, other: &str, fixed: &str| {
+            let mut out = Vec::new();
+            let changed = Combiner::default().common(event.as_bytes(), other.as_bytes(), |key| key == fixed.as_bytes(), &mut out);
+            changed.then_some(out)
+        };
         assert_eq!(common(r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3,"b":9,"a":1,"z":0}"#, ""), Some(br#"{"a":1,"c":3}"#.to_vec()));
         assert_eq!(common(r#"{"a":1,"c":3}"#, "{}", "\"c\""), Some(br#"{"c":3}"#.to_vec()));
         assert_eq!(common(r#"{"a":1}"#, "{}", ""), Some(b"{}".to_vec()));

@@ -28,6 +28,8 @@ pub struct Group {
     /// Its beginning was seen.
     pub started: bool,
     is_dirty: bool,
+    /// A save has it.
+    is_saved: bool,
     key_len: u32,
     /// The key, then each kept part behind its length.
     kept: Chain,
@@ -39,6 +41,15 @@ impl Group {
     fn is_open(&self) -> bool {
         self.parts > 0
     }
+}
+
+/// Makes a part that [`OpenGroups::keep`] takes, in place of what `out` holds.
+pub fn frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.clear();
+    out.extend_from_slice(&[0; 4]);
+    write(out);
+    let len = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&len.to_le_bytes());
 }
 
 /// The kept parts among the bytes of a group behind its key.
@@ -124,31 +135,22 @@ impl OpenGroups {
         &mut self.sums[from..from + self.sums_each]
     }
 
-    /// Keeps a part in a group.
+    /// Keeps a part, of [`frame`], in a group.
     pub fn keep(&mut self, number: u32, part: &[u8]) {
-        let kept = &mut self.groups[number].kept;
-        self.blocks.append(kept, &(part.len() as u32).to_le_bytes());
-        self.blocks.append(kept, part);
+        self.blocks.append(&mut self.groups[number].kept, part);
     }
 
     /// Keeps a part in place of all that a group keeps.
     pub fn keep_only(&mut self, number: u32, part: &[u8]) {
-        let mut key = std::mem::take(&mut self.scratch);
-        key.clear();
         let group = &mut self.groups[number];
-        self.blocks.read(&group.kept, &mut key);
-        self.blocks.free(&mut group.kept);
-        self.blocks.append(&mut group.kept, &key[..group.key_len as usize]);
-        self.scratch = key;
+        self.blocks.truncate(&mut group.kept, group.key_len as usize);
         self.keep(number, part);
     }
 
     /// Appends what a group keeps, for [`parts`].
     pub fn read(&self, number: u32, out: &mut Vec<u8>) {
         let group = &self.groups[number];
-        let from = out.len();
-        self.blocks.read(&group.kept, out);
-        out.drain(from..from + group.key_len as usize);
+        self.blocks.read(&group.kept, group.key_len as usize, out);
     }
 
     /// Bytes that a group keeps.
@@ -165,7 +167,7 @@ impl OpenGroups {
         self.sums(number).fill(None);
         let group = &mut self.groups[number];
         (group.hash, group.first, group.last) = (hash, first, first);
-        (group.parts, group.weight, group.started) = (0, 0, false);
+        (group.parts, group.weight, group.started, group.is_saved) = (0, 0, false, false);
         group.key_len = key.len() as u32;
         group.generation = group.generation.wrapping_add(1);
         self.blocks.append(&mut group.kept, key);
@@ -181,13 +183,15 @@ impl OpenGroups {
 
     /// Ends a group.
     pub fn close(&mut self, number: u32) {
-        let mut key = std::mem::take(&mut self.scratch);
-        key.clear();
         let group = &self.groups[number];
-        self.blocks.read(&group.kept, &mut key);
-        self.closed.u64(group.hash);
-        self.closed.bytes(&key[..group.key_len as usize]);
-        self.scratch = key;
+        // Of one that came and went between two saves nobody knows.
+        if group.is_saved {
+            let key = &mut self.scratch;
+            key.clear();
+            self.blocks.read(&group.kept, 0, key);
+            self.closed.u64(group.hash);
+            self.closed.bytes(&key[..group.key_len as usize]);
+        }
         self.remove(number);
         while let Some((_, number, generation)) = self.order.front() {
             let group = &self.groups[*number];
@@ -218,10 +222,11 @@ impl OpenGroups {
         let all = if full { (0..self.groups.len() as u32).collect() } else { Vec::new() };
         let mut kept = Vec::new();
         for number in all.iter().chain(dirty.iter().filter(|_| !full)) {
-            let group = &self.groups[*number];
+            let group = &mut self.groups[*number];
             if !group.is_open() {
                 continue;
             }
+            group.is_saved = true;
             let out = chunks.record();
             out.u64(group.hash);
             out.u32(group.parts);
@@ -237,7 +242,7 @@ impl OpenGroups {
                 out.u128(sum.unwrap_or(0) as u128);
             }
             kept.clear();
-            self.blocks.read(&group.kept, &mut kept);
+            self.blocks.read(&group.kept, 0, &mut kept);
             let (key, parts) = kept.split_at(group.key_len as usize);
             out.bytes(key);
             out.bytes(parts);
@@ -274,7 +279,7 @@ impl OpenGroups {
             self.sums(number).copy_from_slice(&sums);
             let group = &mut self.groups[number];
             self.blocks.append(&mut group.kept, kept);
-            *group = Group { kept: group.kept, key_len: group.key_len, generation: group.generation, ..read };
+            *group = Group { kept: group.kept, key_len: group.key_len, generation: group.generation, is_saved: true, ..read };
         }
         Ok(())
     }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::GatherPort;
-use super::combine::{Combiner, common, write_time};
+use super::combine::{Combiner, write_times};
 use super::extract::{ALONE, END, START, role_and_weight};
-use super::open::{Group, OpenGroups, parts};
+use super::open::{Group, OpenGroups, frame, parts};
 use super::options::GatherSpec;
 use super::part::{Event, Part, read_part, write_part};
 use crate::clock::{NEVER, Timestamp};
-use crate::codec::format::json_members::{elements, members};
 use crate::component::correlator::AlertRows;
 use crate::component::{Correlator, HitBatch};
 use crate::event::{Batch, Origin, amount, text};
 use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
 use crate::metrics::Registry;
+use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 use crate::window::arrivals::{Arrivals, Inlet};
 use crate::window::watermark::Activity;
@@ -83,6 +83,7 @@ pub struct Gatherer {
     sums: Vec<Option<i128>>,
     line: Vec<u8>,
     kept: Vec<u8>,
+    common: Vec<u8>,
 }
 
 fn quoted(name: &str) -> Box<[u8]> {
@@ -107,6 +108,7 @@ impl Gatherer {
             sums: Vec::new(),
             line: Vec::new(),
             kept: Vec::new(),
+            common: Vec::new(),
             spec,
             ports: ports.into_iter().map(Arc::new).collect(),
         }
@@ -171,8 +173,7 @@ impl Gatherer {
             };
         }
         if !spec.is_aggregate || is_first {
-            self.line.clear();
-            part.event.write(&mut self.line);
+            frame(&mut self.line, |line| part.event.write(line));
             self.open.keep(number, &self.line);
         } else if spec.keeps_common {
             self.keep_common(number, part);
@@ -187,8 +188,11 @@ impl Gatherer {
         self.line.clear();
         part.event.write(&mut self.line);
         let kept = parts(&self.kept).next().unwrap_or_default();
-        if let Some(common) = common(kept, &self.line, |key| self.same.iter().chain(&self.hidden).any(|s| **s == *key)) {
-            self.open.keep_only(number, &common);
+        let is_fixed = |key: &[u8]| self.same.iter().chain(&self.hidden).any(|fixed| simd::equal(fixed, key));
+        let mut changed = false;
+        frame(&mut self.common, |out| changed = self.combiner.common(kept, &self.line, is_fixed, out));
+        if changed {
+            self.open.keep_only(number, &self.common);
         }
     }
 
@@ -236,11 +240,9 @@ impl Gatherer {
             if spec.is_aggregate {
                 write_sums(spec, &group, sums, line);
             } else {
-                write_tags(&events, is_whole, line);
+                combiner.write_tags(&events, is_whole, line);
             }
-            write_time("startTime", group.first, line);
-            line.push(b',');
-            write_time("endTime", group.last, line);
+            write_times(group.first, group.last, line);
             line.push(b'}');
         });
         self.open.close(number);
@@ -424,25 +426,4 @@ fn write_sums(spec: &GatherSpec, group: &Group, sums: &[Option<i128>], out: &mut
     out.extend_from_slice(b"\"baseEventCount\":");
     text::write_number(i64::try_from(group.weight).unwrap_or(i64::MAX), out);
     out.push(b',');
-}
-
-/// Writes the tags of all parts, and a further one on what is not whole, with a comma.
-fn write_tags(parts: &[&[u8]], is_whole: bool, out: &mut Vec<u8>) {
-    let mut all: Vec<&[u8]> = Vec::new();
-    for tags in parts.iter().filter_map(|p| members(p).find(|(key, _)| *key == b"\"tags\"")).map(|(_, value)| value) {
-        let own: Vec<&[u8]> = if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] };
-        for tag in own {
-            if !all.contains(&tag) {
-                all.push(tag);
-            }
-        }
-    }
-    if !is_whole {
-        all.push(b"\"merge_partial\"");
-    }
-    if !all.is_empty() {
-        out.extend_from_slice(b"\"tags\":[");
-        out.extend_from_slice(&all.join(&b','));
-        out.extend_from_slice(b"],");
-    }
 }
