@@ -415,7 +415,7 @@ fn faults_of_lists_are_told_at_once() {
 lists:
   l: {key: [ip, user], columns: {n: most, ip: last, c: count}, evict: random, per_tenant: true}
   m: {key: [ip], columns: {n: max, c: count}}
-  idle: {key: [ip], ttl: 1h}
+  idle: {key: [ip], ttl: 1h, storage: disk}
   again: {key: [ip], columns: {list: last}, clear: '61 * * * *', expiry_event: true}
 transforms:
   u: {type: update_list, inputs: [a], list: m, key: {user: user}, set: {n: n, c: n, nn: n}, remove: true}
@@ -441,6 +441,7 @@ sinks: {o: {type: drop, inputs: [u, v, f, w, r, y, z]}}
         ":3:71: error[wrong_type]: `evict` wants one of oldest, lru, reject, not `random`",
         ":5:26: warning[unwritten_list]: nothing writes `idle`: its `ttl` changes nothing",
         ":5:9: warning[unwritten_list]: nothing writes `idle` and no file fills it: it is always empty",
+        ":5:39: error[bad_list]: lists on the disk are not there yet",
         ":8:53: error[bad_write]: `key` lacks `ip`",
         ":8:54: error[bad_write]: `user` is no part of the key of `m`",
         ":8:79: error[bad_write]: `c` counts by itself",

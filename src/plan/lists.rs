@@ -28,12 +28,18 @@ pub const LIST: &[Field] = &[
         Type::Word(EVICT),
         "at that bound the one made first goes (default), the one not written for longest, or the new one is refused",
     ),
+    Field::optional(
+        "storage",
+        Type::Word(STORAGE),
+        "where entries are held: `memory` (default), saved with each epoch; `disk` is not there yet",
+    ),
     Field::optional("clear", Type::Text, "moments at which what events wrote goes, as cron writes them, in UTC: `0 6 * * mon`, `@daily`"),
     Field::optional("expiry_event", Type::Bool, "an entry that comes to its end becomes an event: name `LIST.expired` in `inputs`"),
     Field::optional("per_tenant", Type::Bool, "every tenant has a list of its own; the tenant's field is a column of the file"),
 ];
 
 const EVICT: &[&str] = &["oldest", "lru", "reject"];
+const STORAGE: &[&str] = &["memory", "disk"];
 
 /// The name of what keeps a list.
 pub(super) fn unit_of(list: &str) -> String {
@@ -106,6 +112,7 @@ pub(super) fn read(
     for (name, node) in defined {
         let options = Options::new(&name.name, node, faults);
         options.check(&[LIST]);
+        report_disk(&options);
         let Some(tenant) = tenant_of(&options, tenant) else { continue };
         let keys: Vec<String> = options.texts("key").into_iter().map(|(key, _)| key).collect();
         let columns: Vec<String> = tenant.map(str::to_owned).into_iter().chain(keys.iter().cloned()).collect();
@@ -182,6 +189,14 @@ fn spec_of(options: &Options<'_>, key: Vec<String>, tenant: Option<&str>, base: 
         expiry_event: options.bool("expiry_event", false),
         base,
         key,
+    }
+}
+
+/// Says that a list is held in memory only.
+fn report_disk(options: &Options<'_>) {
+    if let Some((_, place)) = options.placed("storage").filter(|(storage, _)| storage == "disk") {
+        let fault = Diagnostic::error(&place, "bad_list", "lists on the disk are not there yet");
+        options.fault(fault.help("`storage: memory`, with a `capacity` and a `ttl` that bound it"));
     }
 }
 
