@@ -1,6 +1,7 @@
 //! Several events as JSON objects become one: what stands in a field where they differ.
 use std::ops::Range;
 
+use super::open::parts;
 use crate::clock::Timestamp;
 use crate::codec::format::json_members::{elements, members};
 use crate::event::{text, time};
@@ -19,10 +20,9 @@ pub enum Fields {
     Numbered,
 }
 
-/// A field and one of its values, as places in the events.
+/// A field and one of its values, as places among the bytes of the events.
 #[derive(Clone, Debug)]
 struct Found {
-    event: u32,
     key: Range<u32>,
     value: Range<u32>,
     /// The next value of the same field.
@@ -36,7 +36,7 @@ pub struct Combiner {
     found: Vec<Found>,
     firsts: Vec<u32>,
     /// Values of the tags of each event.
-    tags: Vec<(u32, Range<u32>)>,
+    tags: Vec<Range<u32>>,
 }
 
 /// The raw texts of events stand line by line.
@@ -45,13 +45,13 @@ const ORIGINAL: &[u8] = b"\"event.original\"";
 const TAGS: &[u8] = b"\"tags\"";
 
 impl Combiner {
-    /// Appends the members of the events but those of `hidden` keys, and no braces.
-    pub fn combine(&mut self, events: &[&[u8]], fields: Fields, delimiter: &[u8], hidden: &[Box<[u8]>], out: &mut Vec<u8>) {
-        self.collect(events, fields);
+    /// Appends the members of events that were kept ([`parts`]) but those of `hidden` keys, and no braces.
+    pub fn combine(&mut self, events: &[u8], fields: Fields, delimiter: &[u8], hidden: &[Box<[u8]>], out: &mut Vec<u8>) {
+        self.collect(events, parts(events), fields);
         let mut comma = false;
         for first in &self.firsts {
             let field = &self.found[*first as usize];
-            let key = &events[field.event as usize][range(&field.key)];
+            let key = &events[range(&field.key)];
             if hidden.iter().any(|h| simd::equal(h, key)) {
                 continue;
             }
@@ -83,43 +83,40 @@ impl Combiner {
     }
 
     /// Lists the fields in the order in which they first appear, each with its different values.
-    fn collect(&mut self, events: &[&[u8]], fields: Fields) {
+    fn collect<'e>(&mut self, bytes: &'e [u8], events: impl Iterator<Item = &'e [u8]>, fields: Fields) {
         self.found.clear();
         self.firsts.clear();
         self.tags.clear();
-        for (event, json) in events.iter().enumerate() {
-            let base = json.as_ptr() as usize;
-            let place = |part: &[u8]| {
-                let at = (part.as_ptr() as usize - base) as u32;
-                at..at + part.len() as u32
-            };
+        let base = bytes.as_ptr() as usize;
+        let place = |part: &[u8]| {
+            let at = (part.as_ptr() as usize - base) as u32;
+            at..at + part.len() as u32
+        };
+        for json in events {
             // Events of one source have their fields in one order: the next is most often where it is expected.
             let mut expected = 0;
             // Null is absent.
             for (key, value) in members(json).filter(|(_, value)| *value != b"null") {
-                let found = Found { event: event as u32, key: place(key), value: place(value), next: None };
+                let found = Found { key: place(key), value: place(value), next: None };
                 if simd::equal(key, TAGS) {
-                    self.tags.push((found.event, found.value.clone()));
+                    self.tags.push(found.value.clone());
                 }
-                let Some(at) = self.field(key, expected, events) else {
+                let Some(at) = self.field(key, expected, bytes) else {
                     self.firsts.push(self.found.len() as u32);
                     self.found.push(found);
                     expected = self.firsts.len();
                     continue;
                 };
                 expected = at + 1;
-                self.add(self.firsts[at] as usize, found, value, events, fields);
+                self.add(self.firsts[at] as usize, found, value, bytes, fields);
             }
         }
     }
 
     /// Which of the fields has a key: most often the one that is expected.
     #[inline(always)]
-    fn field(&self, key: &[u8], expected: usize, events: &[&[u8]]) -> Option<usize> {
-        let is_key = |first: &u32| {
-            let field = &self.found[*first as usize];
-            simd::equal(&events[field.event as usize][range(&field.key)], key)
-        };
+    fn field(&self, key: &[u8], expected: usize, events: &[u8]) -> Option<usize> {
+        let is_key = |first: &u32| simd::equal(&events[range(&self.found[*first as usize].key)], key);
         match self.firsts.get(expected).filter(|first| is_key(first)) {
             Some(_) => Some(expected),
             None => self.firsts.iter().position(is_key),
@@ -127,13 +124,12 @@ impl Combiner {
     }
 
     /// Writes the tags of the events that were combined last, and a further one on what is not whole, with a comma.
-    pub fn write_tags(&self, events: &[&[u8]], is_whole: bool, out: &mut Vec<u8>) {
+    pub fn write_tags(&self, events: &[u8], is_whole: bool, out: &mut Vec<u8>) {
         if self.tags.is_empty() && is_whole {
             return;
         }
         let mut all: Vec<&[u8]> = Vec::new();
-        for (event, place) in &self.tags {
-            let tags = &events[*event as usize][range(place)];
+        for tags in self.tags.iter().map(|place| &events[range(place)]) {
             let own: Vec<&[u8]> = if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] };
             for tag in own {
                 if !all.contains(&tag) {
@@ -153,13 +149,12 @@ impl Combiner {
 
     /// Appends an event with those of its members that another event has with the same value, or that are `fixed`. Says no where that is all of them.
     pub fn common(&mut self, event: &[u8], other: &[u8], fixed: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
-        let others = [other];
-        self.collect(&others, Fields::First);
+        self.collect(other, std::iter::once(other), Fields::First);
         out.push(b'{');
         let from = out.len();
         let (mut expected, mut changed) = (0, false);
         for (key, value) in members(event) {
-            let found = self.field(key, expected, &others);
+            let found = self.field(key, expected, other);
             expected = found.map_or(expected, |at| at + 1);
             let is_equal = found.is_some_and(|at| simd::equal(&other[range(&self.found[self.firsts[at] as usize].value)], value));
             if is_equal || fixed(key) {
@@ -178,11 +173,10 @@ impl Combiner {
     }
 
     /// Adds a further value of a field.
-    fn add(&mut self, first: usize, found: Found, value: &[u8], events: &[&[u8]], fields: Fields) {
+    fn add(&mut self, first: usize, found: Found, value: &[u8], events: &[u8], fields: Fields) {
         match fields {
             Fields::First => {}
             Fields::Last => {
-                self.found[first].event = found.event;
                 self.found[first].key = found.key;
                 self.found[first].value = found.value;
             }
@@ -190,7 +184,7 @@ impl Combiner {
                 let mut at = first;
                 loop {
                     let known = &self.found[at];
-                    if simd::equal(&events[known.event as usize][range(&known.value)], value) {
+                    if simd::equal(&events[range(&known.value)], value) {
                         return;
                     }
                     match known.next {
@@ -208,7 +202,7 @@ impl Combiner {
 /// The different values of a field, as they stand.
 struct Values<'c> {
     found: &'c [Found],
-    events: &'c [&'c [u8]],
+    events: &'c [u8],
     at: Option<u32>,
 }
 
@@ -217,7 +211,7 @@ impl<'c> Iterator for Values<'c> {
     fn next(&mut self) -> Option<&'c [u8]> {
         let found = self.found.get(self.at? as usize)?;
         self.at = found.next;
-        Some(&self.events[found.event as usize][range(&found.value)])
+        Some(&self.events[range(&found.value)])
     }
 }
 
@@ -263,12 +257,18 @@ pub fn write_times(first: Timestamp, last: Timestamp, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::open::frame;
     use super::*;
 
     fn combined(events: &[&str], fields: Fields) -> String {
-        let events: Vec<&[u8]> = events.iter().map(|e| e.as_bytes()).collect();
+        let mut kept = Vec::new();
+        for event in events {
+            let mut part = Vec::new();
+            frame(&mut part, |out| out.extend_from_slice(event.as_bytes()));
+            kept.extend(part);
+        }
         let mut out = Vec::new();
-        Combiner::default().combine(&events, fields, b"; ", &[b"\"hide\"".to_vec().into()], &mut out);
+        Combiner::default().combine(&kept, fields, b"; ", &[b"\"hide\"".to_vec().into()], &mut out);
         String::from_utf8(out).unwrap()
     }
 

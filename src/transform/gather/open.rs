@@ -176,9 +176,9 @@ impl OpenGroups {
         number
     }
 
-    /// A group, to read it.
-    pub fn group(&self, number: u32) -> &Group {
-        &self.groups[number]
+    /// A group and its sums, to read them.
+    pub fn group(&self, number: u32) -> (&Group, &[Option<i128>]) {
+        (&self.groups[number], &self.sums[number as usize * self.sums_each..][..self.sums_each])
     }
 
     /// Ends a group.

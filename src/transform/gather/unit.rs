@@ -220,27 +220,26 @@ impl Gatherer {
             Closed::Over => !self.spec.has_end,
             Closed::Cut => false,
         };
-        let is_whole = self.spec.is_aggregate || (self.open.group(number).started && reached_end);
+        let is_whole = self.spec.is_aggregate || (self.open.group(number).0.started && reached_end);
         if !is_whole && self.spec.drops_partial {
             self.counters.partial.increment(1);
             return self.open.close(number);
         }
         self.kept.clear();
         self.open.read(number, &mut self.kept);
-        let events: Vec<&[u8]> = parts(&self.kept).collect();
+        let events = &self.kept;
         let (spec, combiner, hidden) = (&self.spec, &mut self.combiner, &self.hidden);
-        let group = self.open.group(number).clone();
-        let sums = self.open.sums(number);
+        let (group, sums) = self.open.group(number);
         say(group.last, group.tie, group.ids, out, |line| {
             line.push(b'{');
-            combiner.combine(&events, spec.fields, &spec.delimiter, hidden, line);
+            combiner.combine(events, spec.fields, &spec.delimiter, hidden, line);
             if line.last() != Some(&b'{') {
                 line.push(b',');
             }
             if spec.is_aggregate {
-                write_sums(spec, &group, sums, line);
+                write_sums(spec, group, sums, line);
             } else {
-                combiner.write_tags(&events, is_whole, line);
+                combiner.write_tags(events, is_whole, line);
             }
             write_times(group.first, group.last, line);
             line.push(b'}');
