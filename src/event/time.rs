@@ -180,32 +180,54 @@ pub fn is_canonical(text: &[u8]) -> bool {
 
 /// Appends RFC 3339 in UTC with `Z`, trailing zeros of the fraction cut.
 pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
-    let seconds = time.div_euclid(SECOND);
-    let nanos = time.rem_euclid(SECOND);
-    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-    let of_day = seconds.rem_euclid(86_400) as u32;
-    let pair = |n: u32| [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
-    let year = year.clamp(0, 9999) as u32;
-    // The digits are put where they are to stand: what is copied as a whole right behind its making waits for its parts.
-    let from = out.len();
-    out.extend_from_slice(b"0000-00-00T00:00:00.000000000Z");
-    let text = &mut out[from..];
-    for (at, part) in
-        [(2, year % 100), (5, month), (8, day), (11, of_day / 3600), (14, of_day / 60 % 60), (17, of_day % 60), (0, year / 100)]
-    {
-        text[at..at + 2].copy_from_slice(&pair(part));
-    }
-    let mut len = 19;
-    if nanos != 0 {
-        let nanos = nanos as u32;
-        for (at, part) in [(20, nanos / 10_000_000), (22, nanos / 100_000 % 100), (24, nanos / 1000 % 100), (26, nanos / 10 % 100)] {
+    DateText::default().write_rfc3339(time, out);
+}
+
+fn pair(n: u32) -> [u8; 2] {
+    [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8]
+}
+
+/// The text of a day, kept for the next time of the same day.
+#[derive(Debug, Default)]
+pub struct DateText {
+    day: Option<i64>,
+    text: [u8; 10],
+}
+
+impl DateText {
+    /// [`write_rfc3339`].
+    pub fn write_rfc3339(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+        let seconds = time.div_euclid(SECOND);
+        let nanos = time.rem_euclid(SECOND) as u32;
+        let (day, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as u32);
+        if self.day != Some(day) {
+            let (year, month, of_month) = civil_from_days(day);
+            let year = year.clamp(0, 9999) as u32;
+            self.text = *b"0000-00-00";
+            for (at, part) in [(0, year / 100), (2, year % 100), (5, month), (8, of_month)] {
+                self.text[at..at + 2].copy_from_slice(&pair(part));
+            }
+            self.day = Some(day);
+        }
+        // The digits are put where they are to stand: what is copied as a whole right behind its making waits for its parts.
+        let from = out.len();
+        out.extend_from_slice(b"0000-00-00T00:00:00.000000000Z");
+        let text = &mut out[from..];
+        text[..10].copy_from_slice(&self.text);
+        for (at, part) in [(11, of_day / 3600), (14, of_day / 60 % 60), (17, of_day % 60)] {
             text[at..at + 2].copy_from_slice(&pair(part));
         }
-        text[28] = b'0' + (nanos % 10) as u8;
-        len = text[..29].iter().rposition(|digit| *digit != b'0').map_or(len, |last| last + 1);
+        let mut len = 19;
+        if nanos != 0 {
+            for (at, part) in [(20, nanos / 10_000_000), (22, nanos / 100_000 % 100), (24, nanos / 1000 % 100), (26, nanos / 10 % 100)] {
+                text[at..at + 2].copy_from_slice(&pair(part));
+            }
+            text[28] = b'0' + (nanos % 10) as u8;
+            len = text[..29].iter().rposition(|digit| *digit != b'0').map_or(len, |last| last + 1);
+        }
+        text[len] = b'Z';
+        out.truncate(from + len + 1);
     }
-    text[len] = b'Z';
-    out.truncate(from + len + 1);
 }
 
 /// [`write_rfc3339`] as a string.
@@ -226,6 +248,12 @@ mod tests {
             // The range of an i64 of nanoseconds ends in 2262.
             let time = (time.rem_euclid(9_000_000_000)) * SECOND + nanos;
             let text = rfc3339(time);
+            // The day before is no part of it.
+            let (mut dates, mut again) = (DateText::default(), Vec::new());
+            dates.write_rfc3339(time - 86_400 * SECOND, &mut again);
+            again.clear();
+            dates.write_rfc3339(time, &mut again);
+            prop_assert_eq!(text.as_bytes(), &again);
             prop_assert_eq!(parse_rfc3339(text.as_bytes()), Some(time));
             prop_assert!(is_canonical(text.as_bytes()));
             let mut memo = DateMemo::default();

@@ -47,6 +47,7 @@ fn string_len(text: &[u8]) -> Option<usize> {
 }
 
 /// Bytes of the value that the text begins with.
+#[inline(always)]
 fn value_len(text: &[u8]) -> Option<usize> {
     match text.first()? {
         b'"' => string_len(text),

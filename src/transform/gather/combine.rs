@@ -4,7 +4,8 @@ use std::ops::Range;
 use super::open::parts;
 use crate::clock::Timestamp;
 use crate::codec::format::json_members::{elements, members};
-use crate::event::{text, time};
+use crate::event::text;
+use crate::event::time::DateText;
 use crate::simd;
 
 /// What stands in a field where the events differ.
@@ -37,6 +38,7 @@ pub struct Combiner {
     firsts: Vec<u32>,
     /// Values of the tags of each event.
     tags: Vec<Range<u32>>,
+    dates: DateText,
 }
 
 /// The raw texts of events stand line by line.
@@ -123,6 +125,15 @@ impl Combiner {
         }
     }
 
+    /// Appends the members of the earliest and the latest time.
+    pub fn write_times(&mut self, first: Timestamp, last: Timestamp, out: &mut Vec<u8>) {
+        simd::append(b"\"startTime\":\"", out);
+        self.dates.write_rfc3339(first, out);
+        simd::append(b"\",\"endTime\":\"", out);
+        self.dates.write_rfc3339(last, out);
+        out.push(b'"');
+    }
+
     /// Writes the tags of the events that were combined last, and a further one on what is not whole, with a comma.
     pub fn write_tags(&self, events: &[u8], is_whole: bool, out: &mut Vec<u8>) {
         if self.tags.is_empty() && is_whole {
@@ -150,23 +161,36 @@ impl Combiner {
     /// Appends an event with those of its members that another event has with the same value, or that are `fixed`. Says no where that is all of them.
     pub fn common(&mut self, event: &[u8], other: &[u8], fixed: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
         self.collect(other, std::iter::once(other), Fields::First);
-        out.push(b'{');
+        let base = event.as_ptr() as usize;
         let from = out.len();
+        // Members that stay and stand side by side are copied together.
+        let mut run = 0..0;
+        let mut copy = |run: Range<usize>| {
+            out.push(if out.len() == from { b'{' } else { b',' });
+            out.extend_from_slice(&event[run]);
+        };
         let (mut expected, mut changed) = (0, false);
         for (key, value) in members(event) {
             let found = self.field(key, expected, other);
             expected = found.map_or(expected, |at| at + 1);
             let is_equal = found.is_some_and(|at| simd::equal(&other[range(&self.found[self.firsts[at] as usize].value)], value));
             if is_equal || fixed(key) {
-                if out.len() > from {
-                    out.push(b',');
+                if run.is_empty() {
+                    run.start = key.as_ptr() as usize - base;
                 }
-                simd::append(key, out);
-                out.push(b':');
-                simd::append(value, out);
+                run.end = value.as_ptr() as usize - base + value.len();
             } else {
                 changed = true;
+                if !run.is_empty() {
+                    copy(std::mem::take(&mut run));
+                }
             }
+        }
+        if !run.is_empty() {
+            copy(run);
+        }
+        if out.len() == from {
+            out.push(b'{');
         }
         out.push(b'}');
         changed
@@ -243,15 +267,6 @@ fn join(values: Values<'_>, delimiter: &[u8], out: &mut Vec<u8>) {
             other => text::escape(other, out),
         }
     }
-    out.push(b'"');
-}
-
-/// Appends the members of the earliest and the latest time.
-pub fn write_times(first: Timestamp, last: Timestamp, out: &mut Vec<u8>) {
-    simd::append(b"\"startTime\":\"", out);
-    time::write_rfc3339(first, out);
-    simd::append(b"\",\"endTime\":\"", out);
-    time::write_rfc3339(last, out);
     out.push(b'"');
 }
 

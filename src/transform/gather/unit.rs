@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::GatherPort;
-use super::combine::{Combiner, write_times};
+use super::combine::Combiner;
 use super::extract::{ALONE, END, START, role_and_weight};
 use super::open::{Group, OpenGroups, frame, parts};
 use super::options::GatherSpec;
@@ -241,7 +241,7 @@ impl Gatherer {
             } else {
                 combiner.write_tags(events, is_whole, line);
             }
-            write_times(group.first, group.last, line);
+            combiner.write_times(group.first, group.last, line);
             line.push(b'}');
         });
         self.open.close(number);
