@@ -124,9 +124,10 @@ impl Alert {
         member("\",\"revision\":", i64::from(self.revision), out);
         out.extend_from_slice(b"},");
         out.extend_from_slice(&self.head);
+        let mut dates = time::DateText::default();
         for (key, at) in [("\"time\":\"", self.time), ("\",\"first_seen\":\"", self.first_seen), ("\",\"last_seen\":\"", self.last_seen)] {
             out.extend_from_slice(key.as_bytes());
-            time::write_rfc3339(at, out);
+            dates.write_rfc3339(at, out);
         }
         out.extend_from_slice(b"\",\"count\":");
         out.extend_from_slice(self.count.as_bytes());

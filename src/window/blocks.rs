@@ -112,10 +112,11 @@ impl Blocks {
 
     /// Gives up all of a string but its first bytes.
     pub fn truncate(&mut self, chain: &mut Chain, len: usize) {
-        if len == 0 || len >= chain.len() {
-            return if len == 0 {
-                self.free(chain)
-            };
+        if len == 0 {
+            return self.free(chain);
+        }
+        if len >= chain.len() {
+            return;
         }
         let mut last = chain.head;
         for _ in 0..(len - 1) / ROOM {
