@@ -196,6 +196,12 @@ pub const SINK_FILES_TRACKED_MAX: usize = 10_000;
 /// Entries of a list that events write, where the pipeline file names no other bound.
 pub const LIST_ENTRIES_MAX: usize = 1_000_000;
 
+/// The same of a list on the disk.
+pub const LIST_ROWS_MAX: usize = 100_000_000;
+
+/// Bytes of a list on the disk that changed and are not durable yet, before its writers wait for that.
+pub const LIST_CHANGES_MAX: usize = 256 << 20;
+
 /// Different values in one column of an entry of a list.
 pub const LIST_SET_MAX: usize = 1_000;
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use inside::{lines, run_resharded};
-use outside::{finished, folder, got, served, text, tripline, until};
+use outside::{finished, folder, got, killed_after, served, text, tripline, until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn scan(events: &[Event], ttl: i64, sliding: bool, clear: bool) -> Vec<Said> {
     said
 }
 
-fn write_pipeline(folder: &Path, lateness: i64, ttl: i64, sliding: bool, clear: bool) {
+fn write_pipeline(folder: &Path, lateness: i64, ttl: i64, sliding: bool, clear: bool, storage: &str) {
     let clear = if clear { ", clear: '* * * * *'" } else { "" };
     let source = |n: &str| {
         format!("  {n}: {{type: file, paths: [{n}.log], format: json, time: {{field: ts, format: epoch_s, lateness: {lateness}s}}}}\n")
@@ -103,9 +103,9 @@ fn write_pipeline(folder: &Path, lateness: i64, ttl: i64, sliding: bool, clear: 
         "barrier: {{interval: 1ms}}
 sources:
 {}{}lists:
-  seen: {{key: [ip], columns: {{n: max}}, ttl: {ttl}s, sliding: {sliding}, expiry_event: true{clear}}}
-  marked: {{key: [ip]}}
-  told: {{key: [ip, rule], ttl: 30s}}
+  seen: {{key: [ip], columns: {{n: max}}, ttl: {ttl}s, sliding: {sliding}, expiry_event: true, storage: {storage}{clear}}}
+  marked: {{key: [ip], storage: {storage}}}
+  told: {{key: [ip, rule], ttl: 30s, storage: {storage}}}
 transforms:
   puts: {{type: filter, inputs: [a, b], where: 'kind == \"put\"'}}
   put: {{type: update_list, inputs: [puts], list: seen, key: {{ip: ip}}, set: {{n: n}}}}
@@ -169,10 +169,10 @@ proptest! {
     #[test]
     fn rules_see_what_was_written_before_them(
         events in events(), late in prop::collection::vec(0i64..1000, 90), lateness in 0i64..6, ttl in 1i64..60, sliding in any::<bool>(), clear in any::<bool>(),
-        shards in prop::collection::vec(1usize..6, 1..4), workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3))
+        storage in prop_oneof![Just("memory"), Just("disk")], shards in prop::collection::vec(1usize..6, 1..4), workers in 1usize..4, stops in prop::collection::vec(1usize..4, 0..3))
     {
         let folder = tempfile::tempdir().unwrap();
-        write_pipeline(folder.path(), lateness, ttl, sliding, clear);
+        write_pipeline(folder.path(), lateness, ttl, sliding, clear, storage);
         // Lines stand in a file in the order in which they arrive.
         let mut arrived: Vec<(i64, &Event)> = events.iter().zip(&late).map(|(e, late)| (e.time * 1000 + late * lateness * 999 / 1000, e)).collect();
         arrived.sort_by_key(|(at, _)| *at);
@@ -200,21 +200,27 @@ fn fed(folder: &Path, file: &str, lines: &[Value]) -> Vec<Value> {
 
 #[test]
 fn a_list_outlives_a_run_and_transforms_read_it_as_events_come_by() {
-    let f = folder(
+    for storage in ["memory", "disk"] {
+        outlives_a_run(storage);
+    }
+}
+
+fn outlives_a_run(storage: &str) {
+    let f = folder(&format!(
         "sources:
-  a: {type: file, paths: [a.log], format: json, time: {field: ts, format: epoch_s}}
-  b: {type: file, paths: [b.log], format: json, time: {field: ts, format: epoch_s}}
+  a: {{type: file, paths: [a.log], format: json, time: {{field: ts, format: epoch_s}}}}
+  b: {{type: file, paths: [b.log], format: json, time: {{field: ts, format: epoch_s}}}}
 lists:
-  known: {key: [ip], path: known.csv, columns: {seen: count, users: set}, ttl: 10s, sliding: true}
+  known: {{key: [ip], path: known.csv, columns: {{seen: count, users: set}}, ttl: 10s, sliding: true, storage: {storage}}}
 transforms:
-  learn: {type: update_list, inputs: [a], list: known, key: {ip: ip}, set: {users: user, note: '\"seen\"'}}
-  forget: {type: filter, inputs: [a], where: 'user == \"nobody\"'}
-  away: {type: update_list, inputs: [forget], list: known, key: {ip: ip}, remove: true}
-  wanted: {type: filter, inputs: [b], where: 'in_list(\"known\", ip)'}
-  told: {type: set, inputs: [wanted], fields: {seen: 'lookup(\"known\", \"seen\", ip)', users: 'lookup(\"known\", \"users\", ip)', note: 'lookup(\"known\", \"note\", ip)'}}
-sinks: {o: {type: file, inputs: [told], path: out.ndjson}}
-",
-    );
+  learn: {{type: update_list, inputs: [a], list: known, key: {{ip: ip}}, set: {{users: user, note: '\"seen\"'}}}}
+  forget: {{type: filter, inputs: [a], where: 'user == \"nobody\"'}}
+  away: {{type: update_list, inputs: [forget], list: known, key: {{ip: ip}}, remove: true}}
+  wanted: {{type: filter, inputs: [b], where: 'in_list(\"known\", ip)'}}
+  told: {{type: set, inputs: [wanted], fields: {{seen: 'lookup(\"known\", \"seen\", ip)', users: 'lookup(\"known\", \"users\", ip)', note: 'lookup(\"known\", \"note\", ip)'}}}}
+sinks: {{o: {{type: file, inputs: [told], path: out.ndjson}}}}
+"
+    ));
     fs::write(f.path().join("known.csv"), "ip,note,expiry\n10.0.0.1,ours,\n10.0.0.2,old,2025-10-09\n10.0.0.3,gone,\n").unwrap();
     let at = |t: i64, ip: &str, user: &str| json!({"ts": START + t, "ip": ip, "user": user});
     fs::write(f.path().join("b.log"), "").unwrap();
@@ -441,7 +447,7 @@ sinks: {o: {type: drop, inputs: [u, v, f, w, r, y, z]}}
         ":3:71: error[wrong_type]: `evict` wants one of oldest, lru, reject, not `random`",
         ":5:26: warning[unwritten_list]: nothing writes `idle`: its `ttl` changes nothing",
         ":5:9: warning[unwritten_list]: nothing writes `idle` and no file fills it: it is always empty",
-        ":5:39: error[bad_list]: lists on the disk are not there yet",
+        ":5:39: warning[unwritten_list]: nothing writes `idle`: its `storage` changes nothing",
         ":8:53: error[bad_write]: `key` lacks `ip`",
         ":8:54: error[bad_write]: `user` is no part of the key of `m`",
         ":8:79: error[bad_write]: `c` counts by itself",
@@ -482,4 +488,53 @@ sinks: {o: {type: drop, inputs: [f, r]}}
     assert!(words.contains("written by u  read in order by r  on arrival by f"), "{words}");
     let picture = text(&tripline(f.path(), &["graph", "."]).stdout);
     assert!(picture.contains("n_u -->|list m| n_r"), "{picture}");
+}
+
+#[test]
+fn what_is_on_the_disk_outlives_a_kill() {
+    let pipeline = |columns: &str| {
+        format!(
+            "barrier: {{interval: 20ms}}
+sources: {{a: {{type: file, paths: [a.log], format: json, time: {{field: ts, format: epoch_s}}, follow: false}}}}
+lists:
+  seen: {{key: [ip], columns: {{{columns}}}, ttl: 365d, sliding: true, capacity: 20000, evict: lru, storage: disk}}
+transforms:
+  learn: {{type: update_list, inputs: [a], list: seen, key: {{ip: ip}}}}
+correlations:
+  again: {{type: threshold, inputs: [a], where: 'lookup(\"seen\", \"n\", ip) == 2', by: [ip], within: 1s, count: 1, trigger: every}}
+sinks: {{o: {{type: file, inputs: [again], path: out.ndjson}}}}
+"
+        )
+    };
+    let mut order = 1u64;
+    let mut lines = String::new();
+    for n in 0..150_000 {
+        // Two of three come back now and then, the others never.
+        order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let ip = if n % 3 == 0 { 1_000_000 + n } else { (order >> 33) % 15_000 };
+        lines.push_str(&format!("{{\"ts\":{},\"ip\":\"ip{ip}\"}}\n", START + n as i64));
+    }
+    let said = |kills: &[u64]| {
+        let f = folder(&pipeline("n: count, last: max"));
+        fs::write(f.path().join("a.log"), &lines).unwrap();
+        killed_after(f.path(), kills);
+        finished(f.path(), &[]);
+        let alerts = inside::lines(&f.path().join("out.ndjson"));
+        let mut ids: Vec<String> = alerts.iter().map(|a| a["alert"]["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        (ids, f)
+    };
+    let (want, _) = said(&[]);
+    assert!(want.len() > 10_000, "{}", want.len());
+    let (got, f) = said(&[150, 250, 350, 150, 300]);
+    assert_eq!(got, want);
+    // A list of other columns is another list: the rows of the one before are gone.
+    let size = || {
+        let files = fs::read_dir(f.path().join(".tripline/store/keyspaces")).unwrap();
+        files.count()
+    };
+    let before = size();
+    fs::write(f.path().join("pipeline.yaml"), pipeline("n: count")).unwrap();
+    finished(f.path(), &[]);
+    assert_eq!(size(), before);
 }

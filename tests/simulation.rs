@@ -326,7 +326,18 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
     let folder = tempfile::tempdir().unwrap();
     let source = |n: &str| format!("  {n}: {{type: stdin, format: json, time: {{field: ts, format: epoch_ms, lateness: 2s}}}}\n");
     let yaml = format!(
-        "sources:\n{}{}correlations:\n  r: {{type: threshold, inputs: [a, b], by: [key], within: 20s, count: 4, trigger: each_threshold}}\nsinks:\n  events: {{type: drop, inputs: [a, b], EDGE}}\n  alerts: {{type: drop, inputs: [r], EDGE}}\n",
+        "sources:
+{}{}lists:
+  seen: {{key: [key], columns: {{n: count}}, ttl: 60s, sliding: true, storage: disk}}
+transforms:
+  learn: {{type: update_list, inputs: [a, b], list: seen, key: {{key: key}}}}
+correlations:
+  r: {{type: threshold, inputs: [a, b], by: [key], within: 20s, count: 4, trigger: each_threshold}}
+  again: {{type: threshold, inputs: [a, b], where: 'lookup(\"seen\", \"n\", key) == 5', by: [key], within: 1s, count: 1, trigger: every}}
+sinks:
+  events: {{type: drop, inputs: [a, b], EDGE}}
+  alerts: {{type: drop, inputs: [r, again], EDGE}}
+",
         source("a"),
         source("b")
     );

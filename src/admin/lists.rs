@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 use crate::clock::Timestamp;
 use crate::codec::format::text_out::TextWriter;
 use crate::event::{Value, time};
-use crate::list::{Entry, SharedList};
+use crate::list::{Entry, Mark, SharedList};
 use crate::table::load::EXPIRY;
 
-/// Slots that are looked at before writers of the list have their turn.
-const SLOTS: usize = 4096;
+/// Entries that are looked at before writers of the list have their turn.
+const PAGE: usize = 4096;
 
 /// Writes all entries that are there when it comes by them.
 pub(super) fn write(list: &SharedList, out: &mut impl Write) -> Result<()> {
@@ -22,12 +22,10 @@ pub(super) fn write(list: &SharedList, out: &mut impl Write) -> Result<()> {
     let mut text = Vec::new();
     writer.write(names.iter().map(|name| Value::Text(name.as_bytes())), &mut text);
     text.push(b'\n');
-    let (mut from, mut has_more) = (0, true);
+    let (mut mark, mut has_more) = (Mark::default(), true);
     while has_more {
         let list = read();
-        list.entries(from..from + SLOTS).for_each(|entry| write_entry(&columns, entry, &writer, &mut text));
-        from += SLOTS;
-        has_more = from < list.slots();
+        has_more = list.page(&mut mark, PAGE, |entry| write_entry(&columns, entry, &writer, &mut text));
         drop(list);
         out.write_all(&text)?;
         text.clear();

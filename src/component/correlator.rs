@@ -6,7 +6,7 @@ use crate::clock::{NEVER, Timestamp};
 use crate::event::builder::Positions;
 use crate::event::{Batch, Input, Lines, Origin};
 use crate::limits::KEY_GROUPS;
-use crate::state::{Chunks, StateError};
+use crate::state::{Chunks, OwnRows, StateError};
 use crate::window::arrivals::BatchTimes;
 use crate::window::watermark::Activity;
 
@@ -202,6 +202,12 @@ pub trait Correlator: Send {
     fn watermark(&self) -> Timestamp;
     /// Writes all, or what changed since the last barrier. Takes the newest tables.
     fn save(&mut self, full: bool) -> Chunks;
+    /// Whether it may take more before the epochs that it saved are durable.
+    fn has_room(&self) -> bool {
+        true
+    }
+    /// Takes the rows that it keeps in the store itself, before anything is loaded.
+    fn attach(&mut self, _rows: OwnRows) {}
     /// Reads what shards of the last run wrote, oldest first. `keep`: which hashes are this shard's.
     fn load(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError>;
     /// About how many bytes a full save takes.

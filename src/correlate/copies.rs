@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::component::{HitBatch, list_write};
 use crate::event::Batch;
 use crate::list::{List, ListSpec, Wrote};
-use crate::state::{Chunks, StateError, StateReader};
+use crate::state::{Chunks, OwnRows, StateError, StateReader};
 use crate::window::arrivals::{Arrivals, Inlet};
 
 /// An input that brings writes.
@@ -102,9 +102,19 @@ impl Copies {
         self.lists.is_empty()
     }
 
-    /// Entries of all lists.
-    pub fn len(&self) -> usize {
-        self.lists.iter().map(List::len).sum()
+    /// About how many bytes a full save of all lists takes.
+    pub fn size_hint(&self) -> usize {
+        self.lists.iter().map(List::size_hint).sum()
+    }
+
+    /// Whether all may be written further before what changed is durable.
+    pub fn has_room(&self) -> bool {
+        self.lists.iter().all(List::has_room)
+    }
+
+    /// Holds the entries of lists on the disk in rows of a store.
+    pub fn attach(&mut self, rows: &OwnRows) {
+        (0..).zip(&mut self.lists).for_each(|(number, list)| list.attach(number, rows));
     }
 
     /// Takes a write in its turn.

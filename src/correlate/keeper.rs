@@ -15,7 +15,7 @@ use crate::event::{Batch, Origin, text, time};
 use crate::limits::HITS_WAITING_MAX;
 use crate::list::{Entry, List, ListSpec, SharedList, Wrote};
 use crate::metrics::Registry;
-use crate::state::{Chunks, StateError, StateReader};
+use crate::state::{Chunks, OwnRows, StateError, StateReader};
 use crate::window::arrivals::Arrivals;
 use crate::window::watermark::Activity;
 
@@ -180,6 +180,14 @@ impl Correlator for Keeper {
         self.arrivals.partitions.released
     }
 
+    fn has_room(&self) -> bool {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).has_room()
+    }
+
+    fn attach(&mut self, rows: OwnRows) {
+        self.list.write().unwrap_or_else(PoisonError::into_inner).attach(0, &rows);
+    }
+
     fn save(&mut self, full: bool) -> Chunks {
         let mut chunks = Chunks::default();
         chunks.begin(HEAD);
@@ -223,7 +231,7 @@ impl Correlator for Keeper {
     }
 
     fn size_hint(&self) -> usize {
-        let entries = self.list.read().unwrap_or_else(PoisonError::into_inner).len();
-        entries * 128 + self.arrivals.waiting.len() * 256 + 4096
+        let entries = self.list.read().unwrap_or_else(PoisonError::into_inner).size_hint();
+        entries + self.arrivals.waiting.len() * 256 + 4096
     }
 }

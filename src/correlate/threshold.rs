@@ -22,7 +22,7 @@ use crate::config::{Field, Options, Type};
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
-use crate::state::{Chunks, StateError};
+use crate::state::{Chunks, OwnRows, StateError};
 use crate::window::arrivals::{Arrivals, Inlet, number_of};
 use crate::window::evidence::EvidenceRing;
 use crate::window::general::{GeneralGroups, Measure};
@@ -402,6 +402,14 @@ impl Correlator for Threshold {
         self.arrivals.partitions.released
     }
 
+    fn has_room(&self) -> bool {
+        self.lists.has_room()
+    }
+
+    fn attach(&mut self, rows: OwnRows) {
+        self.lists.attach(&rows);
+    }
+
     fn save(&mut self, full: bool) -> Chunks {
         for port in &mut self.ports {
             port.alert.refresh();
@@ -416,6 +424,6 @@ impl Correlator for Threshold {
     }
 
     fn size_hint(&self) -> usize {
-        self.groups_len() * 96 + self.lists.len() * 128 + self.arrivals.waiting.len() * 256 + 4096
+        self.groups_len() * 96 + self.lists.size_hint() + self.arrivals.waiting.len() * 256 + 4096
     }
 }

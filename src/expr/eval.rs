@@ -60,14 +60,14 @@ pub enum ListRef {
 
 impl ListRef {
     /// What `find` finds in the entry of a key.
-    fn entry<'a, R: Row, T>(&self, keys: &'a [Op], row: &'a R, bump: &'a Bump, find: impl Fn(&Entry) -> Option<T>) -> Option<T> {
+    fn entry<'a, R: Row, T>(&self, keys: &'a [Op], row: &'a R, bump: &'a Bump, made: impl Fn(&Entry) -> T) -> Option<T> {
         let mut key = bumpalo::collections::Vec::new_in(bump);
         if !key_of(keys, row, bump, &mut |part| key.extend_from_slice(part)) {
             return None;
         }
         match self {
-            ListRef::Own(number) => find(row.list(*number)?.find(&key, row.time())?),
-            ListRef::Shared(list) => find(list.read().unwrap_or_else(PoisonError::into_inner).find(&key, row.time())?),
+            ListRef::Own(number) => row.list(*number)?.find(&key, row.time(), made),
+            ListRef::Shared(list) => list.read().unwrap_or_else(PoisonError::into_inner).find(&key, row.time(), made),
         }
     }
 }
@@ -250,11 +250,11 @@ impl Op {
                 let cell = find(table.get(), keys, row, bump).and_then(|r| table.get().cell(r, *column));
                 cell.map_or(Value::Absent, Value::Text)
             }
-            Op::InList(list, keys) => Value::Bool(list.entry(keys, row, bump, |_| Some(())).is_some()),
+            Op::InList(list, keys) => Value::Bool(list.entry(keys, row, bump, |_| ()).is_some()),
             Op::ListCell(list, column, keys) => {
                 // A copy: the list may be written while the expression goes on.
                 let copy = |entry: &Entry| entry.value(*column).copied_to(|bytes| bump.alloc_slice_copy(bytes));
-                list.entry(keys, row, bump, |entry| Some(copy(entry))).unwrap_or(Value::Absent)
+                list.entry(keys, row, bump, copy).unwrap_or(Value::Absent)
             }
             Op::OrEmpty(slot) => match row.value(*slot) {
                 Value::Absent => Value::Text(b""),

@@ -4,7 +4,10 @@
 //! ([`List`]), so readers need no locks and see exactly what was ordered before them.
 mod cell;
 mod entries;
+mod history;
+mod layer;
 mod schedule;
+mod shelf;
 mod state;
 
 use std::sync::{Arc, RwLock};
@@ -14,6 +17,7 @@ use crate::table::Table;
 pub use cell::{Cell, Merge};
 pub use entries::{Entry, List, Wrote};
 pub use schedule::Schedule;
+pub use shelf::Mark;
 
 /// A copy that several readers share, as it stands when they look.
 pub type SharedList = RwLock<List>;
@@ -27,6 +31,15 @@ pub enum Evict {
     Lru,
     /// The new one.
     Reject,
+}
+
+/// Where entries are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory; they are saved at barriers.
+    Memory,
+    /// In rows of the store; what changed is in memory until its epoch is durable.
+    Disk,
 }
 
 /// What a pipeline file says of a list.
@@ -46,6 +59,8 @@ pub struct ListSpec {
     pub is_sliding: bool,
     /// Entries.
     pub capacity: usize,
+    /// Where they are held.
+    pub storage: Storage,
     /// What happens at that bound.
     pub evict: Evict,
     /// Moments that are the end of all entries of before, except those of the file.
@@ -75,6 +90,16 @@ impl ListSpec {
     /// What a change of makes the list start from its file: one line.
     pub fn fingerprint(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|(name, merge)| format!("{name} {merge:?}").to_lowercase()).collect();
-        format!("{} [{}] per tenant {} {{{}}}", self.name, self.key.join(", "), self.tenant.is_some(), columns.join(", "))
+        let list = format!("{} [{}] per tenant {} {{{}}}", self.name, self.key.join(", "), self.tenant.is_some(), columns.join(", "));
+        match self.storage {
+            Storage::Memory => list,
+            // The rows of a list on the disk are not gone through when a schedule has come since.
+            Storage::Disk => format!("{list} on the disk, cleared at {:?}", self.clear),
+        }
+    }
+
+    /// Whether the list's file holds a key.
+    fn is_in_file(&self, key: &[u8]) -> bool {
+        self.base.as_ref().is_some_and(|table| table.find(key).is_some())
     }
 }

@@ -1,14 +1,41 @@
-//! What a copy of a list writes at a barrier and reads at a start. What its file holds is in the file.
-use super::{Cell, Entry, List};
+//! What a list in memory writes at a barrier and reads at a start. What its file holds is in the file.
+use super::shelf::Slots;
+use super::{Cell, Entry, ListSpec};
 use crate::clock::NEVER;
-use crate::state::{Chunks, StateError, StateReader};
+use crate::state::{Chunks, StateError, StateReader, StateWriter};
 
 const PUT: u8 = 1;
 const REMOVE: u8 = 2;
 
-impl List {
-    /// Writes all, or what changed since the last call, each record behind the number of the list among those of its reader.
-    pub fn save(&mut self, list: u32, full: bool, chunks: &mut Chunks) {
+impl Entry {
+    /// Writes all but the key.
+    pub(super) fn save(&self, out: &mut StateWriter) {
+        out.i64(self.created);
+        out.i64(self.written);
+        out.i64(self.expires);
+        out.u64(self.number);
+        for cell in &self.cells {
+            out.u8(u8::from(cell.is_some()));
+            if let Some(cell) = cell {
+                cell.save(out);
+            }
+        }
+    }
+
+    /// Reads what [`Entry::save`] wrote.
+    pub(super) fn load(spec: &ListSpec, key: &[u8], from: &mut StateReader<'_>) -> Result<Entry, StateError> {
+        let (created, written, expires, number) = (from.i64()?, from.i64()?, from.i64()?, from.u64()?);
+        let mut cells = Vec::with_capacity(spec.columns.len());
+        for _ in &spec.columns {
+            cells.push(if from.u8()? == 1 { Some(Cell::load(from)?) } else { None });
+        }
+        let (key, cells) = (key.into(), cells.into());
+        Ok(Entry { key, cells, created, written, expires, number, is_of_file: false, is_fresh: false })
+    }
+}
+
+impl Slots {
+    pub(super) fn save_entries(&mut self, list: u32, full: bool, chunks: &mut Chunks) {
         let mut slots = std::mem::take(&mut self.changed);
         let mut removed = std::mem::take(&mut self.removed);
         if full {
@@ -31,21 +58,11 @@ impl List {
             out.u32(list);
             out.u8(PUT);
             out.bytes(&entry.key);
-            out.i64(entry.created);
-            out.i64(entry.written);
-            out.i64(entry.expires);
-            out.u64(entry.number);
-            for cell in &entry.cells {
-                out.u8(u8::from(cell.is_some()));
-                if let Some(cell) = cell {
-                    cell.save(out);
-                }
-            }
+            entry.save(out);
         }
     }
 
-    /// Reads one record that [`List::save`] wrote, behind the number.
-    pub fn load(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+    pub(super) fn load_entry(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
         match from.u8()? {
             REMOVE => {
                 let key = from.bytes()?;
@@ -53,17 +70,14 @@ impl List {
                 self.note_missing(key);
             }
             PUT => {
-                let key = from.bytes()?.into();
-                let (created, written, expires, number) = (from.i64()?, from.i64()?, from.i64()?, from.u64()?);
-                let mut cells = Vec::with_capacity(self.spec.columns.len());
-                for _ in &self.spec.columns {
-                    cells.push(if from.u8()? == 1 { Some(Cell::load(from)?) } else { None });
+                let key = from.bytes()?;
+                let mut entry = Entry::load(&self.spec, key, from)?;
+                self.next_number = self.next_number.max(entry.number);
+                if entry.created != NEVER {
+                    // A schedule may have come since.
+                    entry.expires = entry.expires.min(self.cleared.after(self.spec.clear.as_ref(), entry.created));
                 }
-                self.next_number = self.next_number.max(number);
-                let cells = cells.into();
-                // A schedule may have come since.
-                let expires = if created == NEVER { expires } else { expires.min(self.clear_after(created)) };
-                self.put(Entry { key, cells, created, written, expires, number, is_of_file: false, is_fresh: false });
+                self.put(entry);
             }
             kind => return Err(StateError(format!("a record of a list of the unknown kind {kind}"))),
         }
@@ -72,19 +86,19 @@ impl List {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
 
-    use super::super::{Evict, ListSpec, Merge, Schedule, Wrote};
+    use super::super::{Evict, List, ListSpec, Merge, Schedule, Storage, Wrote};
     use super::*;
     use crate::event::Value;
     use crate::table::Table;
 
-    const UNIT: i64 = 10_000_000_000;
+    pub(in crate::list) const UNIT: i64 = 10_000_000_000;
 
-    fn spec(evict: Evict, ttl: Option<i64>, is_sliding: bool, clear: Option<&str>) -> Arc<ListSpec> {
+    pub(in crate::list) fn spec(evict: Evict, ttl: Option<i64>, is_sliding: bool, clear: Option<&str>, storage: Storage) -> Arc<ListSpec> {
         let rows = [vec!["a", "file"], vec!["b", "file"]];
         let (base, _) = Table::new(vec!["user".into(), "note".into()], vec![0], rows.into_iter());
         Arc::new(ListSpec {
@@ -95,6 +109,7 @@ mod tests {
             ttl,
             is_sliding,
             capacity: 5,
+            storage,
             evict,
             clear: clear.map(|text| Schedule::parse(text).unwrap()),
             expiry_event: false,
@@ -163,7 +178,7 @@ mod tests {
             steps in prop::collection::vec((0u8..9, 0i64..4, 0u8..8), 1..80), evict in 0usize..3, ttl in prop::option::of(1i64..20), sliding in any::<bool>(), clear in any::<bool>())
         {
             let clear = clear.then_some("*/3 * * * *");
-            let spec = spec([Evict::Oldest, Evict::Lru, Evict::Reject][evict], ttl.map(|ttl| ttl * UNIT), sliding, clear);
+            let spec = spec([Evict::Oldest, Evict::Lru, Evict::Reject][evict], ttl.map(|ttl| ttl * UNIT), sliding, clear, Storage::Memory);
             let mut list = List::new(Arc::clone(&spec));
             let of_file = |key: &str| (key.to_owned(), i64::MIN, i64::MIN, i64::MAX, "file".to_owned(), 0);
             let mut naive = Naive { spec, entries: vec![of_file("a"), of_file("b")] };
@@ -198,7 +213,7 @@ mod tests {
                     }
                 }
                 for key in b'a'..b'j' {
-                    let found = list.find(&[key, 0xff], time).map(|e| {
+                    let found = list.find(&[key, 0xff], time, |e| {
                         let text = |column: usize| {
                             let mut out = Vec::new();
                             e.value(column).write_text(&mut out);

@@ -145,6 +145,8 @@ pub struct PlannedRule {
     pub late: Option<usize>,
     /// The lane of what it writes to a list, if it does.
     pub writes: Option<usize>,
+    /// Whether it keeps rows in the store itself.
+    pub keeps_rows: bool,
     /// What a change of voids its state.
     pub fingerprint: String,
 }

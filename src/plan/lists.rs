@@ -11,8 +11,8 @@ use crate::config::{Data, Field, Key, Node, Options, Type};
 use crate::correlate::payload::reserved;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, suggest};
 use crate::expr;
-use crate::limits::LIST_ENTRIES_MAX;
-use crate::list::{Evict, List, ListSpec, Merge, Schedule};
+use crate::limits::{LIST_ENTRIES_MAX, LIST_ROWS_MAX};
+use crate::list::{Evict, List, ListSpec, Merge, Schedule, Storage};
 use crate::table::{Form, Handle, Table};
 
 /// Options of a list.
@@ -22,7 +22,7 @@ pub const LIST: &[Field] = &[
     Field::optional("columns", Type::Map, "name: how a further value joins the one before: last, first, min, max, sum, count or set"),
     Field::optional("ttl", Type::Duration, "how long an entry lives from the write that made it; default: for ever"),
     Field::optional("sliding", Type::Bool, "every write lets its entry live `ttl` anew"),
-    Field::optional("capacity", Type::Count, "entries; default 1000000"),
+    Field::optional("capacity", Type::Count, "entries; default 1000000, on the disk 100000000"),
     Field::optional(
         "evict",
         Type::Word(EVICT),
@@ -31,7 +31,7 @@ pub const LIST: &[Field] = &[
     Field::optional(
         "storage",
         Type::Word(STORAGE),
-        "where entries are held: `memory` (default), saved with each epoch; `disk` is not there yet",
+        "where entries are held: `memory` (default), saved with each epoch, or `disk`, in the state folder: for more than memory holds",
     ),
     Field::optional("clear", Type::Text, "moments at which what events wrote goes, as cron writes them, in UTC: `0 6 * * mon`, `@daily`"),
     Field::optional("expiry_event", Type::Bool, "an entry that comes to its end becomes an event: name `LIST.expired` in `inputs`"),
@@ -112,7 +112,6 @@ pub(super) fn read(
     for (name, node) in defined {
         let options = Options::new(&name.name, node, faults);
         options.check(&[LIST]);
-        report_disk(&options);
         let Some(tenant) = tenant_of(&options, tenant) else { continue };
         let keys: Vec<String> = options.texts("key").into_iter().map(|(key, _)| key).collect();
         let columns: Vec<String> = tenant.map(str::to_owned).into_iter().chain(keys.iter().cloned()).collect();
@@ -173,13 +172,15 @@ fn tenant_of<'t>(options: &Options<'_>, tenant: Option<&'t str>) -> Option<Optio
 
 /// What the options say of a list that events write.
 fn spec_of(options: &Options<'_>, key: Vec<String>, tenant: Option<&str>, base: Option<Arc<Table>>) -> ListSpec {
+    let storage = if options.text("storage").as_deref() == Some("disk") { Storage::Disk } else { Storage::Memory };
     ListSpec {
         name: options.name.to_owned(),
         tenant: tenant.map(str::to_owned),
         columns: columns_of(options, &key, base.clone()),
         ttl: options.duration("ttl"),
         is_sliding: options.bool("sliding", false),
-        capacity: options.count("capacity").map_or(LIST_ENTRIES_MAX, |n| n as usize),
+        capacity: options.count("capacity").map_or(if storage == Storage::Disk { LIST_ROWS_MAX } else { LIST_ENTRIES_MAX }, |n| n as usize),
+        storage,
         evict: match options.text("evict").as_deref() {
             Some("lru") => Evict::Lru,
             Some("reject") => Evict::Reject,
@@ -189,14 +190,6 @@ fn spec_of(options: &Options<'_>, key: Vec<String>, tenant: Option<&str>, base: 
         expiry_event: options.bool("expiry_event", false),
         base,
         key,
-    }
-}
-
-/// Says that a list is held in memory only.
-fn report_disk(options: &Options<'_>) {
-    if let Some((_, place)) = options.placed("storage").filter(|(storage, _)| storage == "disk") {
-        let fault = Diagnostic::error(&place, "bad_list", "lists on the disk are not there yet");
-        options.fault(fault.help("`storage: memory`, with a `capacity` and a `ttl` that bound it"));
     }
 }
 
@@ -221,7 +214,7 @@ fn warn_idle(options: &Options<'_>, has_file: bool) {
             Diagnostic::warning(place, "unwritten_list", message).help("write it with `update_list` or a rule's `write`, or take it out"),
         );
     };
-    for key in ["columns", "ttl", "sliding", "capacity", "evict", "clear", "expiry_event"] {
+    for key in ["columns", "ttl", "sliding", "capacity", "evict", "storage", "clear", "expiry_event"] {
         if let Some(node) = options.get(key) {
             warn(&node.place, format!("nothing writes `{}`: its `{key}` changes nothing", options.name));
         }

@@ -14,7 +14,7 @@ use crate::correlate::keeper::{Keeper, ListCounters};
 use crate::correlate::options::RuleSpec;
 use crate::correlate::port::{Counters, Port};
 use crate::correlate::threshold::Threshold;
-use crate::list::{ListSpec, SharedList};
+use crate::list::{ListSpec, SharedList, Storage};
 use crate::metrics::Registry;
 use crate::transform::gather::unit::{GatherCounters, Gatherer};
 use crate::transform::gather::{GatherPort, GatherSpec, bind_input};
@@ -148,6 +148,8 @@ impl UnitInProgress {
         let (inputs, kinds): (Vec<usize>, Vec<InputKind>) = inputs.into_iter().unzip();
         type Factory = Box<dyn Fn(&[usize]) -> Box<dyn Correlator>>;
         let is_alerting = matches!(body, Body::Rule(..));
+        // There is one copy of what is on the disk, however many shards there are.
+        let keeps_rows = lists.specs.iter().any(|list| list.storage == Storage::Disk);
         let (factory, is_shardable): (Factory, bool) = match body {
             Body::Rule(spec, ports) => {
                 let counters = Counters::new(registry, &node);
@@ -176,7 +178,8 @@ impl UnitInProgress {
                 (Box::new(factory), false)
             }
         };
-        PlannedRule { name: node, factory, inputs, is_alerting, is_sharded: !has_one_shard && is_shardable, late, writes, fingerprint }
+        let is_sharded = is_shardable && !has_one_shard && !keeps_rows;
+        PlannedRule { name: node, factory, inputs, is_alerting, is_sharded, late, writes, keeps_rows, fingerprint }
     }
 }
 

@@ -3,12 +3,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::caution::Caution;
 use super::checkpoint::{Record, UnitState};
 use super::delivery::Delivery;
 use super::edge::{EdgeReceiver, Signal, edge};
-use super::epoch::{Coordinator, Reports};
+use super::epoch::{Coordinator, Report, Reports};
 use super::intake::{Intake, Orders};
 use super::lane::{Lane, LaneNode, LaneStage, LaneTime, Tap, Target};
 use super::ports::{Port, Ports};
@@ -24,7 +25,7 @@ use crate::event::Origin;
 use crate::event::builder::Pool;
 use crate::metrics::Counter;
 use crate::plan::{Plan, PlannedLane, PlannedNode, PlannedTap, TargetPlan};
-use crate::state::{StateError, Store};
+use crate::state::{Changes, OwnRows, StateError, Store};
 
 /// How a plan is to be run.
 pub struct RunOptions {
@@ -235,7 +236,7 @@ impl Topology {
         record.sinks = sealed;
         // What sinks found is durable before the first byte goes out; what the last run left stays readable until the first epoch.
         let mut start = Record { sinks: record.sinks.clone(), ..old.clone() };
-        store.publish(Vec::new(), &start.to_bytes(), &[])?;
+        store.publish(&start.to_bytes(), Changes::default())?;
         let orders = Arc::new(Orders::default());
         let pace = Pace::new(plan.sources.iter().map(|s| s.skew_max).min().unwrap_or(crate::limits::SKEW_MAX));
         let signals = |n: usize| (0..n).map(|_| Signal::new()).collect::<Vec<_>>();
@@ -289,8 +290,20 @@ impl Topology {
         }
         let Maker { ends, rule_signals, sink_signals, .. } = maker;
         let mut forget: Vec<Vec<u8>> = Vec::new();
-        let rules =
-            make_rules(plan, options, &old, &mut record, store, &mut forget, rule_lanes, ends.rules, rule_signals, &reports, caution)?;
+        let rules = make_rules(
+            plan,
+            options,
+            &old,
+            &mut record,
+            store,
+            &mut forget,
+            rule_lanes,
+            ends.rules,
+            rule_signals,
+            &reports,
+            &orders,
+            caution,
+        )?;
         let deliveries =
             outgoing::deliveries(plan, options, sinks, &record.sinks, ends.sinks, sink_signals, letters, &reports, caution, &orders);
         let wakes = parts.iter().map(|(signal, _)| signal).chain(deliveries.iter().map(|(_, signal)| signal)).cloned().collect();
@@ -328,7 +341,7 @@ impl Topology {
             ));
         }
         if begins_journal {
-            store.publish(Vec::new(), &start.to_bytes(), &[])?;
+            store.publish(&start.to_bytes(), Changes::default())?;
         }
         let health = deliveries.iter().map(|(d, _)| (d.name().to_owned(), Arc::clone(d.health()))).collect();
         let coordinator = Coordinator::new(record, Arc::clone(&orders), wakes, forget);
@@ -357,7 +370,8 @@ fn node_states(plan: &Plan, old: &Record, record: &mut Record, store: &dyn Store
             blobs.push(store.blob(key)?.ok_or_else(|| RunError(format!("state of {name}: a piece is missing; start with --fresh")))?);
         }
         out.insert(name.to_owned(), (record.units.len(), blobs));
-        record.units.push(UnitState { name: name.to_owned(), fingerprint: fingerprint.to_owned(), blobs: keys });
+        let since = before.map_or(old.epoch + 1, |u| u.since);
+        record.units.push(UnitState { name: name.to_owned(), fingerprint: fingerprint.to_owned(), since, blobs: keys });
     }
     Ok(out)
 }
@@ -373,12 +387,13 @@ fn make_rules(
     options: &RunOptions,
     old: &Record,
     record: &mut Record,
-    store: &dyn Store,
+    store: &mut dyn Store,
     forget: &mut Vec<Vec<u8>>,
     lanes: Vec<Vec<RuleLanes>>,
     ends: Vec<Vec<Vec<RuleEnd>>>,
     signals: Vec<Vec<Arc<Signal>>>,
     reports: &Reports,
+    orders: &Arc<Orders>,
     caution: &Caution,
 ) -> Result<Vec<(RuleStage, Arc<Signal>)>, RunError> {
     let mut out = Vec::new();
@@ -396,7 +411,11 @@ fn make_rules(
             let ports = Ports::new(ends.into_iter().map(|(_, _, edges)| Port::new(edges)).collect());
             let mut correlator = (rule.factory)(&inputs);
             let name = format!("{prefix}{shard}");
-            let mut unit = UnitState { name: name.clone(), fingerprint: rule.fingerprint.clone(), blobs: Vec::new() };
+            let since = before.iter().find(|u| same && u.name == name).map_or(old.epoch + 1, |u| u.since);
+            let mut unit = UnitState { name: name.clone(), fingerprint: rule.fingerprint.clone(), since, blobs: Vec::new() };
+            if rule.keeps_rows {
+                correlator.attach(OwnRows::new(store.rows(&unit.owner())?, on_fault(&name, reports, orders)));
+            }
             let keep = move |hash: u64| shard_of(hash, shards) == shard;
             for state in before.iter().filter(|u| !same || u.name == name) {
                 let mut blobs = Vec::new();
@@ -432,6 +451,17 @@ fn make_rules(
     }
     forget.extend(old.units.iter().filter(|u| !kept.contains(&u.name)).flat_map(|u| u.blobs.iter().cloned()));
     Ok(out)
+}
+
+/// Ends the run where a unit cannot read what it keeps in the store, and lets it wait for that.
+fn on_fault(unit: &str, reports: &Reports, orders: &Arc<Orders>) -> Arc<dyn Fn(StateError) + Send + Sync> {
+    let (unit, reports, orders) = (unit.to_owned(), reports.clone(), Arc::clone(orders));
+    Arc::new(move |e| {
+        reports.send(Report::Failed { message: format!("state of {unit}: {e}") });
+        while !orders.called_off.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    })
 }
 
 /// A runtime for the calling thread.

@@ -5,7 +5,7 @@ use super::disk_queue::Bounds;
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// What a sink has sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +45,17 @@ pub struct UnitState {
     pub name: String,
     /// What a change of makes the state void.
     pub fingerprint: String,
+    /// The first epoch of this state: rows that it keeps in the store are told from those of an earlier one by it.
+    pub since: u64,
     /// Keys of its blobs, oldest first.
     pub blobs: Vec<Vec<u8>>,
+}
+
+impl UnitState {
+    /// Whom the rows that it keeps in the store belong to.
+    pub fn owner(&self) -> String {
+        format!("{}@{:016x}", self.name, self.since)
+    }
 }
 
 /// An epoch as it is stored.
@@ -86,6 +95,7 @@ impl Record {
         for unit in &self.units {
             out.bytes(unit.name.as_bytes());
             out.bytes(unit.fingerprint.as_bytes());
+            out.u64(unit.since);
             out.u32(unit.blobs.len() as u32);
             unit.blobs.iter().for_each(|b| out.bytes(b));
         }
@@ -118,7 +128,8 @@ impl Record {
             record.sinks.push((from.text()?.to_owned(), Sealed::load(&mut from)?));
         }
         for _ in 0..from.u32()? {
-            let mut unit = UnitState { name: from.text()?.to_owned(), fingerprint: from.text()?.to_owned(), blobs: Vec::new() };
+            let (name, fingerprint) = (from.text()?.to_owned(), from.text()?.to_owned());
+            let mut unit = UnitState { name, fingerprint, since: from.u64()?, blobs: Vec::new() };
             for _ in 0..from.u32()? {
                 unit.blobs.push(from.bytes()?.to_vec());
             }
@@ -161,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was() {
-        let unit = UnitState { name: "r/0".into(), fingerprint: "f".into(), blobs: vec![b"k".to_vec()] };
+        let unit = UnitState { name: "r/0".into(), fingerprint: "f".into(), since: 3, blobs: vec![b"k".to_vec()] };
         let mut record = Record {
             epoch: 7,
             positions: vec![("a".into(), vec![1])],

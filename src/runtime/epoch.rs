@@ -9,20 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::caution::Culprit;
-use super::checkpoint::Record;
 pub use super::checkpoint::Sealed;
+use super::checkpoint::{Record, UnitState};
 use super::edge::Signal;
 use super::intake::Orders;
+use super::prepared;
 use crate::component::Claim;
 use crate::limits::EPOCHS_OPEN_MAX;
-use crate::state::{Blob, StateError, Store};
+use crate::state::{Changes, Row, StateError, Store};
 
 /// What units tell the coordinator.
 pub enum Report {
     /// A source injected a barrier at a position.
     Position { source: usize, epoch: u64, position: Vec<u8>, claim: Option<Claim> },
     /// A unit saved its state at a barrier.
-    State { unit: usize, epoch: u64, full: bool, pieces: Vec<Vec<u8>> },
+    State { unit: usize, epoch: u64, saved: Saved },
     /// A sink has everything before a barrier.
     Sealed { sink: usize, epoch: u64, sealed: Sealed },
     /// A sink has released what it held of an epoch.
@@ -86,12 +87,21 @@ pub enum Phase {
     Durable,
 }
 
-type StatePieces = (bool, Vec<Vec<u8>>);
+/// What a unit saved at a barrier.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// It is all of its state, and not only what changed.
+    pub is_whole: bool,
+    /// Pieces of it.
+    pub pieces: Vec<Vec<u8>>,
+    /// Rows that it keeps in the store itself: what changed of them.
+    pub rows: Vec<Row>,
+}
 
 #[derive(Default)]
 struct OpenEpoch {
     positions: BTreeMap<usize, Vec<u8>>,
-    states: BTreeMap<usize, StatePieces>,
+    states: BTreeMap<usize, Saved>,
     sealed: BTreeMap<usize, Sealed>,
     claims: Vec<Claim>,
     is_prepared: bool,
@@ -112,6 +122,8 @@ pub struct Coordinator {
     /// Signals of the intakes and deliveries.
     wakes: Vec<Arc<Signal>>,
     forget: Vec<Vec<u8>>,
+    /// What units of before kept in the store is gone.
+    has_kept: bool,
 }
 
 impl Coordinator {
@@ -130,6 +142,7 @@ impl Coordinator {
             counts,
             wakes,
             forget,
+            has_kept: false,
         }
     }
 
@@ -167,7 +180,7 @@ impl Coordinator {
                 open.positions.insert(source, position);
                 open.claims.extend(claim);
             }
-            Report::State { unit, epoch, full, pieces } => drop(self.open.entry(epoch).or_default().states.insert(unit, (full, pieces))),
+            Report::State { unit, epoch, saved } => drop(self.open.entry(epoch).or_default().states.insert(unit, saved)),
             Report::Sealed { sink, epoch, sealed } => drop(self.open.entry(epoch).or_default().sealed.insert(sink, sealed)),
             Report::Released { epoch } => self.open.entry(epoch).or_default().is_released = true,
             Report::SourceEnded { source } => self.ended[source] = true,
@@ -206,8 +219,8 @@ impl Coordinator {
         outcome
     }
 
-    /// The record of an epoch, the blobs that it names and that are not on the disk yet, and those that it does not name any more.
-    fn record_of(&self, number: u64, epoch: &OpenEpoch) -> (Record, Vec<Blob>, Vec<Vec<u8>>) {
+    /// The record of an epoch, and what it changes that is not on the disk yet.
+    fn record_of(&self, number: u64, epoch: &OpenEpoch) -> (Record, Changes) {
         let mut record = self.record.clone();
         record.epoch = number;
         for (source, position) in &epoch.positions {
@@ -216,24 +229,28 @@ impl Coordinator {
         for (sink, sealed) in &epoch.sealed {
             record.sinks[*sink].1.clone_from(sealed);
         }
-        let mut forget = self.forget.clone();
-        let mut blobs = Vec::new();
-        for (unit, (full, pieces)) in &epoch.states {
-            blobs.extend(record.absorb(*unit, number, *full, pieces.clone(), &mut forget));
+        let mut changes = Changes { forget: self.forget.clone(), ..Changes::default() };
+        for (unit, saved) in &epoch.states {
+            let blobs = record.absorb(*unit, number, saved.is_whole, saved.pieces.clone(), &mut changes.forget);
+            if !epoch.is_prepared {
+                changes.blobs.extend(blobs);
+            }
+            if !saved.rows.is_empty() {
+                changes.rows.push((record.units[*unit].owner(), saved.rows.clone()));
+            }
         }
-        if epoch.is_prepared {
-            blobs.clear();
-        }
-        (record, blobs, forget)
+        (record, changes)
     }
 
     /// Puts the record of an epoch beside the one before it, and asks for what is held to be released.
     fn prepare(&mut self, number: u64, epoch: &mut OpenEpoch, store: &mut dyn Store) -> Result<(), StateError> {
-        let (mut record, blobs, _) = self.record_of(number, epoch);
+        let (mut record, changes) = self.record_of(number, epoch);
         // What the store has, and not what the units were made from: a run with another number of shards saves itself anew only now.
         let before = store.record()?.map_or(Ok(Record::default()), |bytes| Record::from_bytes(&bytes))?;
         record.before = Some(Box::new(before));
-        store.publish(blobs, &record.to_bytes(), &[])?;
+        let mut blobs = changes.blobs;
+        blobs.push(prepared::rows_to_write(&changes.rows));
+        store.publish(&record.to_bytes(), Changes { blobs, ..Changes::default() })?;
         epoch.is_prepared = true;
         self.orders.prepare(number, std::mem::take(&mut epoch.claims));
         self.wakes.iter().for_each(|w| w.raise());
@@ -241,8 +258,14 @@ impl Coordinator {
     }
 
     fn complete(&mut self, number: u64, epoch: &OpenEpoch, store: &mut dyn Store) -> Result<(), StateError> {
-        let (record, blobs, forget) = self.record_of(number, epoch);
-        store.publish(blobs, &record.to_bytes(), &forget)?;
+        let (record, mut changes) = self.record_of(number, epoch);
+        if epoch.is_prepared {
+            changes.forget.push(prepared::ROWS_KEY.to_vec());
+        }
+        store.publish(&record.to_bytes(), changes)?;
+        if !std::mem::replace(&mut self.has_kept, true) {
+            store.keep_rows_of(&record.units.iter().map(UnitState::owner).collect::<Vec<_>>())?;
+        }
         self.forget.clear();
         self.record = record;
         self.orders.durable.store(number, Ordering::Release);

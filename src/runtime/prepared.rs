@@ -4,7 +4,10 @@ use super::assemble::{RunError, RunOptions, blocking};
 use super::checkpoint::Record;
 use crate::component::Outage;
 use crate::plan::Plan;
-use crate::state::Store;
+use crate::state::{Blob, Changes, Row, StateError, StateReader, StateWriter, Store};
+
+/// The key of the blob of [`rows_to_write`].
+pub(super) const ROWS_KEY: &[u8] = b"prepared rows";
 
 /// What came of a question to a peer.
 pub enum Answer {
@@ -33,6 +36,51 @@ pub fn settle(plan: &Plan, options: &RunOptions, store: &mut dyn Store) -> Resul
         }
     }
     let (kept, other) = if is_released { (&record, &*before) } else { (&*before, &record) };
-    store.publish(Vec::new(), &kept.to_bytes(), &other.blobs_beside(kept))?;
+    let rows = if is_released { rows_of(store.blob(ROWS_KEY)?)? } else { Vec::new() };
+    let forget = other.blobs_beside(kept).into_iter().chain([ROWS_KEY.to_vec()]).collect();
+    store.publish(&kept.to_bytes(), Changes { forget, rows, ..Changes::default() })?;
     Ok(Answer::Settled)
+}
+
+/// The blob that holds the rows of a prepared epoch: one that is written over cannot be had back, so they are written when the epoch counts.
+pub(super) fn rows_to_write(rows: &[(String, Vec<Row>)]) -> Blob {
+    let mut out = StateWriter::default();
+    for (owner, rows) in rows {
+        out.bytes(owner.as_bytes());
+        out.u32(rows.len() as u32);
+        for (key, value) in rows {
+            out.bytes(key);
+            out.u8(u8::from(value.is_some()));
+            out.bytes(value.as_deref().unwrap_or_default());
+        }
+    }
+    Blob { key: ROWS_KEY.to_vec(), value: out.bytes }
+}
+
+fn rows_of(blob: Option<Vec<u8>>) -> Result<Vec<(String, Vec<Row>)>, StateError> {
+    let blob = blob.unwrap_or_default();
+    let mut from = StateReader::new(&blob);
+    let mut out = Vec::new();
+    while !from.is_empty() {
+        let (owner, count) = (from.text()?.to_owned(), from.u32()?);
+        let mut rows = Vec::new();
+        for _ in 0..count {
+            let (key, has_value, value) = (from.bytes()?.to_vec(), from.u8()? == 1, from.bytes()?);
+            rows.push((key, has_value.then(|| value.to_vec())));
+        }
+        out.push((owner, rows));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_wait_until_their_epoch_counts() {
+        let rows = vec![("a".to_owned(), vec![(b"k".to_vec(), Some(b"v".to_vec())), (b"l".to_vec(), None)]), ("b".to_owned(), Vec::new())];
+        assert_eq!(rows_of(Some(rows_to_write(&rows).value)).unwrap(), rows);
+        assert_eq!(rows_of(None).unwrap(), []);
+    }
 }

@@ -102,7 +102,7 @@ impl RuleStage {
 
     /// Does one thing.
     pub fn step(&mut self) -> Step {
-        if !self.lanes.all().all(|lane| lane.has_room()) {
+        if !self.lanes.all().all(|lane| lane.has_room()) || !self.correlator.has_room() {
             return Step::Idle;
         }
         let Some(arrival) = self.ports.receive() else { return Step::Idle };

@@ -1,5 +1,5 @@
 //! How the saves of a unit follow each other: what changed at every barrier, and all of it when the changes outgrow it.
-use super::epoch::Report;
+use super::epoch::{Report, Saved};
 use crate::state::Chunks;
 
 /// The saves of one unit.
@@ -22,10 +22,11 @@ impl Saves {
     /// Saves at a barrier. `size_hint`: about how many bytes all of it takes.
     pub fn report(&mut self, epoch: u64, size_hint: usize, save: impl FnOnce(bool) -> Chunks) -> Report {
         let full = !self.has_whole || self.delta_bytes > 2 * size_hint;
-        let pieces: Vec<Vec<u8>> = save(full).pieces.into_iter().map(|p| p.bytes).collect();
+        let Chunks { pieces, rows } = save(full);
+        let pieces: Vec<Vec<u8>> = pieces.into_iter().map(|p| p.bytes).collect();
         let bytes: usize = pieces.iter().map(Vec::len).sum();
         self.delta_bytes = if full { 0 } else { self.delta_bytes + bytes };
         self.has_whole = true;
-        Report::State { unit: self.unit, epoch, full, pieces }
+        Report::State { unit: self.unit, epoch, saved: Saved { is_whole: full, pieces, rows } }
     }
 }

@@ -1,5 +1,5 @@
 //! Little-endian fixed integers and length-prefixed bytes: what operators write at a barrier.
-use super::StateError;
+use super::{Row, StateError};
 use crate::limits::STATE_BLOB_BYTES;
 
 /// Appends values to a blob.
@@ -51,6 +51,8 @@ impl StateWriter {
 pub struct Chunks {
     /// The pieces, each beginning with its kind.
     pub pieces: Vec<StateWriter>,
+    /// Rows that are kept in the store itself: what changed of them since the last barrier.
+    pub rows: Vec<Row>,
 }
 
 impl Chunks {

@@ -2,19 +2,22 @@
 //!
 //! ```text
 //! <state>/lock         pid of the process that holds it (an advisory lock: it dies with the process)
-//! <state>/store/       fjall: keyspace `blobs` (key → bytes), keyspace `record` (one key)
+//! <state>/store/       fjall: keyspace `blobs` (key → bytes), keyspace `record` (one key), keyspaces `rows-…` (one for each owner of rows)
 //! <state>/dead_letter/ one NDJSON file per node
 //! ```
 //! A new store is made under a temporary name, synced and renamed, so a kill in the first instant leaves something that opens.
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Blob, StateError, Store};
+use super::{Changes, Rows, StateError, Store, Stored};
 
 const RECORD_KEY: &[u8] = b"epoch";
+const ROWS: &str = "rows-";
 
 /// Epochs in a folder, held by this process alone.
 pub struct FolderStore {
@@ -60,6 +63,15 @@ impl FolderStore {
         database.persist(PersistMode::SyncAll)?;
         Ok((database, blobs, record))
     }
+
+    fn rows_of(&self, owner: &str) -> Result<Keyspace, StateError> {
+        self.database.keyspace(&rows_name(owner), KeyspaceCreateOptions::default).map_err(failed)
+    }
+}
+
+/// The name of the keyspace that holds the rows of an owner, whose own name may be of any length.
+fn rows_name(owner: &str) -> String {
+    format!("{ROWS}{:032x}", xxh3_128(owner.as_bytes()))
 }
 
 fn lock(path: &Path) -> Result<File, StateError> {
@@ -91,15 +103,49 @@ impl Store for FolderStore {
     fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         Ok(self.blobs.get(key).map_err(failed)?.map(|v| v.to_vec()))
     }
-    fn publish(&mut self, blobs: Vec<Blob>, record: &[u8], forget: &[Vec<u8>]) -> Result<(), StateError> {
+    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
+        Ok(Arc::new(FolderRows(self.rows_of(owner)?)))
+    }
+    fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for blob in blobs {
+        for blob in changes.blobs {
             batch.insert(&self.blobs, blob.key, blob.value);
         }
-        for key in forget {
-            batch.remove(&self.blobs, key.as_slice());
+        for key in changes.forget {
+            batch.remove(&self.blobs, key);
+        }
+        for (owner, rows) in changes.rows {
+            let keyspace = self.rows_of(&owner)?;
+            for (key, value) in rows {
+                match value {
+                    Some(value) => batch.insert(&keyspace, key, value),
+                    None => batch.remove(&keyspace, key),
+                }
+            }
         }
         batch.insert(&self.record, RECORD_KEY, record);
         batch.commit().map_err(failed)
+    }
+    fn keep_rows_of(&mut self, owners: &[String]) -> Result<(), StateError> {
+        let kept: Vec<String> = owners.iter().map(|owner| rows_name(owner)).collect();
+        for name in self.database.list_keyspace_names() {
+            if name.starts_with(ROWS) && !kept.iter().any(|kept| **kept == *name) {
+                let keyspace = self.database.keyspace(&name, KeyspaceCreateOptions::default).map_err(failed)?;
+                self.database.delete_keyspace(keyspace).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct FolderRows(Keyspace);
+
+impl Rows for FolderRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.0.get(key).map_err(failed)?.map(|value| value.to_vec()))
+    }
+    fn scan(&self, from: &[u8], before: &[u8], most: usize) -> Result<Vec<Stored>, StateError> {
+        let row = |guard: fjall::Guard| guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed);
+        self.0.range(from.to_vec()..before.to_vec()).take(most).map(row).collect()
     }
 }

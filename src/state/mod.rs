@@ -4,10 +4,14 @@
 mod bytes;
 mod folder;
 mod memory;
+mod rows;
 
 pub use bytes::{Chunks, StateReader, StateWriter};
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
+pub use rows::{OwnRows, Row, Rows, Stored};
+
+use std::sync::Arc;
 
 /// Why state could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +34,27 @@ pub struct Blob {
     pub value: Vec<u8>,
 }
 
+/// What an epoch changes in a store beside its record.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// New blobs.
+    pub blobs: Vec<Blob>,
+    /// Rows by their owner, in the order in which they are to be written.
+    pub rows: Vec<(String, Vec<Row>)>,
+    /// Keys of blobs that no later start will read.
+    pub forget: Vec<Vec<u8>>,
+}
+
 /// Where epochs become durable.
 pub trait Store: Send {
     /// The record of the last durable epoch.
     fn record(&self) -> Result<Option<Vec<u8>>, StateError>;
     /// A blob of a durable epoch.
     fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
-    /// Makes blobs and record durable in one step, and forgets what no later start will read.
-    fn publish(&mut self, blobs: Vec<Blob>, record: &[u8], forget: &[Vec<u8>]) -> Result<(), StateError>;
+    /// The rows of an owner: there are none at first.
+    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError>;
+    /// Makes a record and what it changes durable in one step.
+    fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError>;
+    /// Forgets the rows of all owners but some.
+    fn keep_rows_of(&mut self, owners: &[String]) -> Result<(), StateError>;
 }
