@@ -200,27 +200,26 @@ fn fed(folder: &Path, file: &str, lines: &[Value]) -> Vec<Value> {
 
 #[test]
 fn a_list_outlives_a_run_and_transforms_read_it_as_events_come_by() {
-    for storage in ["memory", "disk"] {
-        outlives_a_run(storage);
-    }
+    ["memory", "disk"].into_iter().for_each(outlives_a_run);
 }
 
 fn outlives_a_run(storage: &str) {
-    let f = folder(&format!(
-        "sources:
-  a: {{type: file, paths: [a.log], format: json, time: {{field: ts, format: epoch_s}}}}
-  b: {{type: file, paths: [b.log], format: json, time: {{field: ts, format: epoch_s}}}}
+    let f = folder(
+        &"sources:
+  a: {type: file, paths: [a.log], format: json, time: {field: ts, format: epoch_s}}
+  b: {type: file, paths: [b.log], format: json, time: {field: ts, format: epoch_s}}
 lists:
-  known: {{key: [ip], path: known.csv, columns: {{seen: count, users: set}}, ttl: 10s, sliding: true, storage: {storage}}}
+  known: {key: [ip], path: known.csv, columns: {seen: count, users: set}, ttl: 10s, sliding: true, storage: STORAGE}
 transforms:
-  learn: {{type: update_list, inputs: [a], list: known, key: {{ip: ip}}, set: {{users: user, note: '\"seen\"'}}}}
-  forget: {{type: filter, inputs: [a], where: 'user == \"nobody\"'}}
-  away: {{type: update_list, inputs: [forget], list: known, key: {{ip: ip}}, remove: true}}
-  wanted: {{type: filter, inputs: [b], where: 'in_list(\"known\", ip)'}}
-  told: {{type: set, inputs: [wanted], fields: {{seen: 'lookup(\"known\", \"seen\", ip)', users: 'lookup(\"known\", \"users\", ip)', note: 'lookup(\"known\", \"note\", ip)'}}}}
-sinks: {{o: {{type: file, inputs: [told], path: out.ndjson}}}}
+  learn: {type: update_list, inputs: [a], list: known, key: {ip: ip}, set: {users: user, note: '\"seen\"'}}
+  forget: {type: filter, inputs: [a], where: 'user == \"nobody\"'}
+  away: {type: update_list, inputs: [forget], list: known, key: {ip: ip}, remove: true}
+  wanted: {type: filter, inputs: [b], where: 'in_list(\"known\", ip)'}
+  told: {type: set, inputs: [wanted], fields: {seen: 'lookup(\"known\", \"seen\", ip)', users: 'lookup(\"known\", \"users\", ip)', note: 'lookup(\"known\", \"note\", ip)'}}
+sinks: {o: {type: file, inputs: [told], path: out.ndjson}}
 "
-    ));
+        .replace("STORAGE", storage),
+    );
     fs::write(f.path().join("known.csv"), "ip,note,expiry\n10.0.0.1,ours,\n10.0.0.2,old,2025-10-09\n10.0.0.3,gone,\n").unwrap();
     let at = |t: i64, ip: &str, user: &str| json!({"ts": START + t, "ip": ip, "user": user});
     fs::write(f.path().join("b.log"), "").unwrap();
@@ -299,17 +298,22 @@ sinks: {o: {type: file, inputs: [r], path: out.ndjson}}
 
 #[test]
 fn an_entry_that_comes_to_its_end_becomes_an_event_once() {
+    ["memory", "disk"].into_iter().for_each(ends_once);
+}
+
+fn ends_once(storage: &str) {
     let f = folder(
-        "tenant: customer
+        &"tenant: customer
 sources: {a: {type: file, paths: [a.log], format: json, time: {field: ts, format: rfc3339}}}
 lists:
   leases:
-    {key: [ip], path: leases.csv, columns: {hosts: set, n: count, top: max}, ttl: 1h, sliding: true, clear: '0 13 * * *', per_tenant: true, expiry_event: true}
+    {key: [ip], path: leases.csv, columns: {hosts: set, n: count, top: max}, ttl: 1h, sliding: true, clear: '0 13 * * *', per_tenant: true, expiry_event: true, storage: STORAGE}
 transforms:
   puts: {type: filter, inputs: [a], where: has(host)}
   lease: {type: update_list, inputs: [puts], list: leases, key: {ip: ip}, set: {hosts: host, top: size}}
 sinks: {o: {type: file, inputs: [leases.expired], path: out.ndjson}}
-",
+"
+        .replace("STORAGE", storage),
     );
     fs::write(f.path().join("leases.csv"), "customer,ip,note,expiry\nacme,10.0.0.1,router,2026-01-01T10:30:00Z\nacme,10.0.0.2,printer,\n")
         .unwrap();
@@ -344,10 +348,14 @@ sinks: {o: {type: file, inputs: [leases.expired], path: out.ndjson}}
 
 #[test]
 fn what_a_list_holds_can_be_taken_out_and_put_in() {
+    ["memory", "disk"].into_iter().for_each(taken_out_and_put_in);
+}
+
+fn taken_out_and_put_in(storage: &str) {
     let sources = "tenant: customer
 sources: {a: {type: file, paths: [a.log], format: json, time: {field: ts, format: rfc3339}}}
 ";
-    let list = "{key: [ip], columns: {hosts: set, n: count}, ttl: 1h, per_tenant: true, path: known.csv}";
+    let list = format!("{{key: [ip], columns: {{hosts: set, n: count}}, ttl: 1h, per_tenant: true, path: known.csv, storage: {storage}}}");
     let out = folder(&format!(
         "{sources}lists: {{known: {list}}}
 transforms: {{put: {{type: update_list, inputs: [a], list: known, key: {{ip: ip}}, set: {{hosts: host}}}}}}

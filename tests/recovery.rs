@@ -21,7 +21,7 @@ use tripline::plan::load_plan;
 use tripline::runtime::assemble::RunOptions;
 use tripline::runtime::sender::Health;
 use tripline::runtime::topology::{Host, run};
-use tripline::state::MemoryStore;
+use tripline::state::{Changes, MemoryStore, Rows, StateError, Store, Stored};
 
 /// Lets all rows pass and panics at some: at each `broken` one always, at each `moody` one the first two times.
 struct Fragile(Arc<AtomicU32>);
@@ -271,4 +271,77 @@ fn standard_input_flows_on_over_a_reload() {
     running.until("summary");
     assert!(running.child.wait().unwrap().success());
     assert_eq!(fs::read_to_string(at.join("out.ndjson")).unwrap(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+}
+
+/// A store whose rows cannot be read after so many times.
+#[derive(Clone)]
+struct Torn(MemoryStore, Arc<AtomicU32>);
+
+impl Store for Torn {
+    fn record(&self) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.record()
+    }
+    fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.blob(key)
+    }
+    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
+        Ok(Arc::new(TornRows(self.0.rows(owner)?, Arc::clone(&self.1))))
+    }
+    fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError> {
+        self.0.publish(record, changes)
+    }
+    fn keep_rows_of(&mut self, owners: &[String]) -> Result<(), StateError> {
+        self.0.keep_rows_of(owners)
+    }
+}
+
+struct TornRows(Arc<dyn Rows>, Arc<AtomicU32>);
+
+impl TornRows {
+    fn read(&self) -> Result<(), StateError> {
+        let left = self.1.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(1))).unwrap();
+        if left == 0 { Err(StateError("a sector is bad".into())) } else { Ok(()) }
+    }
+}
+
+impl Rows for TornRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.read()?;
+        self.0.get(key)
+    }
+    fn scan(&self, from: &[u8], before: &[u8], most: usize) -> Result<Vec<Stored>, StateError> {
+        self.read()?;
+        self.0.scan(from, before, most)
+    }
+}
+
+#[test]
+fn a_history_that_cannot_be_read_ends_the_run_and_says_nothing_wrong() {
+    let folder = folder(
+        "barrier: {interval: 5ms}
+sources: {a: {type: file, paths: [in.log], format: json, time: {field: ts, format: epoch_s}}}
+lists: {seen: {key: [ip], storage: disk}}
+transforms: {learn: {type: update_list, inputs: [a], list: seen, key: {ip: ip}}}
+correlations:
+  again: {type: threshold, inputs: [a], where: 'in_list(\"seen\", ip)', by: [ip], within: 1ms, count: 1, trigger: every}
+sinks: {o: {type: file, inputs: [again], path: out.ndjson}}
+",
+    );
+    // Each address comes once: whoever says `again` has it from nowhere.
+    let line = |n: u32| format!("{{\"ts\": {}, \"ip\": \"10.0.{}.{}\"}}\n", 1_760_000_000 + n, n / 256, n % 256);
+    fs::write(folder.path().join("in.log"), (0..5_000).map(line).collect::<String>()).unwrap();
+    let go = |store: &Torn| {
+        let (plan, _) = load_plan(&[folder.path().join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
+        let options = RunOptions { shards: 2, workers: 2, until_end: true, close: false, installation: vec![1; 16], folder: None };
+        run(plan.unwrap(), &options, Box::new(store.clone()), &mut Listener::default()).map(drop).map_err(|e| e.0)
+    };
+    let store = Torn(MemoryStore::default(), Arc::new(AtomicU32::new(3_000)));
+    let said = go(&store).unwrap_err();
+    assert!(said.starts_with("state of ") && said.contains("a sector is bad"), "{said}");
+    // At a start, too.
+    let said = go(&store).unwrap_err();
+    assert!(said.starts_with("state of ") && said.contains("a sector is bad"), "{said}");
+    store.1.store(u32::MAX, Ordering::Release);
+    go(&store).unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("out.ndjson")).unwrap_or_default(), "");
 }

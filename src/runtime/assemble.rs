@@ -1,8 +1,8 @@
 //! From a plan to units and edges: signals, lanes with their ways out, shards with what the store holds of them, connected sinks and sources.
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::caution::Caution;
@@ -413,8 +413,10 @@ fn make_rules(
             let name = format!("{prefix}{shard}");
             let since = before.iter().find(|u| same && u.name == name).map_or(old.epoch + 1, |u| u.since);
             let mut unit = UnitState { name: name.clone(), fingerprint: rule.fingerprint.clone(), since, blobs: Vec::new() };
+            let failed = |e: StateError| RunError(format!("state of {name}: {e}; start with --fresh"));
+            let fault = Arc::new(OnceLock::new());
             if rule.keeps_rows {
-                correlator.attach(OwnRows::new(store.rows(&unit.owner())?, on_fault(&name, reports, orders)));
+                correlator.attach(OwnRows::new(store.rows(&unit.owner())?, on_fault(&name, reports, orders, &fault)));
             }
             let keep = move |hash: u64| shard_of(hash, shards) == shard;
             for state in before.iter().filter(|u| !same || u.name == name) {
@@ -424,11 +426,14 @@ fn make_rules(
                         store.blob(key)?.ok_or_else(|| RunError(format!("state of {name}: a piece is missing; start with --fresh")))?,
                     );
                 }
-                correlator.load(&blobs, &keep).map_err(|e| RunError(format!("state of {name}: {e}; start with --fresh")))?;
+                correlator.load(&blobs, &keep).map_err(failed)?;
                 if same {
                     unit.blobs.clone_from(&state.blobs);
                     kept.push(state.name.clone());
                 }
+            }
+            if let Some(e) = fault.get() {
+                return Err(failed(StateError::clone(e)));
             }
             let has_whole = !unit.blobs.is_empty();
             let number = record.units.len();
@@ -453,10 +458,21 @@ fn make_rules(
     Ok(out)
 }
 
-/// Ends the run where a unit cannot read what it keeps in the store, and lets it wait for that.
-fn on_fault(unit: &str, reports: &Reports, orders: &Arc<Orders>) -> Arc<dyn Fn(StateError) + Send + Sync> {
+/// What happens where a unit cannot read what it keeps in the store: on a thread of its own it ends the run, and waits for that; while it is made, which is on this
+/// thread, it leaves the fault behind.
+fn on_fault(
+    unit: &str,
+    reports: &Reports,
+    orders: &Arc<Orders>,
+    fault: &Arc<OnceLock<StateError>>,
+) -> Arc<dyn Fn(StateError) + Send + Sync> {
     let (unit, reports, orders) = (unit.to_owned(), reports.clone(), Arc::clone(orders));
+    let (maker, fault) = (std::thread::current().id(), Arc::clone(fault));
     Arc::new(move |e| {
+        if std::thread::current().id() == maker {
+            let _ = fault.set(e);
+            return;
+        }
         reports.send(Report::Failed { message: format!("state of {unit}: {e}") });
         while !orders.called_off.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(10));
