@@ -11,6 +11,7 @@
 //! ```
 //! Entries of the list's file stand in memory, where its table is too, until they are written. An entry that was written since has its place in a queue when it is
 //! come to, so a write changes one row.
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::layer::Layer;
@@ -19,6 +20,9 @@ use super::{Entry, ListSpec};
 use crate::clock::{NEVER, Timestamp};
 use crate::limits::LIST_CHANGES_MAX;
 use crate::state::{Chunks, OwnRows, StateError, StateReader, StateWriter};
+
+/// Rows of a queue that are read at once.
+const AHEAD: usize = if cfg!(test) { 2 } else { 64 };
 
 /// The row of a kind in a list.
 fn row(list: u32, kind: u8, rest: &[u8]) -> Vec<u8> {
@@ -30,15 +34,15 @@ fn row(list: u32, kind: u8, rest: &[u8]) -> Vec<u8> {
 struct Queue {
     list: u32,
     kind: u8,
-    /// No row is before it. Rows that were taken away are slow to pass by again.
-    from: Vec<u8>,
-    /// The first row, if it is known, and if there is one.
-    first: Option<Option<Vec<u8>>>,
+    /// The first rows, as far as they are known.
+    ahead: VecDeque<Vec<u8>>,
+    /// All rows before it are among them.
+    known: Vec<u8>,
 }
 
 impl Queue {
     fn new(list: u32, kind: u8) -> Queue {
-        Queue { list, kind, from: row(list, kind, &[]), first: None }
+        Queue { list, kind, ahead: VecDeque::new(), known: row(list, kind, &[]) }
     }
 
     fn place(&self, time: Timestamp, number: u64, key: &[u8]) -> Vec<u8> {
@@ -49,41 +53,41 @@ impl Queue {
 
     /// The time and the key of the first entry.
     fn first(&mut self, rows: &Layer) -> Option<(Timestamp, Vec<u8>)> {
-        if self.first.is_none() {
-            let behind = row(self.list, self.kind + 1, &[]);
-            let found = rows.scan(&self.from, &behind, 1).pop().map(|(place, _)| place);
-            self.from = found.clone().unwrap_or(behind);
-            self.first = Some(found);
+        let behind = row(self.list, self.kind + 1, &[]);
+        if self.ahead.is_empty() && self.known < behind {
+            let found = rows.scan(&self.known, &behind, AHEAD);
+            self.known = match found.last() {
+                Some((last, _)) if found.len() == AHEAD => [last, &[0][..]].concat(),
+                _ => behind,
+            };
+            self.ahead.extend(found.into_iter().map(|(place, _)| place));
         }
-        let place = self.first.as_ref()?.as_ref()?;
-        let (time, rest) = place.get(5..)?.split_first_chunk::<8>()?;
+        let (time, rest) = self.ahead.front()?.get(5..)?.split_first_chunk::<8>()?;
         Some(((u64::from_be_bytes(*time) ^ (1 << 63)) as Timestamp, rest.get(8..)?.to_vec()))
     }
 
     fn push(&mut self, rows: &mut Layer, time: Timestamp, number: u64, key: &[u8]) {
         let place = self.place(time, number, key);
-        if place < self.from {
-            self.from.clone_from(&place);
-        }
-        if let Some(first) = &mut self.first
-            && first.as_ref().is_none_or(|first| place < *first)
-        {
-            *first = Some(place.clone());
+        if place < self.known {
+            let at = self.ahead.partition_point(|known| *known < place);
+            self.ahead.insert(at, place.clone());
+            if self.ahead.len() > 4 * AHEAD {
+                let mut rest = self.ahead.split_off(AHEAD);
+                self.known = rest.pop_front().unwrap_or_default();
+            }
         }
         rows.set(place, Some(Vec::new()));
     }
 
     /// Takes the first row away, which was just looked at.
     fn pop(&mut self, rows: &mut Layer) {
-        if let Some(Some(place)) = self.first.take() {
-            rows.set(place, None);
-        }
+        self.ahead.pop_front().into_iter().for_each(|place| rows.set(place, None));
     }
 
     fn remove(&mut self, rows: &mut Layer, time: Timestamp, number: u64, key: &[u8]) {
         let place = self.place(time, number, key);
-        if self.first.as_ref().is_some_and(|first| first.as_ref() == Some(&place)) {
-            self.first = None;
+        if let Ok(at) = self.ahead.binary_search(&place) {
+            self.ahead.remove(at);
         }
         rows.set(place, None);
     }
@@ -319,8 +323,6 @@ impl Shelf for History {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::super::state::tests::{UNIT, spec};

@@ -3,24 +3,25 @@
 //! What a save takes stays here until the store has it. How far the store has come it says itself: the last row of each save counts them.
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::state::{OwnRows, Row, Stored};
 
 /// Rows that are read at once at least.
-const READ_AHEAD: usize = 16;
+const READ_AHEAD: usize = if cfg!(test) { 2 } else { 16 };
 
 /// What became of a row.
 #[derive(Debug)]
 struct Changed {
     /// None: it is no more.
-    value: Option<Vec<u8>>,
+    value: Option<Arc<[u8]>>,
     /// The save that takes it.
     save: u64,
 }
 
 impl Changed {
     fn bytes(&self) -> usize {
-        self.value.as_ref().map_or(0, Vec::len)
+        self.value.as_ref().map_or(0, |value| value.len())
     }
 }
 
@@ -28,7 +29,7 @@ impl Changed {
 #[derive(Debug)]
 pub(super) struct Layer {
     under: OwnRows,
-    changed: BTreeMap<Vec<u8>, Changed>,
+    changed: BTreeMap<Arc<[u8]>, Changed>,
     /// The row that counts saves.
     counter: Vec<u8>,
     /// Saves that were made.
@@ -65,6 +66,7 @@ impl Layer {
 
     /// Puts a row, or takes it away.
     pub(super) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let (key, value): (Arc<[u8]>, _) = (key.into(), value.map(Arc::from));
         let new = Changed { value, save: self.saves + 1 };
         let length = key.len();
         self.bytes += length + new.bytes();
@@ -89,21 +91,21 @@ impl Layer {
             let is_last = stored.len() < ahead;
             for (key, value) in stored {
                 while out.len() < most
-                    && let Some((new, row)) = changed.next_if(|(new, _)| **new < key)
+                    && let Some((new, row)) = changed.next_if(|(new, _)| ***new < *key)
                 {
-                    out.extend(row.value.iter().map(|value| (new.clone(), value.clone())));
+                    out.extend(row.value.iter().map(|value| (new.to_vec(), value.to_vec())));
                 }
                 if out.len() == most {
                     return out;
                 }
                 at.clone_from(&key);
-                match changed.next_if(|(new, _)| **new == key) {
-                    Some((_, row)) => out.extend(row.value.iter().map(|value| (key.clone(), value.clone()))),
+                match changed.next_if(|(new, _)| ***new == *key) {
+                    Some((_, row)) => out.extend(row.value.iter().map(|value| (key.clone(), value.to_vec()))),
                     None => out.push((key, value)),
                 }
             }
             if is_last {
-                let rest = changed.filter_map(|(key, row)| Some((key.clone(), row.value.clone()?)));
+                let rest = changed.filter_map(|(key, row)| Some((key.to_vec(), row.value.as_ref()?.to_vec())));
                 let room = most.saturating_sub(out.len());
                 out.extend(rest.take(room));
                 return out;
@@ -119,11 +121,11 @@ impl Layer {
         self.bytes = self.changed.iter().map(|(key, row)| key.len() + row.bytes()).sum();
         let begin = out.len();
         let new = self.changed.iter().filter(|(_, row)| row.save > self.saves);
-        out.extend(new.map(|(key, row)| (key.clone(), row.value.clone())));
+        out.extend(new.map(|(key, row)| (Arc::clone(key), row.value.clone())));
         if out.len() > begin {
             self.saves += 1;
             // Written in this order, it is not seen before the others are.
-            out.push((self.counter.clone(), Some(self.saves.to_le_bytes().to_vec())));
+            out.push((self.counter.as_slice().into(), Some(self.saves.to_le_bytes()[..].into())));
         }
     }
 }

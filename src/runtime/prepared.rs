@@ -65,8 +65,8 @@ fn rows_of(blob: Option<Vec<u8>>) -> Result<Vec<(String, Vec<Row>)>, StateError>
         let (owner, count) = (from.text()?.to_owned(), from.u32()?);
         let mut rows = Vec::new();
         for _ in 0..count {
-            let (key, has_value, value) = (from.bytes()?.to_vec(), from.u8()? == 1, from.bytes()?);
-            rows.push((key, has_value.then(|| value.to_vec())));
+            let (key, has_value, value) = (from.bytes()?, from.u8()? == 1, from.bytes()?);
+            rows.push((key.into(), has_value.then(|| value.into())));
         }
         out.push((owner, rows));
     }
@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn rows_wait_until_their_epoch_counts() {
-        let rows = vec![("a".to_owned(), vec![(b"k".to_vec(), Some(b"v".to_vec())), (b"l".to_vec(), None)]), ("b".to_owned(), Vec::new())];
+        let rows =
+            vec![("a".to_owned(), vec![(b"k"[..].into(), Some(b"v"[..].into())), (b"l"[..].into(), None)]), ("b".to_owned(), Vec::new())];
         assert_eq!(rows_of(Some(rows_to_write(&rows).value)).unwrap(), rows);
         assert_eq!(rows_of(None).unwrap(), []);
     }

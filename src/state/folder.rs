@@ -18,6 +18,8 @@ use super::{Changes, Rows, StateError, Store, Stored};
 
 const RECORD_KEY: &[u8] = b"epoch";
 const ROWS: &str = "rows-";
+/// Bytes of an owner's rows that the store gathers in memory before it writes them out.
+const ROWS_MEMORY: u64 = 16 << 20;
 
 /// Epochs in a folder, held by this process alone.
 pub struct FolderStore {
@@ -65,7 +67,8 @@ impl FolderStore {
     }
 
     fn rows_of(&self, owner: &str) -> Result<Keyspace, StateError> {
-        self.database.keyspace(&rows_name(owner), KeyspaceCreateOptions::default).map_err(failed)
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(ROWS_MEMORY);
+        self.database.keyspace(&rows_name(owner), options).map_err(failed)
     }
 }
 
@@ -118,8 +121,8 @@ impl Store for FolderStore {
             let keyspace = self.rows_of(&owner)?;
             for (key, value) in rows {
                 match value {
-                    Some(value) => batch.insert(&keyspace, key, value),
-                    None => batch.remove(&keyspace, key),
+                    Some(value) => batch.insert(&keyspace, &*key, &*value),
+                    None => batch.remove(&keyspace, &*key),
                 }
             }
         }

@@ -45,8 +45,8 @@ impl Store for MemoryStore {
             let of_owner = inner.rows.entry(owner).or_default();
             for (key, value) in rows {
                 match value {
-                    Some(value) => drop(of_owner.insert(key, value)),
-                    None => drop(of_owner.remove(&key)),
+                    Some(value) => drop(of_owner.insert(key.to_vec(), value.to_vec())),
+                    None => drop(of_owner.remove(&*key)),
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::StateError;
 
-/// A row by its key; without a value it is to be no more.
-pub type Row = (Vec<u8>, Option<Vec<u8>>);
+/// A row by its key; without a value it is to be no more. Shared by whoever holds it until it is written.
+pub type Row = (Arc<[u8]>, Option<Arc<[u8]>>);
 
 /// A row that there is.
 pub type Stored = (Vec<u8>, Vec<u8>);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn publish(store: &mut dyn Store, owner: &str, rows: &[(&str, Option<&str>)]) {
-        let rows = rows.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.map(|v| v.as_bytes().to_vec()))).collect();
+        let rows = rows.iter().map(|(key, value)| (key.as_bytes().into(), value.map(|v| v.as_bytes().into()))).collect();
         store.publish(b"record", Changes { rows: vec![(owner.to_owned(), rows)], ..Changes::default() }).unwrap();
     }
 
