@@ -284,7 +284,7 @@ impl Store for Torn {
     fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         self.0.blob(key)
     }
-    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
+    fn rows(&self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
         Ok(Arc::new(TornRows(self.0.rows(owner)?, Arc::clone(&self.1))))
     }
     fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError> {

@@ -59,7 +59,7 @@ pub enum ListRef {
 }
 
 impl ListRef {
-    /// What `find` finds in the entry of a key.
+    /// What is made of the entry of a key, if there is one.
     fn entry<'a, R: Row, T>(&self, keys: &'a [Op], row: &'a R, bump: &'a Bump, made: impl Fn(&Entry) -> T) -> Option<T> {
         let mut key = bumpalo::collections::Vec::new_in(bump);
         if !key_of(keys, row, bump, &mut |part| key.extend_from_slice(part)) {

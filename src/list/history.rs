@@ -51,10 +51,19 @@ impl Queue {
         row(self.list, self.kind, &[&time.to_be_bytes(), &number.to_be_bytes(), key].concat())
     }
 
-    /// The time and the key of the first entry.
-    fn first(&mut self, rows: &Layer) -> Option<(Timestamp, Vec<u8>)> {
+    /// The time and the key of the first entry, if its time has come.
+    fn first(&mut self, rows: &Layer, upto: Timestamp) -> Option<(Timestamp, Vec<u8>)> {
+        if self.ahead.is_empty() {
+            self.look_ahead(rows);
+        }
+        let (time, rest) = self.ahead.front()?.get(5..)?.split_first_chunk::<8>()?;
+        let time = (u64::from_be_bytes(*time) ^ (1 << 63)) as Timestamp;
+        if time <= upto { Some((time, rest.get(8..)?.to_vec())) } else { None }
+    }
+
+    fn look_ahead(&mut self, rows: &Layer) {
         let behind = row(self.list, self.kind + 1, &[]);
-        if self.ahead.is_empty() && self.known < behind {
+        if self.known < behind {
             let found = rows.scan(&self.known, &behind, AHEAD);
             self.known = match found.last() {
                 Some((last, _)) if found.len() == AHEAD => [last, &[0][..]].concat(),
@@ -62,8 +71,6 @@ impl Queue {
             };
             self.ahead.extend(found.into_iter().map(|(place, _)| place));
         }
-        let (time, rest) = self.ahead.front()?.get(5..)?.split_first_chunk::<8>()?;
-        Some(((u64::from_be_bytes(*time) ^ (1 << 63)) as Timestamp, rest.get(8..)?.to_vec()))
     }
 
     fn push(&mut self, rows: &mut Layer, time: Timestamp, number: u64, key: &[u8]) {
@@ -130,12 +137,15 @@ impl History {
             list,
             store,
         };
-        let mut head = None;
-        shelf.rows.read(&row(list, b'h', &[]), &mut |bytes| head = StateReader::new(bytes).array::<16>().ok());
-        if let Some((len, number)) = head.as_ref().and_then(|head| Some((head.first_chunk()?, head.last_chunk()?))) {
-            shelf.head = (u64::from_le_bytes(*len), u64::from_le_bytes(*number));
-            shelf.saved_head = shelf.head;
-        }
+        let mut head = (0, 0);
+        shelf.rows.read(&row(list, b'h', &[]), &mut |bytes| {
+            let mut from = StateReader::new(bytes);
+            match from.u64().and_then(|len| Ok((len, from.u64()?))) {
+                Ok(read) => head = read,
+                Err(e) => shelf.store.fail(e),
+            }
+        });
+        (shelf.head, shelf.saved_head) = (head, head);
         if shelf.rows.has_saves() {
             let keys: Vec<Box<[u8]>> = shelf.file.slots.iter().flatten().map(|entry| entry.key.clone()).collect();
             for key in keys {
@@ -190,8 +200,12 @@ impl History {
     fn take(&mut self, shelved: Shelved) -> Entry {
         let Shelved { entry, end, age } = shelved;
         self.rows.set(row(self.list, b'e', &entry.key), None);
-        self.ends.remove(&mut self.rows, end, entry.number, &entry.key);
-        self.ages.remove(&mut self.rows, age, entry.number, &entry.key);
+        if end != Timestamp::MAX {
+            self.ends.remove(&mut self.rows, end, entry.number, &entry.key);
+        }
+        if entry.created != NEVER {
+            self.ages.remove(&mut self.rows, age, entry.number, &entry.key);
+        }
         self.head.0 = self.head.0.saturating_sub(1);
         entry
     }
@@ -199,7 +213,7 @@ impl History {
     /// The entry in rows whose life ended first, if that was by a time.
     fn ended(&mut self, time: Timestamp) -> Option<Shelved> {
         loop {
-            let (end, key) = self.ends.first(&self.rows).filter(|(end, _)| *end <= time)?;
+            let (end, key) = self.ends.first(&self.rows, time)?;
             let found = self.find(&key);
             if found.as_ref().is_some_and(|shelved| shelved.entry.expires <= end) {
                 return found;
@@ -267,7 +281,7 @@ impl Shelf for History {
     }
 
     fn pop_oldest(&mut self) -> bool {
-        while let Some((before, key)) = self.ages.first(&self.rows) {
+        while let Some((before, key)) = self.ages.first(&self.rows, Timestamp::MAX) {
             let found = self.find(&key);
             self.ages.pop(&mut self.rows);
             let Some(mut shelved) = found else { continue };

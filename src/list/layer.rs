@@ -7,9 +7,6 @@ use std::sync::Arc;
 
 use crate::state::{OwnRows, Row, Stored};
 
-/// Rows that are read at once at least.
-const READ_AHEAD: usize = if cfg!(test) { 2 } else { 16 };
-
 /// What became of a row.
 #[derive(Debug)]
 struct Changed {
@@ -85,10 +82,9 @@ impl Layer {
         let mut out: Vec<Stored> = Vec::new();
         let mut changed = self.changed.range::<[u8], _>((Bound::Included(from), Bound::Excluded(before))).peekable();
         let mut at = from.to_vec();
-        let ahead = most.max(READ_AHEAD);
         loop {
-            let stored = self.under.scan(&at, before, ahead);
-            let is_last = stored.len() < ahead;
+            let stored = self.under.scan(&at, before, most);
+            let is_last = stored.len() < most;
             for (key, value) in stored {
                 while out.len() < most
                     && let Some((new, row)) = changed.next_if(|(new, _)| ***new < *key)
@@ -132,8 +128,6 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::state::{Changes, MemoryStore, Store as _};
 

@@ -241,7 +241,7 @@ impl Shelf for Slots {
 
     fn add(&mut self, entry: Entry) {
         self.next_number += 1;
-        self.put(Entry { number: self.next_number, is_fresh: true, ..entry });
+        self.put(Entry { number: self.next_number, ..entry });
     }
 
     fn remove(&mut self, key: &[u8]) {

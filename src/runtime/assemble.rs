@@ -207,7 +207,7 @@ impl Maker<'_> {
         let mut operator = (node.factory)();
         let Some((unit, blobs)) = node.state.as_ref().and_then(|_| self.states.get(&node.name)) else { return Ok((operator, None)) };
         for blob in blobs {
-            operator.load(blob).map_err(|e| RunError(format!("state of {}: {e}; start with --fresh", node.name)))?;
+            operator.load(blob).map_err(|e| unreadable(&node.name, e))?;
         }
         Ok((operator, Some(Saves::new(*unit, !blobs.is_empty()))))
     }
@@ -363,17 +363,23 @@ type NodeStates = HashMap<String, (usize, Vec<Vec<u8>>)>;
 fn node_states(plan: &Plan, old: &Record, record: &mut Record, store: &dyn Store) -> Result<NodeStates, RunError> {
     let mut out = NodeStates::new();
     for (name, fingerprint) in plan.stateful_nodes() {
-        let before = old.units.iter().find(|u| u.name == name && u.fingerprint == fingerprint);
-        let keys = before.map(|u| u.blobs.clone()).unwrap_or_default();
-        let mut blobs = Vec::new();
-        for key in &keys {
-            blobs.push(store.blob(key)?.ok_or_else(|| RunError(format!("state of {name}: a piece is missing; start with --fresh")))?);
-        }
-        out.insert(name.to_owned(), (record.units.len(), blobs));
-        let since = before.map_or(old.epoch + 1, |u| u.since);
-        record.units.push(UnitState { name: name.to_owned(), fingerprint: fingerprint.to_owned(), since, blobs: keys });
+        let anew = || UnitState { name: name.to_owned(), fingerprint: fingerprint.to_owned(), since: old.epoch + 1, blobs: Vec::new() };
+        let unit = old.units.iter().find(|u| u.name == name && u.fingerprint == fingerprint).cloned().unwrap_or_else(anew);
+        out.insert(name.to_owned(), (record.units.len(), pieces_of(&unit, store)?));
+        record.units.push(unit);
     }
     Ok(out)
+}
+
+/// The pieces of a unit's state, oldest first.
+fn pieces_of(unit: &UnitState, store: &dyn Store) -> Result<Vec<Vec<u8>>, RunError> {
+    let missing = || unreadable(&unit.name, "a piece is missing");
+    unit.blobs.iter().map(|key| store.blob(key)?.ok_or_else(missing)).collect()
+}
+
+/// What ends a run that cannot read what a unit saved.
+fn unreadable(unit: &str, why: impl std::fmt::Display) -> RunError {
+    RunError(format!("state of {unit}: {why}; start with --fresh"))
 }
 
 /// Counts what a node drops.
@@ -387,7 +393,7 @@ fn make_rules(
     options: &RunOptions,
     old: &Record,
     record: &mut Record,
-    store: &mut dyn Store,
+    store: &dyn Store,
     forget: &mut Vec<Vec<u8>>,
     lanes: Vec<Vec<RuleLanes>>,
     ends: Vec<Vec<Vec<RuleEnd>>>,
@@ -413,27 +419,20 @@ fn make_rules(
             let name = format!("{prefix}{shard}");
             let since = before.iter().find(|u| same && u.name == name).map_or(old.epoch + 1, |u| u.since);
             let mut unit = UnitState { name: name.clone(), fingerprint: rule.fingerprint.clone(), since, blobs: Vec::new() };
-            let failed = |e: StateError| RunError(format!("state of {name}: {e}; start with --fresh"));
             let fault = Arc::new(OnceLock::new());
             if rule.keeps_rows {
                 correlator.attach(OwnRows::new(store.rows(&unit.owner())?, on_fault(&name, reports, orders, &fault)));
             }
             let keep = move |hash: u64| shard_of(hash, shards) == shard;
             for state in before.iter().filter(|u| !same || u.name == name) {
-                let mut blobs = Vec::new();
-                for key in &state.blobs {
-                    blobs.push(
-                        store.blob(key)?.ok_or_else(|| RunError(format!("state of {name}: a piece is missing; start with --fresh")))?,
-                    );
-                }
-                correlator.load(&blobs, &keep).map_err(failed)?;
+                correlator.load(&pieces_of(state, store)?, &keep).map_err(|e| unreadable(&name, e))?;
                 if same {
                     unit.blobs.clone_from(&state.blobs);
                     kept.push(state.name.clone());
                 }
             }
             if let Some(e) = fault.get() {
-                return Err(failed(StateError::clone(e)));
+                return Err(unreadable(&name, e));
             }
             let has_whole = !unit.blobs.is_empty();
             let number = record.units.len();

@@ -249,7 +249,7 @@ impl Coordinator {
         let before = store.record()?.map_or(Ok(Record::default()), |bytes| Record::from_bytes(&bytes))?;
         record.before = Some(Box::new(before));
         let mut blobs = changes.blobs;
-        blobs.push(prepared::rows_to_write(&changes.rows));
+        blobs.extend(prepared::rows_to_write(&changes.rows));
         store.publish(&record.to_bytes(), Changes { blobs, ..Changes::default() })?;
         epoch.is_prepared = true;
         self.orders.prepare(number, std::mem::take(&mut epoch.claims));
@@ -259,7 +259,7 @@ impl Coordinator {
 
     fn complete(&mut self, number: u64, epoch: &OpenEpoch, store: &mut dyn Store) -> Result<(), StateError> {
         let (record, mut changes) = self.record_of(number, epoch);
-        if epoch.is_prepared {
+        if epoch.is_prepared && !changes.rows.is_empty() {
             changes.forget.push(prepared::ROWS_KEY.to_vec());
         }
         store.publish(&record.to_bytes(), changes)?;

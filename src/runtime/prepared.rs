@@ -42,8 +42,8 @@ pub fn settle(plan: &Plan, options: &RunOptions, store: &mut dyn Store) -> Resul
     Ok(Answer::Settled)
 }
 
-/// The blob that holds the rows of a prepared epoch: one that is written over cannot be had back, so they are written when the epoch counts.
-pub(super) fn rows_to_write(rows: &[(String, Vec<Row>)]) -> Blob {
+/// The blob that holds the rows of a prepared epoch, if it has some: one that is written over cannot be had back, so they are written when the epoch counts.
+pub(super) fn rows_to_write(rows: &[(String, Vec<Row>)]) -> Option<Blob> {
     let mut out = StateWriter::default();
     for (owner, rows) in rows {
         out.bytes(owner.as_bytes());
@@ -54,7 +54,7 @@ pub(super) fn rows_to_write(rows: &[(String, Vec<Row>)]) -> Blob {
             out.bytes(value.as_deref().unwrap_or_default());
         }
     }
-    Blob { key: ROWS_KEY.to_vec(), value: out.bytes }
+    (!rows.is_empty()).then(|| Blob { key: ROWS_KEY.to_vec(), value: out.bytes })
 }
 
 fn rows_of(blob: Option<Vec<u8>>) -> Result<Vec<(String, Vec<Row>)>, StateError> {
@@ -81,7 +81,8 @@ mod tests {
     fn rows_wait_until_their_epoch_counts() {
         let rows =
             vec![("a".to_owned(), vec![(b"k"[..].into(), Some(b"v"[..].into())), (b"l"[..].into(), None)]), ("b".to_owned(), Vec::new())];
-        assert_eq!(rows_of(Some(rows_to_write(&rows).value)).unwrap(), rows);
+        assert_eq!(rows_of(rows_to_write(&rows).map(|blob| blob.value)).unwrap(), rows);
+        assert_eq!(rows_to_write(&[]), None);
         assert_eq!(rows_of(None).unwrap(), []);
     }
 }

@@ -106,7 +106,7 @@ impl Store for FolderStore {
     fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         Ok(self.blobs.get(key).map_err(failed)?.map(|v| v.to_vec()))
     }
-    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
+    fn rows(&self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
         Ok(Arc::new(FolderRows(self.rows_of(owner)?)))
     }
     fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError> {

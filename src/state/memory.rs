@@ -31,7 +31,7 @@ impl Store for MemoryStore {
     fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         Ok(self.lock().blobs.get(key).cloned())
     }
-    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
+    fn rows(&self, owner: &str) -> Result<Arc<dyn Rows>, StateError> {
         Ok(Arc::new(MemoryRows { store: self.clone(), owner: owner.to_owned() }))
     }
     fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError> {

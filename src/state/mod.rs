@@ -52,7 +52,7 @@ pub trait Store: Send {
     /// A blob of a durable epoch.
     fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
     /// The rows of an owner: there are none at first.
-    fn rows(&mut self, owner: &str) -> Result<Arc<dyn Rows>, StateError>;
+    fn rows(&self, owner: &str) -> Result<Arc<dyn Rows>, StateError>;
     /// Makes a record and what it changes durable in one step.
     fn publish(&mut self, record: &[u8], changes: Changes) -> Result<(), StateError>;
     /// Forgets the rows of all owners but some.

@@ -92,7 +92,7 @@ mod tests {
         keeps_rows(&mut store);
         publish(&mut store, "x", &[("k", Some("v"))]);
         drop(store);
-        let mut store = FolderStore::open(folder.path(), false).unwrap();
+        let store = FolderStore::open(folder.path(), false).unwrap();
         assert_eq!(keys(&*store.rows("x").unwrap(), "", "z", 9), ["kv"]);
     }
 }

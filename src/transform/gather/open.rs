@@ -1,5 +1,6 @@
 //! The events that are being gathered, by key: found by hash, closed in the order in which they were begun.
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::clock::Timestamp;
 use crate::state::{Chunks, StateError, StateReader, StateWriter};
@@ -80,6 +81,12 @@ pub struct OpenGroups {
     scratch: Vec<u8>,
 }
 
+/// Where the sums of a group stand, of which each has so many.
+fn sums_of(number: u32, each: usize) -> Range<usize> {
+    let from = number as usize * each;
+    from..from + each
+}
+
 impl OpenGroups {
     /// No groups; each will have so many sums.
     pub fn new(sums_each: usize) -> OpenGroups {
@@ -131,8 +138,7 @@ impl OpenGroups {
 
     /// Its sums.
     pub fn sums(&mut self, number: u32) -> &mut [Option<i128>] {
-        let from = number as usize * self.sums_each;
-        &mut self.sums[from..from + self.sums_each]
+        &mut self.sums[sums_of(number, self.sums_each)]
     }
 
     /// Keeps a part, of [`frame`], in a group.
@@ -178,7 +184,7 @@ impl OpenGroups {
 
     /// A group and its sums, to read them.
     pub fn group(&self, number: u32) -> (&Group, &[Option<i128>]) {
-        (&self.groups[number], &self.sums[number as usize * self.sums_each..][..self.sums_each])
+        (&self.groups[number], &self.sums[sums_of(number, self.sums_each)])
     }
 
     /// Ends a group.
@@ -237,7 +243,7 @@ impl OpenGroups {
             out.u128(group.ids.1);
             out.u64(group.weight);
             out.u8(u8::from(group.started));
-            for sum in &self.sums[*number as usize * self.sums_each..][..self.sums_each] {
+            for sum in &self.sums[sums_of(*number, self.sums_each)] {
                 out.u8(u8::from(sum.is_some()));
                 out.u128(sum.unwrap_or(0) as u128);
             }
