@@ -210,6 +210,18 @@ impl History {
         entry
     }
 
+    /// Puts an entry where its end is in the queue.
+    fn requeue_end(&mut self, shelved: &mut Shelved) {
+        let entry = &shelved.entry;
+        if shelved.end != Timestamp::MAX {
+            self.ends.remove(&mut self.rows, shelved.end, entry.number, &entry.key);
+        }
+        shelved.end = entry.expires;
+        if shelved.end != Timestamp::MAX {
+            self.ends.push(&mut self.rows, shelved.end, entry.number, &entry.key);
+        }
+    }
+
     /// The entry in rows whose life ended first, if that was by a time.
     fn ended(&mut self, time: Timestamp) -> Option<Shelved> {
         loop {
@@ -218,13 +230,13 @@ impl History {
             if found.as_ref().is_some_and(|shelved| shelved.entry.expires <= end) {
                 return found;
             }
-            self.ends.pop(&mut self.rows);
-            if let Some(mut shelved) = found {
-                shelved.end = shelved.entry.expires;
-                if shelved.end != Timestamp::MAX {
-                    self.ends.push(&mut self.rows, shelved.end, shelved.entry.number, &key);
+            match found {
+                Some(mut shelved) if shelved.end == end => {
+                    self.requeue_end(&mut shelved);
+                    self.set(&shelved);
                 }
-                self.set(&shelved);
+                // It says nothing that is so.
+                _ => self.ends.pop(&mut self.rows),
             }
         }
     }
@@ -254,6 +266,10 @@ impl Shelf for History {
         }
         let Some(mut shelved) = self.find(key) else { return false };
         change(&mut shelved.entry);
+        // As in memory: only a later end is found where the earlier one stood.
+        if shelved.entry.expires < shelved.end {
+            self.requeue_end(&mut shelved);
+        }
         self.set(&shelved);
         true
     }
@@ -378,6 +394,30 @@ mod tests {
         let mut list = List::new(Arc::clone(spec));
         list.attach(3, &rows);
         list
+    }
+
+    #[test]
+    fn a_life_that_a_changed_file_makes_shorter_ends_in_time() {
+        for (storage, before) in [Storage::Memory, Storage::Disk].into_iter().flat_map(|s| [(s, None), (s, Some(100 * UNIT))]) {
+            let mut store = MemoryStore::default();
+            let mut list = opened(&spec(Evict::Oldest, before, true, None, storage), &mut store);
+            list.write(b"c\xff", 0, &[]);
+            let mut chunks = Chunks::default();
+            chunks.begin(0);
+            list.save(3, true, &mut chunks);
+            store.publish(b"", Changes { rows: vec![("r".into(), chunks.rows)], ..Changes::default() }).unwrap();
+            let mut list = opened(&spec(Evict::Oldest, Some(5 * UNIT), true, None, storage), &mut store);
+            for piece in chunks.pieces.iter().filter(|piece| piece.bytes.len() > 1) {
+                list.load(&mut StateReader::new(&piece.bytes[5..])).unwrap();
+            }
+            let mut count = |time: Timestamp| {
+                list.write(b"c\xff", time * UNIT, &[]);
+                list.find(b"c\xff", time * UNIT, |entry| format!("{:?}", entry.value(1)))
+            };
+            let counts = [1, 5, 10, 20].map(&mut count);
+            let want = ["2", "3", "1", "1"].map(|n| Some(format!("{:?}", Value::Number(n.as_bytes()))));
+            assert_eq!(counts, want, "{storage:?} {before:?}");
+        }
     }
 
     proptest! {

@@ -232,7 +232,12 @@ impl Shelf for Slots {
     fn change(&mut self, key: &[u8], change: &mut dyn FnMut(&mut Entry)) -> bool {
         let Some(slot) = self.slot(key) else { return false };
         let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return false };
+        let end = entry.expires;
         change(entry);
+        // Later ends are found where the earlier one stood; a `ttl` that the pipeline file has made shorter brings one nearer.
+        if entry.expires < end {
+            self.ends.push(Reverse((entry.expires, entry.number, slot)));
+        }
         if !std::mem::replace(&mut entry.is_fresh, true) {
             self.changed.push(slot);
         }
