@@ -58,12 +58,12 @@ fn main() {
 
     let mut groups = RingGroups::new(5, 3_600_000_000_000, false, false);
     for i in 0..1_000_000u64 {
-        groups.hit(i.wrapping_mul(0x9e37_79b9_7f4a_7c15), format!("h{i:013}").as_bytes(), 1, 1);
+        groups.hit(None, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), format!("h{i:013}").as_bytes(), 1, 1);
     }
     let mut whole = tripline::state::Chunks::default();
     groups.save(true, &mut whole);
     for i in 0..100u64 {
-        groups.hit(i.wrapping_mul(0x9e37_79b9_7f4a_7c15), format!("h{i:013}").as_bytes(), 2, 1);
+        groups.hit(None, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), format!("h{i:013}").as_bytes(), 2, 1);
     }
     let mut delta = tripline::state::Chunks::default();
     groups.save(false, &mut delta);

@@ -2,8 +2,11 @@
 use bumpalo::Bump;
 
 use crate::clock::Timestamp;
+use crate::component::correlator::key_parts;
+use crate::event::time::DateText;
 use crate::event::{Slot, text, time};
 use crate::expr::{Program, Row, Template};
+use crate::simd;
 
 /// What a rule's alerts say, over the slots of one input.
 #[derive(Clone)]
@@ -89,6 +92,8 @@ pub struct Alert {
     /// The rule's links and added fields, until `finish` puts them into the tail.
     pub(super) links: Vec<u8>,
     pub(super) fields: Vec<u8>,
+    /// Where a text is put together before it is quoted.
+    pub(super) line: Vec<u8>,
 }
 
 /// How complete what an alert says is.
@@ -117,20 +122,19 @@ impl Alert {
     }
 
     /// The document, one line without its end.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, dates: &mut DateText, out: &mut Vec<u8>) {
         out.reserve(256 + self.head.len() + self.middle.len() + self.tail.len());
-        out.extend_from_slice(ALERT_ID);
-        out.extend_from_slice(self.id.as_bytes());
+        simd::append(ALERT_ID, out);
+        simd::append(self.id.as_bytes(), out);
         member("\",\"revision\":", i64::from(self.revision), out);
-        out.extend_from_slice(b"},");
+        simd::append(b"},", out);
         out.extend_from_slice(&self.head);
-        let mut dates = time::DateText::default();
         for (key, at) in [("\"time\":\"", self.time), ("\",\"first_seen\":\"", self.first_seen), ("\",\"last_seen\":\"", self.last_seen)] {
-            out.extend_from_slice(key.as_bytes());
+            simd::append(key.as_bytes(), out);
             dates.write_rfc3339(at, out);
         }
-        out.extend_from_slice(b"\",\"count\":");
-        out.extend_from_slice(self.count.as_bytes());
+        simd::append(b"\",\"count\":", out);
+        simd::append(self.count.as_bytes(), out);
         member(",\"suppressed\":", self.suppressed as i64, out);
         out.push(b',');
         out.extend_from_slice(&self.middle);
@@ -138,34 +142,33 @@ impl Alert {
         out.push(b'}');
     }
 
-    /// Writes what depends on the deciding event.
-    pub fn describe<R: Row>(&mut self, rule: (&str, &str), by: &[String], key: &[&[u8]], programs: &AlertPrograms, row: &R, bump: &Bump) {
+    /// Writes what depends on the deciding event. `key`: tenant and key.
+    pub fn describe<R: Row>(&mut self, rule: (&str, &str), by: &[String], key: &[u8], programs: &AlertPrograms, row: &R, bump: &Bump) {
         let (id, name) = rule;
-        let out = &mut self.head;
+        let (out, line) = (&mut self.head, &mut self.line);
         quoted("\"rule\":{\"id\":", id.as_bytes(), out);
         quoted(",\"name\":", name.as_bytes(), out);
-        quoted("},\"tenant\":", key.first().copied().unwrap_or_default(), out);
-        let mut line = Vec::with_capacity(128);
-        programs.title.write(row, &mut line);
-        quoted(",\"title\":", &line, out);
+        quoted("},\"tenant\":", key_parts(key).next().unwrap_or_default(), out);
         line.clear();
-        programs.description.write(row, &mut line);
-        quoted(",\"description\":", &line, out);
+        programs.title.write(row, line);
+        quoted(",\"title\":", line, out);
+        line.clear();
+        programs.description.write(row, line);
+        quoted(",\"description\":", line, out);
         line.clear();
         match &programs.severity {
             Severity::Word(word) => line.extend_from_slice(word.as_bytes()),
             Severity::Program(program) => {
-                program.value(row, bump).write_text(&mut line);
+                program.value(row, bump).write_text(line);
             }
         }
         let known = SEVERITIES.iter().find(|s| s.as_bytes() == line).copied().unwrap_or("medium");
         quoted(",\"severity\":", known.as_bytes(), out);
         out.push(b',');
-        self.describe_middle(by, key, programs, row);
         for (i, (name, template)) in programs.links.iter().enumerate() {
             line.clear();
-            template.write(row, &mut line);
-            named(i, name, &line, &mut self.links);
+            template.write(row, line);
+            named(i, name, line, &mut self.links);
         }
         for (name, program) in &programs.fields {
             let value = program.value(row, bump);
@@ -175,17 +178,18 @@ impl Alert {
                 write_value(value, &mut self.fields);
             }
         }
+        self.describe_middle(by, key, programs, row);
     }
 
-    fn describe_middle<R: Row>(&mut self, by: &[String], key: &[&[u8]], programs: &AlertPrograms, row: &R) {
+    fn describe_middle<R: Row>(&mut self, by: &[String], key: &[u8], programs: &AlertPrograms, row: &R) {
         let out = &mut self.middle;
-        out.extend_from_slice(b"\"key\":{");
-        for (i, (name, value)) in by.iter().zip(key.iter().skip(1)).enumerate() {
+        simd::append(b"\"key\":{", out);
+        for (i, (name, value)) in by.iter().zip(key_parts(key).skip(1)).enumerate() {
             named(i, name, value, out);
         }
-        out.extend_from_slice(b"},");
-        out.extend_from_slice(&programs.constants);
-        out.extend_from_slice(b"\"observables\":[");
+        simd::append(b"},", out);
+        simd::append(&programs.constants, out);
+        simd::append(b"\"observables\":[", out);
         let mut seen: Vec<(&str, Vec<u8>)> = Vec::new();
         for (kind, field, slot) in &programs.observables {
             let mut value = Vec::new();
@@ -198,20 +202,20 @@ impl Alert {
             out.push(b'}');
             seen.push((kind, value));
         }
-        out.extend_from_slice(b"],");
+        simd::append(b"],", out);
     }
 
     /// Puts events, the ids of the alerts among them, and completeness at their places.
     pub fn finish(&mut self, events: &[u8], related: &[u8], completeness: &Completeness) {
         let out = &mut self.tail;
         for (key, part) in [("\"events\":[", events), ("],\"related\":[", related), ("],\"links\":{", &self.links)] {
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(part);
+            simd::append(key.as_bytes(), out);
+            simd::append(part, out);
         }
         self.links.clear();
         let c = completeness;
-        out.extend_from_slice(b"},\"completeness\":{\"exact\":");
-        out.extend_from_slice(if c.exact { b"true" } else { b"false" });
+        simd::append(b"},\"completeness\":{\"exact\":", out);
+        simd::append(if c.exact { b"true" } else { b"false" }, out);
         for (key, number) in [
             (",\"watermark_lag_ms\":", c.watermark_lag_ms),
             (",\"late\":", c.late as i64),
@@ -221,7 +225,7 @@ impl Alert {
         ] {
             member(key, number, out);
         }
-        out.extend_from_slice(b",\"tables\":{}}");
+        simd::append(b",\"tables\":{}}", out);
         out.append(&mut self.fields);
     }
 }
@@ -234,8 +238,9 @@ pub fn id_of(document: &[u8]) -> Option<&[u8]> {
     document.strip_prefix(ALERT_ID)?.get(..32)
 }
 
+#[inline]
 fn quoted(before: &str, value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(before.as_bytes());
+    simd::append(before.as_bytes(), out);
     text::quote(value, out);
 }
 
@@ -248,8 +253,9 @@ fn named(index: usize, name: &str, value: &[u8], out: &mut Vec<u8>) {
     text::quote(value, out);
 }
 
+#[inline]
 fn member(before: &str, number: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(before.as_bytes());
+    simd::append(before.as_bytes(), out);
     text::write_number(number, out);
 }
 

@@ -61,23 +61,23 @@ impl Threshold {
         let spec = Arc::clone(&self.spec);
         let Decision { anchor, time, tie, count, first, last, newest, since } = decision;
         let number = self.ordinal(hit.key, anchor);
-        let parts: Vec<&[u8]> = key_parts(hit.key).collect();
+        let tenant = key_parts(hit.key).next().unwrap_or_default();
         self.write_list(hit, row, &count, time, tie, out);
-        let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, parts[0], row));
+        let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, tenant, row));
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key)
             && suppressions.holds(key, time, &count)
         {
             self.counters.suppressed.increment(1);
             return;
         }
-        let id = id::alert_id(&spec.id, parts[0], parts[1..].iter().copied(), anchor, number);
+        let id = id::alert_id(&spec.id, tenant, key_parts(hit.key).skip(1), anchor, number);
         let mut alert = std::mem::take(&mut self.alert);
         alert.clear();
-        alert.id.extend(id.iter().map(|b| char::from(*b)));
+        alert.id.push_str(str::from_utf8(&id).unwrap_or_default());
         (alert.time, alert.first_seen, alert.last_seen) = (time, first, last);
-        alert.count.clone_from(&count);
+        count.clone_into(&mut alert.count);
         let rule_row = self.row_of(hit, row, &spec, count.as_bytes());
-        alert.describe((&spec.id, &spec.node), &spec.by, &parts, &self.ports[hit.port].alert, &rule_row, &self.bump);
+        alert.describe((&spec.id, &spec.node), &spec.by, hit.key, &self.ports[hit.port].alert, &rule_row, &self.bump);
         let (events, related, evidence_evicted) = self.events(newest, since, hit);
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
         let completeness = Completeness {
@@ -127,11 +127,11 @@ impl Threshold {
         *next - 1
     }
 
-    pub(super) fn say(&self, alert: &Alert, tie: u128, out: &mut AlertRows) {
+    pub(super) fn say(&mut self, alert: &Alert, tie: u128, out: &mut AlertRows) {
         if self.spec.shadow {
             return;
         }
-        out.lines.push(|line| alert.write(line));
+        out.lines.push(|line| alert.write(&mut self.dates, line));
         out.times.push(alert.time);
         out.ties.push(tie);
     }

@@ -19,6 +19,7 @@ use crate::component::correlator::AlertRows;
 use crate::component::list_write::Write;
 use crate::component::{Correlator, HitBatch, Kind, OutputNames};
 use crate::config::{Field, Options, Type};
+use crate::event::time::DateText;
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
@@ -73,10 +74,13 @@ const NEAR: usize = 16;
 
 impl Groups {
     #[inline(always)]
-    fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>) {
+    fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>) -> Option<u32> {
         match self {
             Groups::Ring(ring) => ring.prefetch(far, near.map(|(hash, _)| hash)),
-            Groups::General(groups) => groups.prefetch(far, near),
+            Groups::General(groups) => {
+                groups.prefetch(far, near);
+                None
+            }
         }
     }
 }
@@ -115,6 +119,7 @@ pub struct Threshold {
     pub(super) bump: Bump,
     /// The last alert: its memory makes the next one.
     pub(super) alert: Alert,
+    pub(super) dates: DateText,
     /// Slots of waiting hits, by input.
     pub(super) payload_slots: Arc<Vec<Vec<Slot>>>,
 }
@@ -160,6 +165,7 @@ impl Threshold {
             counters,
             bump: Bump::new(),
             alert: Alert::default(),
+            dates: DateText::default(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
             lists: Copies::new(&lists.specs),
             own_writes: lists.own,
@@ -190,8 +196,8 @@ impl Threshold {
         Some((time, clamped))
     }
 
-    /// Takes a hit in its turn.
-    fn take<R: Row>(&mut self, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
+    /// Takes a hit in its turn. `guess`: what was said when its memory was asked for.
+    fn take<R: Row>(&mut self, guess: Option<u32>, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
         if self.has_timers() {
             self.pass_to(hit.time, out);
         }
@@ -212,7 +218,7 @@ impl Threshold {
         }
         match &mut self.groups {
             Groups::Ring(ring) => {
-                let update = ring.hit(hit.hash, hit.key, hit.time, u64::try_from(hit.amount.max(1)).unwrap_or(u64::MAX));
+                let update = ring.hit(guess, hit.hash, hit.key, hit.time, u64::try_from(hit.amount.max(1)).unwrap_or(u64::MAX));
                 let bound = if let Bound::Constant(n) = self.spec.bound { n } else { 1 };
                 if self.spec.evidence_max > 0 && i128::from(update.weight) * 2 >= bound {
                     let newest = ring.evidence(update.group);
@@ -233,8 +239,10 @@ impl Threshold {
         let slots = Arc::clone(&self.payload_slots);
         // Taken out for as long as its hits are: nothing that takes a hit puts one in.
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
-        loop {
-            self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)));
+        let mut guesses = [None; NEAR];
+        for turn in 0.. {
+            let near = self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)));
+            let guess = std::mem::replace(&mut guesses[turn % NEAR], near);
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             if let Some((writer, record)) = waiting_write(payload) {
                 self.take_write((hit.time, hit.rank, hit.tie), writer, record, out);
@@ -242,7 +250,7 @@ impl Threshold {
             }
             let read = payload::read(payload, hit.time, hit.hash, (hit.rank, hit.tie), |port| slots.get(port).map_or(&[], Vec::as_slice));
             if let Ok((hit, row)) = read {
-                self.take(&hit, &row, out);
+                self.take(guess, &hit, &row, out);
             }
         }
         self.arrivals.waiting = waiting;
@@ -346,9 +354,11 @@ impl Correlator for Threshold {
         let origin = if hits.hits.is_empty() { 0 } else { number_of(&mut self.origins, &batch.input.origin) };
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let groups_before = self.groups_len();
+        let mut guesses = [None; NEAR];
         for (i, hit) in hits.hits.iter().enumerate() {
             let ahead = |n: usize| hits.hits.get(i + n);
-            self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)));
+            let near = self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)));
+            let guess = std::mem::replace(&mut guesses[i % NEAR], near);
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             let Some((time, clamped)) = self.counted(judged) else {
@@ -373,7 +383,7 @@ impl Correlator for Threshold {
                 text,
             };
             if self.arrivals.is_next(&arrival, is_pending) {
-                self.take(&hit, &BatchRow { batch, row }, out);
+                self.take(guess, &hit, &BatchRow { batch, row }, out);
             } else {
                 let slots = &self.ports[input].payload;
                 let write = |bytes: &mut Vec<u8>| payload::write(&hit, slots, &BatchRow { batch, row }, bytes);

@@ -36,22 +36,22 @@ pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) ->
 
 /// The first 32 hex digits of SHA-256 over the netstrings of the parts.
 pub fn alert_id<'a>(rule: &str, tenant: &[u8], by: impl Iterator<Item = &'a [u8]>, anchor: Timestamp, ordinal: u32) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut netstrings = Vec::with_capacity(128);
-    let mut put = |part: &[u8]| {
-        text::write_number(part.len() as i64, &mut netstrings);
-        netstrings.push(b':');
-        netstrings.extend_from_slice(part);
-        netstrings.push(b',');
-    };
-    put(b"tripline-1");
-    put(rule.as_bytes());
-    put(tenant);
-    by.for_each(&mut put);
-    put(anchor.to_string().as_bytes());
-    put(ordinal.to_string().as_bytes());
-    hash.update(&netstrings);
-    let digest = hash.finalize();
+    let digest = ONE_PIECE.with_borrow_mut(|netstrings| {
+        netstrings.clear();
+        let mut put = |part: &[u8]| {
+            text::write_number(part.len() as i64, netstrings);
+            netstrings.push(b':');
+            simd::append(part, netstrings);
+            netstrings.push(b',');
+        };
+        put(b"tripline-1");
+        put(rule.as_bytes());
+        put(tenant);
+        by.for_each(&mut put);
+        put(text::digits(anchor, &mut [0; 20]));
+        put(text::digits(i64::from(ordinal), &mut [0; 20]));
+        Sha256::digest(&*netstrings)
+    });
     let mut head = [0u8; 16];
     head.copy_from_slice(&digest[..16]);
     hex(&head)

@@ -34,20 +34,28 @@ fn escape_long(text: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a whole number.
 pub fn write_number(number: i64, out: &mut Vec<u8>) {
-    let mut digits = [0u8; 20];
-    let (mut at, mut rest) = (digits.len(), number.unsigned_abs());
+    match number {
+        0..=9 => out.push(b'0' + number as u8),
+        _ => simd::append(digits(number, &mut [0; 20]), out),
+    }
+}
+
+/// A number's text, in a room that is long enough for any.
+pub fn digits(number: i64, room: &mut [u8; 20]) -> &[u8] {
+    let (mut at, mut rest) = (room.len(), number.unsigned_abs());
     loop {
         at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
+        room[at] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
             break;
         }
     }
     if number < 0 {
-        out.push(b'-');
+        at -= 1;
+        room[at] = b'-';
     }
-    out.extend_from_slice(&digits[at..]);
+    &room[at..]
 }
 
 /// Appends text as a JSON string.

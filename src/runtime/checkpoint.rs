@@ -5,7 +5,7 @@ use super::disk_queue::Bounds;
 use crate::state::{Blob, StateError, StateReader, StateWriter};
 
 /// Version of the record's form.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// What a sink has sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! Byte strings that grow, in blocks of one slab: millions of short ones without an allocation for each.
 use super::chunked::Chunked;
 
-/// Bytes of a block that hold text; the other four name the next block.
-const ROOM: usize = 124;
 const NONE: u32 = u32::MAX;
 
+/// `ROOM` and the four bytes that name the next block are whole cache lines.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Block {
+struct Block<const ROOM: usize> {
     bytes: [u8; ROOM],
     next: u32,
 }
@@ -36,23 +35,38 @@ impl Chain {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// As two words, for a record that keeps it.
+    pub fn to_words(&self) -> [u64; 2] {
+        [u64::from(self.head) << 32 | u64::from(self.tail), u64::from(self.len)]
+    }
+
+    /// What [`Chain::to_words`] made.
+    pub fn from_words(words: [u64; 2]) -> Chain {
+        Chain { head: (words[0] >> 32) as u32, tail: words[0] as u32, len: words[1] as u32 }
+    }
 }
 
-/// See the module.
+/// See the module. A block holds `ROOM` bytes.
 #[derive(Debug)]
-pub struct Blocks {
-    blocks: Chunked<Block>,
+pub struct Blocks<const ROOM: usize = 124> {
+    blocks: Chunked<Block<ROOM>>,
     /// First of the blocks that nobody uses.
     free: u32,
 }
 
-impl Default for Blocks {
-    fn default() -> Blocks {
+impl<const ROOM: usize> Default for Blocks<ROOM> {
+    fn default() -> Blocks<ROOM> {
         Blocks { blocks: Chunked::default(), free: NONE }
     }
 }
 
-impl Blocks {
+impl<const ROOM: usize> Blocks<ROOM> {
+    /// Bytes that it holds.
+    pub fn memory(&self) -> usize {
+        self.blocks.len() * size_of::<Block<ROOM>>()
+    }
+
     fn take(&mut self) -> u32 {
         let block = self.free;
         if block == NONE {
@@ -155,7 +169,7 @@ mod tests {
     proptest! {
         #[test]
         fn strings_are_what_was_appended(steps in prop::collection::vec((0usize..6, 0usize..400, any::<u8>()), 0..100)) {
-            let mut blocks = Blocks::default();
+            let mut blocks: Blocks = Blocks::default();
             let mut strings: Vec<(Chain, Vec<u8>)> = vec![(Chain::default(), Vec::new()); 6];
             for (at, len, byte) in steps {
                 let (chain, text) = &mut strings[at];

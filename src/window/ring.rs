@@ -1,31 +1,69 @@
 //! Sliding windows that need only the last N hits of a group: `count: N` with a constant N, fired on crossing it.
 //!
-//! Every weight is at least 1, so whether the window's weight reaches N shows in its last N hits; and where it fires, the hit before did not reach N, so all
-//! that the window holds is among them. A group is one record of words, so a hit costs one probe and one cache line or two:
+//! Every weight is at least 1, so whether the window's weight reaches N shows in the last N hits before; and where it fires, those did not reach N, so all that
+//! the window holds is among them. A group is one record of words, so a hit costs one probe and one cache line where N is 5:
 //!
 //! ```text
-//! hash · key or its place (2 words) · key length << 32 | flags | head << 8 | length · evidence · N times [· N weights]
+//! hash (40 bits) · key length (6) · flags (2) · where the next hit goes (4) | key, or its place and length (2 words) | N times [| N weights]
 //! ```
+//!
+//! Of the hash the upper 40 bits count: those that choose the shard, and 32 for the index. Where the newest evidence of a group lies is in a list of its own, as
+//! few hits ask for it.
+use super::blocks::{Blocks, Chain};
+use super::chunked::Chunked;
+use super::evidence::NONE;
 use super::key_index::KeyIndex;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
-const HASH: usize = 0;
+const META: usize = 0;
 const KEY: usize = 1;
-const META: usize = 3;
-const EVIDENCE: usize = 4;
-const TIMES: usize = 5;
+const TIMES: usize = 3;
 
-const ARMED: u64 = 1 << 16;
-const DIRTY: u64 = 1 << 17;
-const LIVE: u64 = 1 << 18;
+/// The bits of a hash that are kept, at their place in the hash and in the record.
+const HASH: u64 = u64::MAX << 24;
+/// Key length, or [`LONG`].
+const LENGTH: Bits = Bits { at: 18, mask: 0x3f };
+/// Where the next hit goes, over the oldest.
+const NEXT: Bits = Bits { at: 0, mask: 0xf };
+const DIRTY: u64 = 1 << 16;
+const LIVE: u64 = 1 << 17;
 
+/// A few bits of the first word.
+struct Bits {
+    at: u32,
+    mask: u64,
+}
+
+impl Bits {
+    #[inline(always)]
+    fn of(&self, meta: u64) -> usize {
+        (meta >> self.at & self.mask) as usize
+    }
+
+    #[inline(always)]
+    fn put(&self, value: usize) -> u64 {
+        (value as u64) << self.at
+    }
+
+    #[inline(always)]
+    fn all(&self) -> u64 {
+        self.mask << self.at
+    }
+}
+
+/// A time that is in no window: where no hit is.
+const EMPTY: Timestamp = Timestamp::MIN;
 /// Longest key that lies inside its record.
 const KEY_INLINE: usize = 16;
+/// Instead of the length of a key that does not.
+const LONG: usize = 0x3f;
 /// Records of the first chunk; each further one holds twice as many. Memory grows by chunks, never by copying, and large chunks lie in huge pages.
 const FIRST_CHUNK: usize = 1 << 12;
+/// Words of a cache line.
+const LINE: usize = 8;
 /// Largest N that is worth a record of N times.
 pub const RING_MAX: usize = 16;
 
@@ -36,7 +74,7 @@ pub struct Update {
     pub group: u32,
     /// Weight of the window.
     pub weight: u64,
-    /// Oldest time in the window.
+    /// Oldest time in the window, where it fires.
     pub first: Timestamp,
     /// Whether it fires.
     pub fires: bool,
@@ -46,17 +84,36 @@ pub struct Update {
 #[derive(Debug)]
 pub struct RingGroups {
     index: KeyIndex,
-    chunks: Vec<Vec<u64>>,
+    chunks: Vec<Chunk>,
     len: usize,
     free: Vec<u32>,
     dirty: Vec<u32>,
-    long_keys: Vec<u8>,
+    /// Where the newest evidence of each group lies.
+    evidence: Chunked<u64>,
+    long_keys: Blocks<60>,
     n: usize,
     weighted: bool,
     stride: usize,
     within: i64,
     consume: bool,
     hand: Hand,
+}
+
+/// Records, the first of them at the start of a cache line.
+#[derive(Debug)]
+struct Chunk {
+    words: Vec<u64>,
+    first: usize,
+}
+
+impl Chunk {
+    fn new(words: usize) -> Chunk {
+        let mut words = vec![0; words + LINE - 1];
+        simd::prefer_huge_pages(&mut words);
+        // What a vector holds stays where it is while it does not grow.
+        let first = words.as_ptr().align_offset(LINE * 8).min(LINE - 1);
+        Chunk { words, first }
+    }
 }
 
 impl RingGroups {
@@ -69,7 +126,8 @@ impl RingGroups {
             len: 0,
             free: Vec::new(),
             dirty: Vec::new(),
-            long_keys: Vec::new(),
+            evidence: Chunked::default(),
+            long_keys: Blocks::default(),
             n,
             weighted,
             stride,
@@ -91,20 +149,23 @@ impl RingGroups {
 
     /// Bytes held.
     pub fn memory(&self) -> usize {
-        self.index.memory() + self.len * self.stride * 8 + self.long_keys.capacity() + self.dirty.capacity() * 4
+        self.index.memory() + self.len * (self.stride + 1) * 8 + self.long_keys.memory() + self.dirty.capacity() * 4
     }
 
-    /// Asks for the memory that hits will need: the index for one far ahead, the record for one that is nearer.
+    /// Asks for the memory that hits will need: the index for one far ahead, the record for one that is nearer. Says which group the latter's probably is.
     #[inline(always)]
-    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) {
+    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) -> Option<u32> {
         if let Some(hash) = far {
-            self.index.prefetch(hash);
+            self.index.prefetch(hash & HASH);
         }
-        if let Some(group) = near.and_then(|hash| self.index.guess(hash)) {
-            let (chunk, at) = self.place(group);
-            simd::prefetch(&self.chunks[chunk], at);
-            simd::prefetch(&self.chunks[chunk], at + self.stride - 1);
+        let group = self.index.guess(near? & HASH)?;
+        let (chunk, at) = self.place(group);
+        let Chunk { words, first } = &self.chunks[chunk];
+        simd::prefetch(words, first + at);
+        if !LINE.is_multiple_of(self.stride) {
+            simd::prefetch(words, first + at + self.stride - 1);
         }
+        Some(group)
     }
 
     /// The chunk of a group and where its record begins.
@@ -118,40 +179,49 @@ impl RingGroups {
     #[inline(always)]
     fn record(&self, group: u32) -> &[u64] {
         let (chunk, at) = self.place(group);
-        &self.chunks[chunk][at..at + self.stride]
+        let Chunk { words, first } = &self.chunks[chunk];
+        &words[first + at..first + at + self.stride]
     }
 
     #[inline(always)]
     fn record_mut(&mut self, group: u32) -> &mut [u64] {
         let (chunk, at) = self.place(group);
-        &mut self.chunks[chunk][at..at + self.stride]
+        let Chunk { words, first } = &mut self.chunks[chunk];
+        &mut words[*first + at..*first + at + self.stride]
     }
 
-    /// The key of a group.
-    pub fn key(&self, group: u32) -> Vec<u8> {
+    /// Puts the key of a group in the place of `out`.
+    fn read_key(&self, group: u32, out: &mut Vec<u8>) {
         let record = self.record(group);
-        let len = (record[META] >> 32) as usize;
-        if len > KEY_INLINE {
-            let at = record[KEY] as usize;
-            return self.long_keys[at..at + len].to_vec();
+        let words = [record[KEY], record[KEY + 1]];
+        out.clear();
+        match LENGTH.of(record[META]) {
+            LONG => self.long_keys.read(&Chain::from_words(words), 0, out),
+            len => {
+                out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+                out.truncate(len);
+            }
         }
-        let mut bytes = [0u8; KEY_INLINE];
-        bytes[..8].copy_from_slice(&record[KEY].to_le_bytes());
-        bytes[8..].copy_from_slice(&record[KEY + 1].to_le_bytes());
-        bytes[..len].to_vec()
     }
 
     #[inline(always)]
     fn is_key(&self, group: u32, hash: u64, packed: [u64; 2], key: &[u8]) -> bool {
         let record = self.record(group);
-        if record[HASH] != hash || (record[META] >> 32) as usize != key.len() {
+        let words = [record[KEY], record[KEY + 1]];
+        let length = if key.len() <= KEY_INLINE { key.len() } else { LONG };
+        if record[META] & (HASH | LENGTH.all() | LIVE) != hash & HASH | LENGTH.put(length) | LIVE {
             return false;
         }
-        if key.len() <= KEY_INLINE {
-            return record[KEY] == packed[0] && record[KEY + 1] == packed[1];
+        if length < LONG {
+            return words == packed;
         }
-        let at = record[KEY] as usize;
-        self.long_keys[at..at + key.len()] == *key
+        let chain = Chain::from_words(words);
+        chain.len() == key.len() && self.long_keys.starts_with(&chain, key)
+    }
+
+    #[inline(always)]
+    fn find(&self, hash: u64, packed: [u64; 2], key: &[u8]) -> Option<u32> {
+        self.index.find(hash & HASH, |group| self.is_key(group, hash, packed, key))
     }
 
     fn insert(&mut self, hash: u64, packed: [u64; 2], key: &[u8]) -> u32 {
@@ -159,69 +229,62 @@ impl RingGroups {
         if group as usize == self.len {
             let (chunk, _) = self.place(group);
             if chunk == self.chunks.len() {
-                let mut records = vec![0; (FIRST_CHUNK << chunk) * self.stride];
-                simd::prefer_huge_pages(&mut records);
-                self.chunks.push(records);
+                self.chunks.push(Chunk::new((FIRST_CHUNK << chunk) * self.stride));
             }
             self.len += 1;
+            self.evidence.push(NONE);
         }
-        let mut place = packed;
+        let (mut length, mut words) = (key.len(), packed);
         if key.len() > KEY_INLINE {
-            place = [self.long_keys.len() as u64, 0];
-            self.long_keys.extend_from_slice(key);
+            let mut chain = Chain::default();
+            self.long_keys.append(&mut chain, key);
+            (length, words) = (LONG, chain.to_words());
         }
+        let n = self.n;
         let record = self.record_mut(group);
-        record.fill(0);
-        record[HASH] = hash;
-        [record[KEY], record[KEY + 1]] = place;
-        record[META] = (key.len() as u64) << 32 | ARMED | LIVE;
-        record[EVIDENCE] = u64::MAX;
-        self.index.insert(hash, group);
+        record[META] = hash & HASH | LENGTH.put(length) | LIVE;
+        [record[KEY], record[KEY + 1]] = words;
+        record[TIMES..TIMES + n].fill(EMPTY as u64);
+        self.evidence[group] = NONE;
+        self.index.insert(hash & HASH, group);
         group
     }
 
-    /// Takes a hit. Hits of a group come in order of time.
+    /// Takes a hit. Hits of a group come in order of time. `guess`: what [`RingGroups::prefetch`] said.
     #[inline]
-    pub fn hit(&mut self, hash: u64, key: &[u8], time: Timestamp, weight: u64) -> Update {
+    pub fn hit(&mut self, guess: Option<u32>, hash: u64, key: &[u8], time: Timestamp, weight: u64) -> Update {
         let packed = simd::short_words(key).unwrap_or_default();
-        let group = match self.index.find(hash, |g| self.is_key(g, hash, packed, key)) {
+        let guessed = guess.filter(|group| self.is_key(*group, hash, packed, key));
+        let group = match guessed.or_else(|| self.find(hash, packed, key)) {
             Some(group) => group,
             None => self.insert(hash, packed, key),
         };
-        let (n, within, consume, weighted) = (self.n, self.within, self.consume, self.weighted);
+        let (n, consume, weighted) = (self.n, self.consume, self.weighted);
+        let oldest = time.saturating_sub(self.within);
         let record = self.record_mut(group);
         let meta = record[META];
-        let (mut len, mut head) = ((meta & 0xff) as usize, (meta >> 8 & 0xff) as usize);
-        let oldest = time.saturating_sub(within);
-        // What has left the window leaves the ring.
-        while len > 0 && record[TIMES + head] as i64 <= oldest {
-            head = if head + 1 == n { 0 } else { head + 1 };
-            len -= 1;
-        }
-        let mut before = len as u64;
+        let (times, weights) = record[TIMES..].split_at_mut(n);
+        // All are looked at, without a branch: how many of them the window still holds is different for every hit.
+        let before = match weighted {
+            false => times.iter().map(|t| u64::from(*t as i64 > oldest)).sum(),
+            true => times.iter().zip(&*weights).fold(0, |sum: u64, (t, w)| sum.saturating_add(if *t as i64 > oldest { *w } else { 0 })),
+        };
+        let next = NEXT.of(meta);
+        times[next] = time as u64;
         if weighted {
-            before = (0..len).fold(0, |sum: u64, i| sum.saturating_add(record[TIMES + n + (head + i) % n]));
+            weights[next] = weight;
         }
-        let armed = meta & ARMED != 0 || before < n as u64;
-        if len == n {
-            head = if head + 1 == n { 0 } else { head + 1 };
-            len -= 1;
-        }
-        let at = if head + len >= n { head + len - n } else { head + len };
-        record[TIMES + at] = time as u64;
-        if weighted {
-            record[TIMES + n + at] = weight;
-        }
-        len += 1;
         let total = before.saturating_add(weight);
-        let fires = armed && total >= n as u64;
-        let first = record[TIMES + head] as i64;
-        if fires && consume {
-            len = 0;
+        // It is fired once on the way up: a window that holds N already has done so.
+        let fires = before < n as u64 && total >= n as u64;
+        let mut first = time;
+        if fires {
+            first = times.iter().map(|t| *t as i64).filter(|t| *t > oldest).min().unwrap_or(time);
+            if consume {
+                times.fill(EMPTY as u64);
+            }
         }
-        // `each_threshold` uses its hits up, and is armed again by the empty window.
-        let stays_armed = armed && !fires || consume;
-        record[META] = meta & (u64::MAX << 32 | LIVE) | DIRTY | u64::from(stays_armed) << 16 | (head as u64) << 8 | len as u64;
+        record[META] = meta & (HASH | LENGTH.all() | LIVE) | DIRTY | NEXT.put(if next + 1 == n { 0 } else { next + 1 });
         if meta & DIRTY == 0 {
             self.dirty.push(group);
         }
@@ -230,7 +293,7 @@ impl RingGroups {
 
     /// Where the group's newest evidence lies.
     pub fn evidence(&mut self, group: u32) -> &mut u64 {
-        &mut self.record_mut(group)[EVIDENCE]
+        &mut self.evidence[group]
     }
 
     /// Gives up groups whose window is empty at `now`, now and then; `came` new ones were opened.
@@ -255,16 +318,17 @@ impl RingGroups {
         if meta & LIVE == 0 {
             return None;
         }
-        let (len, head) = ((meta & 0xff) as usize, (meta >> 8 & 0xff) as usize);
-        if len == 0 {
-            return (meta & DIRTY == 0).then_some(Timestamp::MIN);
-        }
-        Some(record[TIMES + (head + len - 1) % self.n] as i64)
+        let newest = record[TIMES + (NEXT.of(meta) + self.n - 1) % self.n] as i64;
+        (newest != EMPTY || meta & DIRTY == 0).then_some(newest)
     }
 
     fn remove(&mut self, group: u32) {
-        let hash = self.record(group)[HASH];
-        self.index.remove(hash, group);
+        let record = self.record(group);
+        let (meta, words) = (record[META], [record[KEY], record[KEY + 1]]);
+        self.index.remove(meta & HASH, group);
+        if LENGTH.of(meta) == LONG {
+            self.long_keys.free(&mut Chain::from_words(words));
+        }
         self.record_mut(group)[META] = 0;
         self.free.push(group);
     }
@@ -288,6 +352,7 @@ impl RingGroups {
     /// Writes all groups, or those that changed since the last call.
     pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let changed = std::mem::take(&mut self.dirty);
+        let mut key = Vec::new();
         let groups: &mut dyn Iterator<Item = u32> = if full { &mut (0..self.len as u32) } else { &mut changed.iter().copied() };
         for group in groups {
             let record = self.record(group);
@@ -295,15 +360,16 @@ impl RingGroups {
             if meta & LIVE == 0 {
                 continue;
             }
-            let (len, head) = ((meta & 0xff) as usize, (meta >> 8 & 0xff) as usize);
+            let (n, next) = (self.n, NEXT.of(meta));
+            let oldest = (record[TIMES + (next + n - 1) % n] as i64).saturating_sub(self.within);
+            let hits = || (next..next + n).map(|at| at % n).filter(|at| record[TIMES + at] as i64 > oldest);
+            self.read_key(group, &mut key);
             let out = chunks.record();
-            out.u64(record[HASH]);
-            out.bytes(&self.key(group));
-            out.u8(u8::from(meta & ARMED != 0));
-            out.u64(record[EVIDENCE]);
-            out.u8(len as u8);
-            for i in 0..len {
-                let at = (head + i) % self.n;
+            out.u64(meta & HASH);
+            out.bytes(&key);
+            out.u64(self.evidence[group]);
+            out.u8(hits().count() as u8);
+            for at in hits() {
                 out.u64(record[TIMES + at]);
                 if self.weighted {
                     out.u64(record[TIMES + self.n + at]);
@@ -320,7 +386,6 @@ impl RingGroups {
         while !from.is_empty() {
             let hash = from.u64()?;
             let key = from.bytes()?;
-            let armed = from.u8()? != 0;
             let evidence = from.u64()?;
             let len = usize::from(from.u8()?);
             if len > self.n {
@@ -334,21 +399,90 @@ impl RingGroups {
                 continue;
             }
             let packed = simd::short_words(key).unwrap_or_default();
-            let group = match self.index.find(hash, |g| self.is_key(g, hash, packed, key)) {
+            let group = match self.find(hash, packed, key) {
                 Some(group) => group,
                 None => self.insert(hash, packed, key),
             };
             let (n, weighted) = (self.n, self.weighted);
             let record = self.record_mut(group);
-            record[META] = (key.len() as u64) << 32 | LIVE | u64::from(armed) << 16 | len as u64;
-            record[EVIDENCE] = evidence;
+            record[META] = record[META] & (HASH | LENGTH.all()) | LIVE | NEXT.put(len % n);
+            record[TIMES..TIMES + n].fill(EMPTY as u64);
             for (i, (time, weight)) in entries.into_iter().enumerate() {
                 record[TIMES + i] = time;
                 if weighted {
                     record[TIMES + n + i] = weight;
                 }
             }
+            self.evidence[group] = evidence;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use xxhash_rust::xxh3::xxh3_64;
+
+    fn key(number: usize) -> Vec<u8> {
+        // Inside the record, at its edge, and of one and of several blocks; many alike in their first bytes.
+        let len = [1, 7, 15, 16, 17, 59, 60, 61, 300][number % 9];
+        let mut key = vec![b'k'; len];
+        key[len - 1] = number as u8;
+        key
+    }
+
+    proptest! {
+        #[test]
+        fn it_fires_as_a_scan_does(
+            steps in prop::collection::vec((0usize..40, 0i64..20, 1u64..4, 0u8..40), 1..300),
+            n in 1usize..=RING_MAX, within in 1i64..60, weighted: bool, consume: bool, collide: bool) {
+            // Hashes that say nothing are as good as any: a full key decides.
+            let hash_of = |key: &[u8]| if collide { 7 << 40 } else { xxh3_64(key) };
+            let mut groups = RingGroups::new(n, within, weighted, consume);
+            let mut windows: HashMap<Vec<u8>, Vec<(i64, u64)>> = HashMap::new();
+            let (mut now, mut guess) = (0, None);
+            for (number, step, weight, event) in steps {
+                now += step;
+                match event {
+                    // Numbers of groups are worth nothing in what was read anew.
+                    0 => (groups, guess) = {
+                        let mut chunks = Chunks::default();
+                        chunks.begin(0);
+                        groups.save(true, &mut chunks);
+                        let mut read = RingGroups::new(n, within, weighted, consume);
+                        let mut from = chunks.pieces.iter().map(|piece| StateReader::new(&piece.bytes[1..]));
+                        from.try_for_each(|mut piece| read.load(&mut piece, &|_| true)).unwrap();
+                        (read, None)
+                    },
+                    1 => { groups.evict(usize::MAX, now); }
+                    2 => { groups.evict(0, now); windows.clear(); }
+                    _ => {}
+                }
+                let weight = if weighted { weight } else { 1 };
+                let key = key(number);
+                let update = groups.hit(guess, hash_of(&key), &key, now, weight);
+                let mut read = Vec::new();
+                groups.read_key(update.group, &mut read);
+                prop_assert_eq!(&read, &key);
+                // The next hit's guess is this one's group: mostly wrong, and none the worse for it.
+                guess = Some(update.group);
+                let window = windows.entry(key).or_default();
+                window.retain(|(time, _)| *time > now - within);
+                let before: u64 = window.iter().map(|(_, weight)| weight).sum();
+                window.push((now, weight));
+                let fires = before < n as u64 && before + weight >= n as u64;
+                prop_assert_eq!(update.fires, fires);
+                if fires {
+                    prop_assert_eq!((update.weight, update.first), (before + weight, window[0].0));
+                    if consume {
+                        window.clear();
+                    }
+                }
+                groups.sweep(now, 1);
+            }
+        }
     }
 }
