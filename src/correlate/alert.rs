@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use crate::clock::Timestamp;
 use crate::component::correlator::key_parts;
 use crate::event::time::DateText;
-use crate::event::{Slot, text, time};
+use crate::event::{Slot, text};
 use crate::expr::{Program, Row, Template};
 use crate::simd;
 
@@ -94,6 +94,9 @@ pub struct Alert {
     pub(super) fields: Vec<u8>,
     /// Where a text is put together before it is quoted.
     pub(super) line: Vec<u8>,
+    /// The events and the ids of the alerts among them, as written, until `finish` puts them into the tail.
+    pub(super) events: Vec<u8>,
+    pub(super) related: Vec<u8>,
 }
 
 /// How complete what an alert says is.
@@ -205,14 +208,15 @@ impl Alert {
         simd::append(b"],", out);
     }
 
-    /// Puts events, the ids of the alerts among them, and completeness at their places.
-    pub fn finish(&mut self, events: &[u8], related: &[u8], completeness: &Completeness) {
+    /// Puts events, links, added fields and completeness at their places.
+    pub fn finish(&mut self, completeness: &Completeness) {
         let out = &mut self.tail;
-        for (key, part) in [("\"events\":[", events), ("],\"related\":[", related), ("],\"links\":{", &self.links)] {
+        let parts = [("\"events\":[", &mut self.events), ("],\"related\":[", &mut self.related), ("],\"links\":{", &mut self.links)];
+        for (key, part) in parts {
             simd::append(key.as_bytes(), out);
             simd::append(part, out);
+            part.clear();
         }
-        self.links.clear();
         let c = completeness;
         simd::append(b"},\"completeness\":{\"exact\":", out);
         simd::append(if c.exact { b"true" } else { b"false" }, out);
@@ -272,15 +276,15 @@ pub(super) fn write_value(value: crate::event::Value<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends one event of an alert.
-pub fn write_event(id: &[u8; 32], at: Timestamp, raw: &[u8], out: &mut Vec<u8>) {
+pub fn write_event(id: &[u8; 32], at: Timestamp, raw: &[u8], dates: &mut DateText, out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(b',');
     }
-    out.extend_from_slice(b"{\"id\":\"");
-    out.extend_from_slice(id);
-    out.extend_from_slice(b"\",\"time\":\"");
-    time::write_rfc3339(at, out);
-    out.extend_from_slice(b"\",\"text\":");
+    simd::append(b"{\"id\":\"", out);
+    simd::append(id, out);
+    simd::append(b"\",\"time\":\"", out);
+    dates.write_rfc3339(at, out);
+    simd::append(b"\",\"text\":", out);
     match std::str::from_utf8(raw) {
         Ok(_) => text::quote(raw, out),
         Err(_) => text::quote(String::from_utf8_lossy(raw).as_bytes(), out),

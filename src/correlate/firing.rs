@@ -78,7 +78,7 @@ impl Threshold {
         count.clone_into(&mut alert.count);
         let rule_row = self.row_of(hit, row, &spec, count.as_bytes());
         alert.describe((&spec.id, &spec.node), &spec.by, hit.key, &self.ports[hit.port].alert, &rule_row, &self.bump);
-        let (events, related, evidence_evicted) = self.events(newest, since, hit);
+        let evidence_evicted = self.write_events(newest, since, hit, &mut alert);
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
         let completeness = Completeness {
             exact: !clamped && self.forced == 0 && self.evicted == 0,
@@ -88,7 +88,7 @@ impl Threshold {
             forced: self.forced,
             evidence_evicted,
         };
-        alert.finish(&events, &related, &completeness);
+        alert.finish(&completeness);
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
             suppressions.open(key, hit.hash, time, &alert);
         }
@@ -136,28 +136,26 @@ impl Threshold {
         out.ties.push(tie);
     }
 
-    /// The kept events of a group as written, the ids of the alerts among them, and whether some were pushed out.
-    fn events(&self, newest: u64, since: Timestamp, hit: &Hit<'_>) -> (Vec<u8>, Vec<u8>, bool) {
-        let (mut events, mut related) = (Vec::new(), Vec::new());
+    /// Writes the kept events of a group and the ids of the alerts among them, and says whether some were pushed out.
+    fn write_events(&mut self, newest: u64, since: Timestamp, hit: &Hit<'_>, alert: &mut Alert) -> bool {
         if self.spec.evidence_max == 0 {
-            return (events, related, false);
+            return false;
         }
-        let (kept, pushed_out) = self.evidence.chain(newest, hit.hash, since, EVIDENCE_EVENTS_MAX);
-        for record in kept {
-            if let Some(origin) = self.origins.get(record.origin as usize) {
-                let id = origin.event_id(record.position, &record.text);
-                write_event(&id, record.time, &record.text, &mut events);
-                if self.ports[hit.port].is_rule
-                    && let Some(id) = id_of(&record.text)
-                {
-                    if !related.is_empty() {
-                        related.push(b',');
-                    }
-                    text::quote(id, &mut related);
+        let pushed_out = self.evidence.chain(newest, hit.hash, since, EVIDENCE_EVENTS_MAX, &mut self.chain);
+        for record in self.chain.iter().filter_map(|number| self.evidence.get(*number)) {
+            let Some(origin) = self.origins.get(record.origin as usize) else { continue };
+            let raw = self.evidence.text(record);
+            write_event(&origin.event_id(record.position, raw), record.time, raw, &mut self.dates, &mut alert.events);
+            if self.ports[hit.port].is_rule
+                && let Some(id) = id_of(raw)
+            {
+                if !alert.related.is_empty() {
+                    alert.related.push(b',');
                 }
+                text::quote(id, &mut alert.related);
             }
         }
-        (events, related, pushed_out)
+        pushed_out
     }
 
     /// Whether time alone may make it say something.

@@ -1,6 +1,6 @@
 //! What a waiting hit keeps of its event: the fields that the rule may still read, and the text.
 //!
-//! `input · key length · key · amount · clamped · partition · origin · position · fields · [kind · length · bytes]… · text`
+//! `input · amount · clamped · partition · origin · position · key length · key · [kind · length · bytes]… · text`
 use std::cell::OnceCell;
 
 use super::copies::Copies;
@@ -9,6 +9,7 @@ use crate::component::correlator::key_parts;
 use crate::event::{Kind, Slot, Value};
 use crate::expr::Row;
 use crate::list::List;
+use crate::simd;
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// Slots that stand for words of rules instead of fields.
@@ -58,16 +59,24 @@ pub struct Hit<'h> {
     pub text: &'h [u8],
 }
 
+/// Bytes before the key.
+const HEAD: usize = 41;
+
 /// Writes a hit and the fields of its event that the rule may still read.
 pub fn write<R: Row>(hit: &Hit<'_>, slots: &[Slot], row: &R, out: &mut Vec<u8>) {
+    // What is of one length is put where it is to stand: what is copied as a whole right behind its making waits for its parts.
+    let from = out.len();
+    out.extend_from_slice(&[0; HEAD]);
+    let head = &mut out[from..from + HEAD];
+    head[..4].copy_from_slice(&(hit.port as u32).to_le_bytes());
+    head[4..20].copy_from_slice(&hit.amount.to_le_bytes());
+    head[20] = u8::from(hit.clamped);
+    head[21..25].copy_from_slice(&hit.partition.to_le_bytes());
+    head[25..29].copy_from_slice(&hit.origin.to_le_bytes());
+    head[29..37].copy_from_slice(&hit.position.to_le_bytes());
+    head[37..].copy_from_slice(&(hit.key.len() as u32).to_le_bytes());
+    simd::append(hit.key, out);
     let mut w = StateWriter { bytes: std::mem::take(out) };
-    w.u32(hit.port as u32);
-    w.bytes(hit.key);
-    w.u128(hit.amount as u128);
-    w.u8(u8::from(hit.clamped));
-    w.u32(hit.partition);
-    w.u32(hit.origin);
-    w.u64(hit.position);
     for slot in slots {
         let (kind, bytes): (u8, &[u8]) = match row.value(*slot) {
             Value::Text(text) => (Kind::Text as u8, text),
@@ -106,9 +115,9 @@ pub fn read<'p>(
 ) -> Result<(Hit<'p>, PayloadRow<'p>), StateError> {
     let mut r = StateReader::new(bytes);
     let port = r.u32()? as usize;
-    let key = r.bytes()?;
     let (amount, clamped) = (r.u128()? as i128, r.u8()? != 0);
     let (partition, origin, position) = (r.u32()?, r.u32()?, r.u64()?);
+    let key = r.bytes()?;
     let slots = slots_of(port);
     let mut values = Vec::with_capacity(slots.len());
     for _ in slots {

@@ -101,6 +101,8 @@ pub struct Threshold {
     pub(super) groups: Groups,
     pub(super) arrivals: Arrivals,
     pub(super) evidence: EvidenceRing,
+    /// The numbers of an alert's records.
+    pub(super) chain: Vec<u64>,
     pub(super) suppressions: Option<Suppressions>,
     pub(super) origins: Vec<Origin>,
     /// Firings at the present time, for ordinals.
@@ -152,6 +154,7 @@ impl Threshold {
             arrivals: Arrivals::new(inputs.iter().map(inlet).collect()),
             groups,
             evidence: EvidenceRing::new(spec.evidence_max),
+            chain: Vec::new(),
             suppressions: spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length)),
             origins: Vec::new(),
             firings: HashMap::new(),
@@ -354,9 +357,11 @@ impl Correlator for Threshold {
         let origin = if hits.hits.is_empty() { 0 } else { number_of(&mut self.origins, &batch.input.origin) };
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let groups_before = self.groups_len();
+        let is_direct = self.arrivals.is_direct(&arrival);
         let mut guesses = [None; NEAR];
         for (i, hit) in hits.hits.iter().enumerate() {
-            let ahead = |n: usize| hits.hits.get(i + n);
+            // For a hit that will wait, memory is asked for when its turn comes.
+            let ahead = |n: usize| if is_direct { hits.hits.get(i + n) } else { None };
             let near = self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)));
             let guess = std::mem::replace(&mut guesses[i % NEAR], near);
             let row = usize::from(hit.row);

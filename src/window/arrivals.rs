@@ -58,8 +58,9 @@ impl Arrivals {
     /// Before anything came.
     pub fn new(inlets: Vec<Inlet>) -> Arrivals {
         let lateness = inlets.iter().map(|i| i.policy.lateness).max().unwrap_or(0);
-        // Fine enough that a bucket stays small, coarse enough that a skew between partitions does not make thousands.
-        let width = if lateness > 0 { lateness / 1024 } else { SKEW_MAX / 4096 };
+        // Fine enough that little comes for the bucket that is being emptied, coarse enough that the ends of all lie in the nearest cache and that a skew
+        // between partitions does not make thousands.
+        let width = if lateness > 0 { lateness / 64 } else { SKEW_MAX / 4096 };
         let (partitions, waiting) = (Partitions::new(inlets.len()), Reorder::new(width.max(1_000_000)));
         Arrivals { partitions, inlets, waiting, judged: Vec::new(), numbers: Vec::new() }
     }
@@ -153,10 +154,16 @@ impl Arrivals {
         }
     }
 
+    /// Whether rows may be taken at once, as far as is known before they are looked at.
+    #[inline(always)]
+    pub fn is_direct(&self, arrival: &Arrival) -> bool {
+        arrival.is_direct && self.waiting.is_empty()
+    }
+
     /// Whether a row may be taken at once: nothing before it can still come, unless its time is pending.
     #[inline(always)]
     pub fn is_next(&self, arrival: &Arrival, is_pending: bool) -> bool {
-        arrival.is_direct && !is_pending && self.waiting.is_empty()
+        !is_pending && self.is_direct(arrival)
     }
 
     /// A batch has been judged.

@@ -23,12 +23,17 @@ pub struct Evidence {
     pub origin: u32,
     /// Position in the partition.
     pub position: u64,
-    /// The raw text.
-    pub text: Box<[u8]>,
+    /// Where the raw text lies: number of the page, place in it.
+    page: u64,
+    at: u32,
+    len: u32,
 }
 
 /// Bytes of a record besides its text.
 const RECORD_BYTES: usize = std::mem::size_of::<Evidence>();
+
+/// Bytes of a page, which a longer text has for itself.
+const PAGE: usize = 1 << 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -36,62 +41,105 @@ pub struct EvidenceRing {
     records: VecDeque<Evidence>,
     /// Number of the oldest record.
     first: u64,
+    /// The texts, one behind the other.
+    pages: VecDeque<Vec<u8>>,
+    first_page: u64,
+    spare: Vec<Vec<u8>>,
     bytes: usize,
     bytes_max: usize,
     /// Number of the first record that was not saved yet.
     unsaved: u64,
-    spare: Vec<Box<[u8]>>,
 }
 
 impl EvidenceRing {
     /// An empty ring of a bounded size.
     pub fn new(bytes_max: usize) -> EvidenceRing {
-        EvidenceRing { records: VecDeque::new(), first: 0, bytes: 0, bytes_max, unsaved: 0, spare: Vec::new() }
+        EvidenceRing {
+            records: VecDeque::new(),
+            first: 0,
+            pages: VecDeque::new(),
+            first_page: 0,
+            spare: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            unsaved: 0,
+        }
+    }
+
+    /// The raw text of a record.
+    pub fn text(&self, record: &Evidence) -> &[u8] {
+        let page = record.page.checked_sub(self.first_page).and_then(|at| self.pages.get(at as usize));
+        page.and_then(|page| page.get(record.at as usize..(record.at + record.len) as usize)).unwrap_or_default()
+    }
+
+    /// Puts a text behind the others and says where it lies.
+    fn put(&mut self, text: &[u8]) -> (u64, u32) {
+        let has_room = self.pages.back().is_some_and(|page| page.capacity() - page.len() >= text.len());
+        if !has_room {
+            let fresh = self.spare.pop().filter(|page| page.capacity() >= text.len());
+            self.pages.push_back(fresh.unwrap_or_else(|| Vec::with_capacity(PAGE.max(text.len()))));
+        }
+        let number = self.first_page + self.pages.len() as u64 - 1;
+        let Some(page) = self.pages.back_mut() else { return (number, 0) };
+        page.extend_from_slice(text);
+        (number, (page.len() - text.len()) as u32)
+    }
+
+    /// Gives up the oldest record, and the pages before the one that is the oldest then.
+    fn drop_first(&mut self) -> bool {
+        let Some(old) = self.records.pop_front() else { return false };
+        self.first += 1;
+        self.bytes -= RECORD_BYTES + old.len as usize;
+        let needed = self.records.front().map_or(self.first_page + self.pages.len() as u64, |first| first.page);
+        while self.first_page < needed {
+            self.first_page += 1;
+            let Some(mut page) = self.pages.pop_front() else { break };
+            if self.spare.is_empty() && page.capacity() == PAGE {
+                page.clear();
+                self.spare.push(page);
+            }
+        }
+        true
     }
 
     /// Keeps an event; `newest` is its group's newest record before and after.
     pub fn push(&mut self, newest: &mut u64, hash: u64, time: Timestamp, place: (u32, u32, u64), text: &[u8]) {
         let (partition, origin, position) = place;
-        // A buffer of the right size is used again: a steady stream of equal lines allocates nothing.
-        let text = match self.spare.pop() {
-            Some(mut buffer) if buffer.len() == text.len() => {
-                buffer.copy_from_slice(text);
-                buffer
-            }
-            _ => text.into(),
-        };
+        let ((page, at), len) = (self.put(text), text.len() as u32);
         self.bytes += RECORD_BYTES + text.len();
-        self.records.push_back(Evidence { previous: *newest, hash, time, partition, origin, position, text });
+        self.records.push_back(Evidence { previous: *newest, hash, time, partition, origin, position, page, at, len });
         *newest = self.first + self.records.len() as u64 - 1;
-        while self.bytes > self.bytes_max {
-            let Some(old) = self.records.pop_front() else { break };
-            self.first += 1;
-            self.bytes -= RECORD_BYTES + old.text.len();
-            if self.spare.len() < 64 {
-                self.spare.push(old.text);
-            }
+        // The newest stays, however long it is: a ring that was empty when it was saved would count from the start again.
+        while self.bytes > self.bytes_max && self.records.len() > 1 {
+            self.drop_first();
         }
         self.unsaved = self.unsaved.max(self.first);
     }
 
-    /// The newest records of a group that are younger than `oldest`, oldest first, and whether older ones were pushed out.
-    pub fn chain(&self, newest: u64, hash: u64, oldest: Timestamp, most: usize) -> (Vec<&Evidence>, bool) {
-        let mut out = Vec::new();
+    /// Puts the newest records of a group that are younger than `oldest` in the place of `out`, by number, oldest first. Says whether older ones were
+    /// pushed out.
+    pub fn chain(&self, newest: u64, hash: u64, oldest: Timestamp, most: usize, out: &mut Vec<u64>) -> bool {
+        out.clear();
         let mut at = newest;
         let mut pushed_out = false;
         while at != NONE && out.len() < most {
-            let Some(record) = at.checked_sub(self.first).and_then(|i| self.records.get(i as usize)) else {
+            let Some(record) = self.get(at) else {
                 pushed_out = true;
                 break;
             };
             if record.hash != hash || record.time <= oldest {
                 break;
             }
-            out.push(record);
+            out.push(at);
             at = record.previous;
         }
         out.reverse();
-        (out, pushed_out)
+        pushed_out
+    }
+
+    /// A record that was not pushed out.
+    pub fn get(&self, number: u64) -> Option<&Evidence> {
+        number.checked_sub(self.first).and_then(|i| self.records.get(i as usize))
     }
 
     /// Writes all records, or those since the last call.
@@ -106,7 +154,7 @@ impl EvidenceRing {
             out.u32(record.partition);
             out.u32(record.origin);
             out.u64(record.position);
-            out.bytes(&record.text);
+            out.bytes(self.text(record));
         }
         self.unsaved = self.first + self.records.len() as u64;
     }
@@ -117,17 +165,69 @@ impl EvidenceRing {
             let number = from.u64()?;
             if number != self.first + self.records.len() as u64 {
                 // A gap: records that were pushed out before they were saved. What is older cannot be reached any more.
-                self.records.clear();
-                self.bytes = 0;
+                while self.drop_first() {}
                 self.first = number;
             }
             let (previous, hash, time) = (from.u64()?, from.u64()?, from.i64()?);
             let (partition, origin, position) = (from.u32()?, from.u32()?, from.u64()?);
-            let text: Box<[u8]> = from.bytes()?.into();
+            let text = from.bytes()?;
+            let ((page, at), len) = (self.put(text), text.len() as u32);
             self.bytes += RECORD_BYTES + text.len();
-            self.records.push_back(Evidence { previous, hash, time, partition, origin, position, text });
+            self.records.push_back(Evidence { previous, hash, time, partition, origin, position, page, at, len });
         }
         self.unsaved = self.first + self.records.len() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn chains_are_what_was_kept_and_not_pushed_out(
+            steps in prop::collection::vec((0u64..5, 0i64..3, prop_oneof![8 => 0usize..300, 1 => Just(PAGE / 3), 1 => Just(2 * PAGE)]), 1..120),
+            bytes_max in prop_oneof![Just(2_000usize), Just(4 * PAGE)], full: bool) {
+            let mut ring = EvidenceRing::new(bytes_max);
+            let mut newest = [NONE; 5];
+            let mut kept: VecDeque<(u64, i64, Vec<u8>)> = VecDeque::new();
+            let mut saved: Vec<Vec<u8>> = Vec::new();
+            let mut time = 0;
+            for (number, (group, step, len)) in steps.into_iter().enumerate() {
+                time += step;
+                let text = vec![number as u8; len];
+                ring.push(&mut newest[group as usize], group, time, (0, 0, number as u64), &text);
+                kept.push_back((group, time, text));
+                let size = |kept: &VecDeque<(u64, i64, Vec<u8>)>| kept.iter().map(|k| RECORD_BYTES + k.2.len()).sum::<usize>();
+                while size(&kept) > bytes_max && kept.len() > 1 {
+                    kept.pop_front();
+                }
+                if number % 7 == 6 {
+                    let mut chunks = Chunks::default();
+                    chunks.begin(0);
+                    ring.save(full, &mut chunks);
+                    if full {
+                        saved.clear();
+                    }
+                    saved.extend(chunks.pieces.into_iter().map(|piece| piece.bytes[1..].to_vec()));
+                    let mut read = EvidenceRing::new(bytes_max);
+                    saved.iter().try_for_each(|piece| read.load(&mut StateReader::new(piece))).unwrap();
+                    ring = read;
+                    while ring.bytes > bytes_max && ring.records.len() > 1 {
+                        ring.drop_first();
+                    }
+                }
+                let mut found = Vec::new();
+                ring.chain(newest[group as usize], group, time - 4, 9, &mut found);
+                let texts: Vec<&[u8]> = found.iter().map(|at| ring.text(ring.get(*at).unwrap())).collect();
+                let mut expected: Vec<&[u8]> = kept.iter().filter(|k| k.0 == group && k.1 > time - 4).map(|k| k.2.as_slice()).collect();
+                expected.drain(..expected.len().saturating_sub(9));
+                prop_assert_eq!(texts.len(), expected.len());
+                prop_assert!(texts == expected);
+                prop_assert!(ring.pages.iter().map(Vec::capacity).sum::<usize>() <= 2 * ring.bytes.max(bytes_max) + 4 * PAGE);
+            }
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Hits that wait until the watermark has passed them, then leave in order: time, source, partition, position, row.
 //!
 //! Buckets of a fixed width of time hold what waits: the near ones in a ring, found by their number, and the few that are far ahead in a tree. The bucket that
-//! the watermark stands in is sorted once, and what still arrives for it goes through a small heap beside it.
+//! the watermark stands in is sorted once, and what still arrives for it goes through a small heap beside it. Sorted are turns, which are time and number in
+//! one word; the hits stay where they are.
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use crate::clock::Timestamp;
+use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
 /// A hit without its event: what the rule needs of it lies in `bytes` of its bucket.
@@ -22,12 +24,16 @@ pub struct Waiting {
     /// Hash of its key.
     pub hash: u64,
     /// Where its bytes begin.
-    at: u32,
+    at: usize,
     len: u32,
     fresh: bool,
 }
 
 impl Waiting {
+    fn bytes<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[self.at..self.at + self.len as usize]
+    }
+
     fn key(&self) -> (Timestamp, u32, u128) {
         (self.time, self.rank, self.tie)
     }
@@ -51,6 +57,75 @@ struct Bucket {
     bytes: Vec<u8>,
 }
 
+/// The time of a hit and its number in its bucket, so that turns are in the order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(u128);
+
+impl Turn {
+    fn new(time: Timestamp, number: usize) -> Turn {
+        Turn(u128::from((time as u64) ^ 1 << 63) << 32 | number as u128)
+    }
+
+    fn time(self) -> u128 {
+        self.0 >> 32
+    }
+
+    #[inline(always)]
+    fn number(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+/// The bucket that hits leave from.
+#[derive(Debug)]
+struct Active {
+    bucket: Bucket,
+    turns: Vec<Turn>,
+    /// How many have left.
+    gone: usize,
+    end: Timestamp,
+}
+
+impl Default for Active {
+    fn default() -> Active {
+        Active { bucket: Bucket::default(), turns: Vec::new(), gone: 0, end: Timestamp::MIN }
+    }
+}
+
+impl Active {
+    /// Puts turns in the place of those that were there.
+    fn sort(&mut self) {
+        let hits = &self.bucket.hits;
+        self.gone = 0;
+        self.turns.clear();
+        self.turns.extend(hits.iter().enumerate().map(|(number, hit)| Turn::new(hit.time, number)));
+        self.turns.sort_unstable();
+        let place = |turn: &Turn| hits[turn.number()].key();
+        for alike in self.turns.chunk_by_mut(|a, b| a.time() == b.time()) {
+            // They stand as they came, which mostly is their order.
+            if alike.len() > 1 && !alike.is_sorted_by_key(place) {
+                alike.sort_unstable_by_key(place);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn ahead(&self, count: usize) -> Option<&Waiting> {
+        self.turns.get(self.gone + count).map(|turn| &self.bucket.hits[turn.number()])
+    }
+
+    /// Changes the hits that have not left yet.
+    fn change(&mut self, change: impl FnOnce(&mut Vec<Waiting>)) {
+        let mut left: Vec<Waiting> = self.turns[self.gone..].iter().map(|turn| self.bucket.hits[turn.number()]).collect();
+        change(&mut left);
+        self.bucket.hits = left;
+        self.sort();
+    }
+}
+
+/// How many hits ahead bytes are asked for.
+const SOON: usize = 12;
+
 /// Buckets of the ring.
 const NEAR_MAX: i64 = 8192;
 
@@ -63,9 +138,7 @@ pub struct Reorder {
     first: i64,
     /// What lies beyond the ring, by number.
     far: BTreeMap<i64, Bucket>,
-    /// The bucket that hits leave from, sorted with the first last.
-    active: Bucket,
-    active_end: Timestamp,
+    active: Active,
     late: BinaryHeap<Reverse<Waiting>>,
     len: usize,
     spare: Vec<Bucket>,
@@ -79,8 +152,7 @@ impl Reorder {
             near: VecDeque::new(),
             first: 0,
             far: BTreeMap::new(),
-            active: Bucket::default(),
-            active_end: Timestamp::MIN,
+            active: Active::default(),
             late: BinaryHeap::new(),
             len: 0,
             spare: Vec::new(),
@@ -101,15 +173,19 @@ impl Reorder {
     pub fn push(&mut self, time: Timestamp, place: (u32, u32), tie: u128, hash: u64, write: impl FnOnce(&mut Vec<u8>)) {
         let (partition, rank) = place;
         self.len += 1;
-        let is_active = time < self.active_end;
-        let bucket = if is_active { &mut self.active } else { self.bucket(time.div_euclid(self.width)) };
+        let is_active = time < self.active.end;
+        let bucket = if is_active { &mut self.active.bucket } else { self.bucket(time.div_euclid(self.width)) };
         let at = bucket.bytes.len();
         write(&mut bucket.bytes);
-        let hit = Waiting { time, partition, rank, tie, hash, at: at as u32, len: (bucket.bytes.len() - at) as u32, fresh: true };
+        let hit = Waiting { time, partition, rank, tie, hash, at, len: (bucket.bytes.len() - at) as u32, fresh: true };
         if is_active {
             self.late.push(Reverse(hit));
         } else {
             bucket.hits.push(hit);
+            // Where the next hit of the bucket will stand: it comes after hits of many others.
+            simd::prefetch(bucket.hits.spare_capacity_mut(), 0);
+            simd::prefetch(bucket.bytes.spare_capacity_mut(), 0);
+            simd::prefetch(bucket.bytes.spare_capacity_mut(), 64);
         }
     }
 
@@ -181,11 +257,11 @@ impl Reorder {
 
     /// Makes the earliest bucket active if the active one is empty.
     fn advance(&mut self) {
-        while self.active.hits.is_empty() && self.late.is_empty() {
-            let Some((number, mut bucket)) = self.pop_bucket() else { return };
-            bucket.hits.sort_unstable_by(|a, b| b.cmp(a));
-            self.active_end = (number + 1).saturating_mul(self.width);
-            let old = std::mem::replace(&mut self.active, bucket);
+        while self.active.gone == self.active.turns.len() && self.late.is_empty() {
+            let Some((number, bucket)) = self.pop_bucket() else { return };
+            let old = std::mem::replace(&mut self.active.bucket, bucket);
+            self.active.end = (number + 1).saturating_mul(self.width);
+            self.active.sort();
             self.keep(old);
         }
     }
@@ -193,14 +269,14 @@ impl Reorder {
     /// The hash of a hit that leaves soon, `ahead` behind the first.
     #[inline]
     pub fn upcoming(&self, ahead: usize) -> Option<u64> {
-        let at = self.active.hits.len().checked_sub(1 + ahead)?;
-        self.active.hits.get(at).map(|hit| hit.hash)
+        self.active.ahead(ahead).map(|hit| hit.hash)
     }
 
     /// Takes out the first hit if `ready` accepts its time. Its bytes are valid until the next call that changes the buffer.
     pub fn pop(&mut self, ready: impl Fn(Timestamp) -> bool) -> Option<(Waiting, &[u8])> {
         self.advance();
-        let sorted = self.active.hits.last();
+        let Active { bucket, .. } = &self.active;
+        let sorted = self.active.ahead(0);
         let late = self.late.peek().map(|Reverse(h)| h);
         let from_late = match (sorted, late) {
             (None, None) => return None,
@@ -212,15 +288,24 @@ impl Reorder {
         if !ready(first.time) {
             return None;
         }
-        let hit = if from_late { self.late.pop()?.0 } else { self.active.hits.pop()? };
+        let hit = *first;
         self.len -= 1;
-        Some((hit, &self.active.bytes[hit.at as usize..(hit.at + hit.len) as usize]))
+        if from_late {
+            self.late.pop();
+        } else {
+            if let Some(soon) = self.active.ahead(SOON) {
+                simd::prefetch(&bucket.bytes, soon.at);
+                simd::prefetch(&bucket.bytes, soon.at + 63);
+            }
+            self.active.gone += 1;
+        }
+        Some((hit, hit.bytes(&self.active.bucket.bytes)))
     }
 
     /// Time of the first hit.
     pub fn first_time(&mut self) -> Option<Timestamp> {
         self.advance();
-        let sorted = self.active.hits.last().map(|h| h.time);
+        let sorted = self.active.ahead(0).map(|h| h.time);
         let late = self.late.peek().map(|Reverse(h)| h.time);
         sorted.into_iter().chain(late).min()
     }
@@ -228,18 +313,17 @@ impl Reorder {
     /// Forgets the hits at or before a place in the order.
     pub fn forget(&mut self, upto: (Timestamp, u32, u128)) {
         let after = |hit: &Waiting| hit.key() > upto;
-        self.active.hits.retain(after);
+        self.active.change(|hits| hits.retain(after));
         self.late.retain(|Reverse(hit)| after(hit));
         self.all_buckets().for_each(|b| b.hits.retain(after));
         let waiting = self.all_buckets().map(|b| b.hits.len()).sum::<usize>();
-        self.len = self.active.hits.len() + self.late.len() + waiting;
+        self.len = self.active.turns.len() + self.late.len() + waiting;
     }
 
     /// Gives waiting hits the ranks that their partitions have now, by number.
     pub fn rerank(&mut self, ranks: &[u32]) {
         let mut fix = |hit: &mut Waiting| hit.rank = ranks.get(hit.partition as usize).copied().unwrap_or(hit.rank);
-        self.active.hits.iter_mut().for_each(&mut fix);
-        self.active.hits.sort_unstable_by(|a, b| b.cmp(a));
+        self.active.change(|hits| hits.iter_mut().for_each(&mut fix));
         self.all_buckets().for_each(|b| b.hits.iter_mut().for_each(&mut fix));
         let mut late: Vec<Waiting> = std::mem::take(&mut self.late).into_iter().map(|Reverse(h)| h).collect();
         late.iter_mut().for_each(&mut fix);
@@ -249,10 +333,9 @@ impl Reorder {
     /// Writes all waiting hits, or those that came since the last call.
     pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let mut late: Vec<Waiting> = std::mem::take(&mut self.late).into_iter().map(|Reverse(h)| h).collect();
-        let Bucket { hits, bytes } = &mut self.active;
-        for hit in late.iter_mut().chain(hits.iter_mut()) {
-            save_hit(hit, bytes, full, chunks);
-        }
+        let Active { bucket: Bucket { hits, bytes }, turns, gone, .. } = &mut self.active;
+        late.iter_mut().for_each(|hit| save_hit(hit, bytes, full, chunks));
+        turns[*gone..].iter().for_each(|turn| save_hit(&mut hits[turn.number()], bytes, full, chunks));
         for Bucket { hits, bytes } in self.all_buckets() {
             hits.iter_mut().for_each(|hit| save_hit(hit, bytes, full, chunks));
         }
@@ -285,7 +368,7 @@ fn save_hit(hit: &mut Waiting, bytes: &[u8], full: bool, chunks: &mut Chunks) {
         out.u32(hit.partition);
         out.u128(hit.tie);
         out.u64(hit.hash);
-        out.bytes(&bytes[hit.at as usize..(hit.at + hit.len) as usize]);
+        out.bytes(hit.bytes(bytes));
     }
     hit.fresh = false;
 }
