@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = groups.load(&mut tripline::state::StateReader::new(bytes), &|_| true);
         // What was taken can be used and saved again.
         let key = bytes.get(..bytes.len().min(20)).unwrap_or_default();
-        groups.hit(7, key, 1_760_000_000_000_000_000, 1);
+        groups.hit(None, 7, key, 1_760_000_000_000_000_000, 1);
         groups.save(true, &mut Chunks::default());
     }
 });

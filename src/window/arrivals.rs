@@ -5,7 +5,7 @@ use super::reorder::Reorder;
 use super::watermark::{Activity, Judged, Partition, PartitionClock, Partitions, TimePolicy};
 use crate::clock::{NEVER, Timestamp};
 use crate::event::{Batch, Origin};
-use crate::limits::SKEW_MAX;
+use crate::limits::{SECOND, SKEW_MAX};
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// What is known of an input before anything came from it.
@@ -58,9 +58,9 @@ impl Arrivals {
     /// Before anything came.
     pub fn new(inlets: Vec<Inlet>) -> Arrivals {
         let lateness = inlets.iter().map(|i| i.policy.lateness).max().unwrap_or(0);
-        // Fine enough that little comes for the bucket that is being emptied, coarse enough that the ends of all lie in the nearest cache and that a skew
-        // between partitions does not make thousands.
-        let width = if lateness > 0 { lateness / 64 } else { SKEW_MAX / 4096 };
+        // Fine enough that little comes for the bucket that is being emptied and that none takes long to sort, coarse enough that the ends of all lie in the
+        // nearest cache and that a skew between partitions does not make thousands.
+        let width = if lateness > 0 { (lateness / 64).min(SECOND).max(lateness / 4096) } else { SKEW_MAX / 4096 };
         let (partitions, waiting) = (Partitions::new(inlets.len()), Reorder::new(width.max(1_000_000)));
         Arrivals { partitions, inlets, waiting, judged: Vec::new(), numbers: Vec::new() }
     }
