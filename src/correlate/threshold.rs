@@ -68,15 +68,22 @@ pub(super) enum Groups {
     General(GeneralGroups),
 }
 
-/// How many hits ahead memory is asked for: the index first, then what it leads to.
+/// How many hits ahead memory is asked for: the index first, then what it leads to, then its key.
 const FAR: usize = 32;
 const NEAR: usize = 16;
+const NEXT: usize = 6;
 
 impl Groups {
+    /// Asks for memory: the index, what it leads to, and the key of a group that was said to be near. Says what is near.
     #[inline(always)]
-    fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>) -> Option<u32> {
+    fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>, next: Option<u32>) -> Option<u32> {
         match self {
-            Groups::Ring(ring) => ring.prefetch(far, near.map(|(hash, _)| hash)),
+            Groups::Ring(ring) => {
+                if let Some(group) = next {
+                    ring.prefetch_key(group);
+                }
+                ring.prefetch(far, near.map(|(hash, _)| hash))
+            }
             Groups::General(groups) => {
                 groups.prefetch(far, near);
                 None
@@ -244,7 +251,8 @@ impl Threshold {
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
         let mut guesses = [None; NEAR];
         for turn in 0.. {
-            let near = self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)));
+            let near =
+                self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)), guesses[(turn + NEXT) % NEAR]);
             let guess = std::mem::replace(&mut guesses[turn % NEAR], near);
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             if let Some((writer, record)) = waiting_write(payload) {
@@ -362,7 +370,8 @@ impl Correlator for Threshold {
         for (i, hit) in hits.hits.iter().enumerate() {
             // For a hit that will wait, memory is asked for when its turn comes.
             let ahead = |n: usize| if is_direct { hits.hits.get(i + n) } else { None };
-            let near = self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)));
+            let near =
+                self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)), guesses[(i + NEXT) % NEAR]);
             let guess = std::mem::replace(&mut guesses[i % NEAR], near);
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);

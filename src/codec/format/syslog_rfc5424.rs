@@ -3,7 +3,7 @@ use super::Wanted;
 use super::literal::Literal;
 use super::marks::Marks;
 use super::syslog::{Common, Row, Structured};
-use crate::event::{Extra, Family, Kind, Slot};
+use crate::event::{Extra, Family, Kind, Slot, Span};
 
 /// Elements learned, and parameters of each; beyond it they are searched each time.
 const LEARNED_MAX: usize = 64;
@@ -231,7 +231,11 @@ impl Common {
                 };
                 let (close, escaped) = value_end(line, marks.from(value)).ok_or(BAD)?;
                 if escaped || all {
-                    self.put_param(row, (id, id_end), (stop + 1, value - 2), slot, (value, close), all);
+                    let value_span = match escaped {
+                        false => row.span(value, close),
+                        true => row.batch.derive_with(Kind::Text, |out| unescape(&row.line[value..close], out)),
+                    };
+                    self.put_param(row, (id, id_end), (stop + 1, value - 2), slot, value_span, all);
                 } else {
                     row.put(slot, value, close);
                 }
@@ -245,15 +249,9 @@ impl Common {
         Ok(at)
     }
 
-    /// Puts a parameter whose value may have backslashes, or whose name is to be kept.
+    /// Puts a parameter whose value is not what stands in the line, or whose name is to be kept.
     #[inline(never)]
-    fn put_param(&self, row: &mut Row<'_>, id: (usize, usize), name: (usize, usize), slot: Option<Slot>, value: (usize, usize), all: bool) {
-        let text = &row.line[value.0..value.1];
-        let value = if memchr::memchr(b'\\', text).is_none() {
-            row.span(value.0, value.1)
-        } else {
-            row.batch.derive_with(Kind::Text, |out| unescape(text, out))
-        };
+    fn put_param(&self, row: &mut Row<'_>, id: (usize, usize), name: (usize, usize), slot: Option<Slot>, value: Span, all: bool) {
         if let Some(slot) = slot {
             row.batch.set(slot, row.row, value);
         }
