@@ -68,25 +68,27 @@ pub(super) enum Groups {
     General(GeneralGroups),
 }
 
-/// How many hits ahead memory is asked for: the index first, then what it leads to, then its key.
+/// How many hits ahead memory is asked for: the index first, then the group that it leads to, then what that leads to.
 const FAR: usize = 32;
 const NEAR: usize = 16;
 const NEXT: usize = 6;
 
 impl Groups {
-    /// Asks for memory: the index, what it leads to, and the key of a group that was said to be near. Says what is near.
+    /// Asks for memory: the index, the group that it leads to, and what a group that was said to be near leads to. Says which is near.
     #[inline(always)]
-    fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>, next: Option<u32>) -> Option<u32> {
+    fn prefetch(&self, far: Option<u64>, near: Option<u64>, next: Option<(u32, i128)>) -> Option<u32> {
         match self {
             Groups::Ring(ring) => {
-                if let Some(group) = next {
+                if let Some((group, _)) = next {
                     ring.prefetch_key(group);
                 }
-                ring.prefetch(far, near.map(|(hash, _)| hash))
+                ring.prefetch(far, near)
             }
             Groups::General(groups) => {
-                groups.prefetch(far, near);
-                None
+                if let Some((group, amount)) = next {
+                    groups.prefetch_rest(group, amount);
+                }
+                groups.prefetch(far, near)
             }
         }
     }
@@ -251,8 +253,8 @@ impl Threshold {
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
         let mut guesses = [None; NEAR];
         for turn in 0.. {
-            let near =
-                self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR).map(|hash| (hash, 0)), guesses[(turn + NEXT) % NEAR]);
+            let next = guesses[(turn + NEXT) % NEAR].map(|group| (group, 0));
+            let near = self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR), next);
             let guess = std::mem::replace(&mut guesses[turn % NEAR], near);
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             if let Some((writer, record)) = waiting_write(payload) {
@@ -370,8 +372,8 @@ impl Correlator for Threshold {
         for (i, hit) in hits.hits.iter().enumerate() {
             // For a hit that will wait, memory is asked for when its turn comes.
             let ahead = |n: usize| if is_direct { hits.hits.get(i + n) } else { None };
-            let near =
-                self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| (h.hash, h.amount)), guesses[(i + NEXT) % NEAR]);
+            let next = guesses[(i + NEXT) % NEAR].zip(ahead(NEXT).map(|h| h.amount));
+            let near = self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| h.hash), next);
             let guess = std::mem::replace(&mut guesses[i % NEAR], near);
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);

@@ -67,6 +67,11 @@ impl<const ROOM: usize> Blocks<ROOM> {
         self.blocks.len() * size_of::<Block<ROOM>>()
     }
 
+    /// Whether it never held anything.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     fn take(&mut self) -> u32 {
         let block = self.free;
         if block == NONE {

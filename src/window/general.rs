@@ -6,6 +6,7 @@ use super::ranked::{Percent, Ranked};
 use super::sweep::Hand;
 use super::values::Values;
 use crate::clock::{NEVER, Timestamp};
+use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
 /// What a window measures.
@@ -387,16 +388,27 @@ impl GeneralGroups {
         }
     }
 
-    /// Asks for the memory that a hit will need.
+    /// Asks for the memory that hits will need: the index for one far ahead, the group for one that is nearer. Says which the latter probably is.
     #[inline(always)]
-    pub fn prefetch(&self, far: Option<u64>, near: Option<(u64, i128)>) {
+    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) -> Option<u32> {
         if let Some(hash) = far {
             self.index.prefetch(hash);
         }
-        if let Some((hash, amount)) = near
-            && let Some(id) = self.index.guess(hash)
-            && let Gathered::Values(values) = &self.groups[id as usize].gathered
-        {
+        let id = self.index.guess(near?)?;
+        simd::prefetch(&self.groups, id as usize);
+        Some(id)
+    }
+
+    /// Asks for what a group that was asked for before leads to, for a hit that measures `amount`.
+    #[inline(always)]
+    pub fn prefetch_rest(&self, id: u32, amount: i128) {
+        let group = &self.groups[id as usize];
+        simd::prefetch(&group.key, 0);
+        let (front, back) = group.entries.as_slices();
+        simd::prefetch(front, 0);
+        let newest = if back.is_empty() { front } else { back };
+        simd::prefetch(newest, newest.len().saturating_sub(1));
+        if let Gathered::Values(values) = &group.gathered {
             values.prefetch(amount);
         }
     }

@@ -191,6 +191,10 @@ impl RingGroups {
     /// Asks for the key of a group whose record was asked for before, where it lies elsewhere.
     #[inline(always)]
     pub fn prefetch_key(&self, group: u32) {
+        // Where no key is long, records are not looked at for it.
+        if self.long_keys.is_empty() {
+            return;
+        }
         let record = self.record(group);
         if LENGTH.of(record[META]) == LONG {
             self.long_keys.prefetch(&Chain::from_words([record[KEY], record[KEY + 1]]));
