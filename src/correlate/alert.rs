@@ -173,6 +173,8 @@ impl Alert {
             template.write(row, line);
             named(i, name, line, &mut self.links);
         }
+        // A suppression keeps a copy of the alert: not of this.
+        line.clear();
         for (name, program) in &programs.fields {
             let value = program.value(row, bump);
             if value.is_present() {

@@ -72,6 +72,17 @@ impl EvidenceRing {
         page.and_then(|page| page.get(record.at as usize..(record.at + record.len) as usize)).unwrap_or_default()
     }
 
+    /// Puts a record and its text behind the others, and gives up the oldest where there are too many bytes.
+    fn keep(&mut self, record: Evidence, text: &[u8]) {
+        let (page, at) = self.put(text);
+        self.bytes += RECORD_BYTES + text.len();
+        self.records.push_back(Evidence { page, at, len: text.len() as u32, ..record });
+        // The newest stays, however long it is: a ring that was empty when it was saved would count from the start again.
+        while self.bytes > self.bytes_max && self.records.len() > 1 {
+            self.drop_first();
+        }
+    }
+
     /// Puts a text behind the others and says where it lies.
     fn put(&mut self, text: &[u8]) -> (u64, u32) {
         let has_room = self.pages.back().is_some_and(|page| page.capacity() - page.len() >= text.len());
@@ -105,14 +116,8 @@ impl EvidenceRing {
     /// Keeps an event; `newest` is its group's newest record before and after.
     pub fn push(&mut self, newest: &mut u64, hash: u64, time: Timestamp, place: (u32, u32, u64), text: &[u8]) {
         let (partition, origin, position) = place;
-        let ((page, at), len) = (self.put(text), text.len() as u32);
-        self.bytes += RECORD_BYTES + text.len();
-        self.records.push_back(Evidence { previous: *newest, hash, time, partition, origin, position, page, at, len });
+        self.keep(Evidence { previous: *newest, hash, time, partition, origin, position, page: 0, at: 0, len: 0 }, text);
         *newest = self.first + self.records.len() as u64 - 1;
-        // The newest stays, however long it is: a ring that was empty when it was saved would count from the start again.
-        while self.bytes > self.bytes_max && self.records.len() > 1 {
-            self.drop_first();
-        }
         self.unsaved = self.unsaved.max(self.first);
     }
 
@@ -170,10 +175,7 @@ impl EvidenceRing {
             }
             let (previous, hash, time) = (from.u64()?, from.u64()?, from.i64()?);
             let (partition, origin, position) = (from.u32()?, from.u32()?, from.u64()?);
-            let text = from.bytes()?;
-            let ((page, at), len) = (self.put(text), text.len() as u32);
-            self.bytes += RECORD_BYTES + text.len();
-            self.records.push_back(Evidence { previous, hash, time, partition, origin, position, page, at, len });
+            self.keep(Evidence { previous, hash, time, partition, origin, position, page: 0, at: 0, len: 0 }, from.bytes()?);
         }
         self.unsaved = self.first + self.records.len() as u64;
         Ok(())
@@ -215,9 +217,6 @@ mod tests {
                     let mut read = EvidenceRing::new(bytes_max);
                     saved.iter().try_for_each(|piece| read.load(&mut StateReader::new(piece))).unwrap();
                     ring = read;
-                    while ring.bytes > bytes_max && ring.records.len() > 1 {
-                        ring.drop_first();
-                    }
                 }
                 let mut found = Vec::new();
                 ring.chain(newest[group as usize], group, time - 4, 9, &mut found);

@@ -302,8 +302,10 @@ impl Correlator for Gatherer {
         let of_port = Arc::clone(&self.ports[port]);
         let origin = &batch.input.origin;
         let mut sums = std::mem::take(&mut self.sums);
+        let is_direct = self.arrivals.is_direct(&arrival);
         for (i, hit) in hits.hits.iter().enumerate() {
-            let ahead = |n: usize| hits.hits.get(i + n).map(|h| h.hash);
+            // For one that will wait, memory is asked for when its turn comes.
+            let ahead = |n: usize| if is_direct { hits.hits.get(i + n).map(|h| h.hash) } else { None };
             self.open.prefetch(ahead(FAR), ahead(NEAR), ahead(NEXT));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
