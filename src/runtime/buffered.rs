@@ -1,8 +1,9 @@
-//! What a delivery does with its disk buffer: bodies in and out, synced beside the work, outages of the disk told once.
+//! What a delivery does with its disk buffer: bodies in and out, synced and read beside the work, outages of the disk told once.
 use std::io::{Error, Result};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::Beside;
 use super::disk_buffer::DiskBuffer;
 use super::disk_queue::{Bounds, Place};
 use super::edge::Signal;
@@ -43,9 +44,9 @@ pub struct Buffered {
     rest: Option<Stopwatch>,
     /// Whether the end of an outage is still to be told.
     is_told: bool,
-    is_syncing: bool,
-    /// What came of a sync that is over.
-    synced: Arc<Mutex<Option<Result<Place>>>>,
+    syncing: Beside<Place>,
+    /// The next body, read ahead of its time, and its bytes on the disk.
+    reading: Beside<(Body, u64)>,
 }
 
 /// What became of a body.
@@ -63,7 +64,7 @@ impl Buffered {
     /// A buffer whose disk has not failed yet.
     pub fn new(parts: BufferedParts) -> Buffered {
         parts.bytes.set(parts.disk.bytes() as f64);
-        Buffered { parts, rest: None, is_told: false, is_syncing: false, synced: Arc::default() }
+        Buffered { parts, rest: None, is_told: false, syncing: Beside::default(), reading: Beside::default() }
     }
 
     /// Up to where it was read and written.
@@ -143,16 +144,33 @@ impl Buffered {
         self.parts.disk.skip();
     }
 
-    /// Takes the next body out of the queue, into an empty one. Says no where there is none.
-    pub fn next(&mut self, body: &mut Body) -> Result<bool> {
-        self.parts.disk.next(body)
+    /// Takes the next body out of the queue if it was read; if not, it soon will be, and the signal says so. While it is sent, the one behind it is read
+    /// into an empty one.
+    pub fn next(&mut self, spare: impl FnOnce() -> Body, signal: &Arc<Signal>) -> Result<Option<Body>> {
+        let body = self.reading.collect().transpose()?.map(|(body, bytes)| {
+            self.parts.disk.note_read(bytes);
+            body
+        });
+        if !self.reading.is_busy() {
+            match self.parts.disk.read() {
+                Ok(Some(read)) => {
+                    let into = spare();
+                    self.reading.begin(signal, move || read(into));
+                }
+                Ok(None) => {}
+                // It is told when its turn comes.
+                Err(_) if body.is_some() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(body)
     }
 
     /// Deletes what was delivered before a durable epoch. What cannot be deleted now is deleted after a later one.
     pub fn forget(&mut self, read: Place) {
         self.collect();
         // A sync that is under way will speak of places that would be written anew.
-        if !self.is_syncing {
+        if !self.syncing.is_busy() {
             let _ = self.parts.disk.forget(read);
             self.parts.bytes.set(self.parts.disk.bytes() as f64);
         }
@@ -178,9 +196,7 @@ impl Buffered {
 
     /// Hears what came of a sync that is over.
     fn collect(&mut self) {
-        let outcome = self.synced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.is_syncing &= outcome.is_none();
-        match outcome {
+        match self.syncing.collect() {
             None => {}
             Some(Ok(upto)) => self.parts.disk.note_synced(upto),
             Some(Err(e)) => self.fail(&e.to_string()),
@@ -188,16 +204,9 @@ impl Buffered {
     }
 
     fn sync(&mut self, signal: &Arc<Signal>) {
-        if self.is_syncing || self.rests() {
-            return;
+        if !self.syncing.is_busy() && !self.rests() {
+            self.syncing.begin(signal, self.parts.disk.sync());
         }
-        self.is_syncing = true;
-        let (job, synced, signal) = (self.parts.disk.sync(), Arc::clone(&self.synced), Arc::clone(signal));
-        tokio::task::spawn_blocking(move || {
-            let outcome = job();
-            *synced.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-            signal.raise();
-        });
     }
 
     /// The disk took nothing: it is asked again after a rest.

@@ -311,10 +311,9 @@ impl Delivery {
         let may_read = self.sealing.front().is_none_or(|barrier| self.drains(*barrier)) || self.body.rows() > 0;
         let Some(buffer) = self.buffer.as_mut().filter(|_| may_read) else { return };
         while self.sender.has_room() && !buffer.is_read() {
-            let mut body = self.sender.spare();
-            match buffer.next(&mut body) {
-                Ok(true) => self.sender.push(body),
-                Ok(false) => return,
+            match buffer.next(|| self.sender.spare(), &self.signal) {
+                Ok(Some(body)) => self.sender.push(body),
+                Ok(None) => return,
                 Err(e) => {
                     let message = format!("disk buffer: {e}: its rows cannot be read");
                     return self.sender.put_off(&Outage::new(message));
@@ -403,6 +402,7 @@ impl Delivery {
     /// Reports what was sealed at a barrier, once the rows before it that wait in the disk buffer are on the disk.
     fn report_seal(&mut self) -> Step {
         if let (Some((.., Sealed { buffer: Some(bounds), .. })), Some(buffer)) = (&self.syncing, &mut self.buffer)
+            && !bounds.is_empty()
             && !buffer.is_synced(bounds.written, &self.signal)
         {
             return Step::Idle;

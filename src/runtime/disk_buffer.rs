@@ -68,13 +68,19 @@ impl DiskBuffer {
         self.queue.skip();
     }
 
-    /// Reads the next body into an empty one. Says no where there is none.
-    pub fn next(&mut self, body: &mut Body) -> Result<bool> {
-        let is_there = self.queue.next(&mut body.bytes)?;
-        if is_there {
-            read_tables(body).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer"))?;
-        }
-        Ok(is_there)
+    /// What reads the next body, if there is one, into an empty one, on whatever thread; beside it, it gives what [`DiskBuffer::note_read`] wants to hear.
+    pub fn read(&mut self) -> Result<Option<impl FnOnce(Body) -> Result<(Body, u64)> + Send + use<>>> {
+        let Some(read) = self.queue.read()? else { return Ok(None) };
+        Ok(Some(move |mut body: Body| {
+            let bytes = read(&mut body.bytes)?;
+            read_tables(&mut body).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer"))?;
+            Ok((body, bytes))
+        }))
+    }
+
+    /// The next body was read.
+    pub fn note_read(&mut self, bytes: u64) {
+        self.queue.note_read(bytes);
     }
 
     /// Bytes that no sync has been asked for.
@@ -178,8 +184,9 @@ mod tests {
     }
 
     fn next(buffer: &mut DiskBuffer) -> Option<Body> {
-        let mut body = Body::default();
-        buffer.next(&mut body).unwrap().then_some(body)
+        let (body, bytes) = buffer.read().unwrap()?(Body::default()).unwrap();
+        buffer.note_read(bytes);
+        Some(body)
     }
 
     fn rest(buffer: &mut DiskBuffer) -> Vec<String> {
@@ -286,7 +293,7 @@ mod tests {
         damage(whole.len() - 1);
         let mut damaged = open("test").unwrap();
         assert_eq!(rows_of(&next(&mut damaged).unwrap()), ["one"]);
-        assert!(damaged.next(&mut Body::default()).unwrap_err().to_string().contains("the record is damaged"));
+        assert!(damaged.read().unwrap().unwrap()(Body::default()).err().unwrap().to_string().contains("the record is damaged"));
         assert_eq!(damaged.bounds().written, sealed.written);
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(told(open("test")).contains("it is shorter than it was"));

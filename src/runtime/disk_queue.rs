@@ -109,7 +109,7 @@ pub struct DiskQueue {
     /// Segments with bytes that may not be on the disk yet, and how many those are.
     unsynced: Vec<(u64, Arc<File>)>,
     unsynced_bytes: u64,
-    reader: Option<(u64, File)>,
+    reader: Option<(u64, Arc<File>)>,
     bounds: Bounds,
     synced: Place,
     /// Bytes that were cut off when it looked for its end.
@@ -252,6 +252,14 @@ impl DiskQueue {
 
     /// Reads the next record into memory whose content is of no use any more. Says no where there is none.
     pub fn next(&mut self, record: &mut Vec<u8>) -> Result<bool> {
+        let Some(read) = self.read()? else { return Ok(false) };
+        let bytes = read(record)?;
+        self.note_read(bytes);
+        Ok(true)
+    }
+
+    /// What reads the next record, if there is one, on whatever thread; it gives what [`DiskQueue::note_read`] wants to hear.
+    pub fn read(&mut self) -> Result<Option<impl FnOnce(&mut Vec<u8>) -> Result<u64> + Send + use<>>> {
         while !self.is_read() {
             let Place { segment, offset } = self.bounds.read;
             let length = self.segments.iter().find(|s| s.number == segment).map_or(0, |s| s.bytes);
@@ -261,14 +269,19 @@ impl DiskQueue {
             }
             let file = match &self.reader {
                 Some((number, file)) if *number == segment => file,
-                _ => &self.reader.insert((segment, File::open(segment_path(&self.folder, segment))?)).1,
+                _ => &self.reader.insert((segment, Arc::new(File::open(segment_path(&self.folder, segment))?))).1,
             };
-            let bytes = read_record(file, offset, length, record)
-                .map_err(|e| Error::new(e.kind(), format!("{} at {offset}: {e}", segment_path(&self.folder, segment).display())))?;
-            self.bounds.read.offset += bytes;
-            return Ok(true);
+            let (file, path) = (Arc::clone(file), segment_path(&self.folder, segment));
+            return Ok(Some(move |record: &mut Vec<u8>| {
+                read_record(&file, offset, length, record).map_err(|e| Error::new(e.kind(), format!("{} at {offset}: {e}", path.display())))
+            }));
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// The next record, of so many bytes, was read.
+    pub fn note_read(&mut self, bytes: u64) {
+        self.bounds.read.offset += bytes;
     }
 
     /// Bytes that no sync has been asked for.

@@ -1,6 +1,7 @@
 //! The runtime: intake, stages, delivery and the epoch that ties them together. It names no concrete component and parses no config.
 //!
 pub mod assemble;
+mod beside;
 mod buffered;
 pub mod caution;
 pub mod checkpoint;
