@@ -3,14 +3,20 @@
 //!
 //! ```text
 //! <state>/buffer/NODE/         see `disk_queue`; the head says "tripline buffer" and the kind of the sink
-//!   record  the encoded rows, end of each row (u32), event and identity of each mark (u32, 32 bytes), rows (u32), marks (u32: rows or 0)
+//!   record  the encoded rows as a frame of zstd (RFC 8878), end of each row (u32), event and identity of each mark (u32, 32 bytes),
+//!           bytes of the encoded rows (u32), rows (u32), marks (u32: rows or 0)
 //! ```
+//! Rows of a sink are much alike, and a disk takes a third of what a core packs: packed, an outage takes a quarter of the place and the disk keeps up.
+//!
 //! An epoch's record says up to where the buffer was synced and up to where its rows had been delivered. What stands behind the first place at a start was
 //! never settled: it is cut off, torn or not, and comes again from the sources. Segments before the second place are deleted once that epoch is durable.
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
 use super::disk_queue::{Bounds, DiskQueue, Nature, Place};
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::compress_bound;
+
 use crate::component::sink::{Body, Mark};
 use crate::state::{StateReader, StateWriter};
 
@@ -20,21 +26,27 @@ const ID_BYTES: usize = 32;
 /// More than a record has beside its rows and their tables: counts, the queue's frame, and the head of a segment that it may begin.
 const RECORD_BYTES_MAX: usize = 256;
 
+/// The level of zstd: logs are packed to a quarter at 1 GB/s; level 1 would pack them to a sixth at 650 MB/s.
+const LEVEL: i32 = -3;
+
 /// See the module.
 pub struct DiskBuffer {
     queue: DiskQueue,
-    /// What follows the rows of a record.
-    scratch: Vec<u8>,
+    packer: Compressor<'static>,
+    /// The packed rows of a record, and what follows them.
+    packed: Vec<u8>,
+    tables: Vec<u8>,
 }
 
 fn nature(kind: &str) -> Nature<'_> {
-    Nature { magic: b"tripline buffer", version: 1, name: "disk buffer", owner: ("sink", kind) }
+    Nature { magic: b"tripline buffer", version: 2, name: "disk buffer", owner: ("sink", kind) }
 }
 
 impl DiskBuffer {
     /// Opens the buffer of a sink as an epoch left it, empty if none did.
     pub fn open(folder: &Path, kind: &str, bytes_max: u64, sealed: Option<Bounds>) -> Result<DiskBuffer> {
-        Ok(DiskBuffer { queue: DiskQueue::open(folder, nature(kind), bytes_max, sealed)?, scratch: Vec::new() })
+        let queue = DiskQueue::open(folder, nature(kind), bytes_max, sealed)?;
+        Ok(DiskBuffer { queue, packer: Compressor::new(LEVEL)?, packed: Vec::new(), tables: Vec::new() })
     }
 
     /// Up to where it is written, and read.
@@ -59,8 +71,10 @@ impl DiskBuffer {
 
     /// Writes a body behind all others. Says no where its bound leaves no room.
     pub fn append(&mut self, body: &Body) -> Result<bool> {
+        self.packed.reserve(compress_bound(body.bytes.len()).saturating_sub(self.packed.len()));
+        self.packer.compress_to_buffer(&body.bytes, &mut self.packed)?;
         self.write_tables(body);
-        self.queue.append([&body.bytes, &self.scratch])
+        self.queue.append([&self.packed, &self.tables])
     }
 
     /// What was written last will be sent from memory.
@@ -72,8 +86,9 @@ impl DiskBuffer {
     pub fn read(&mut self) -> Result<Option<impl FnOnce(Body) -> Result<(Body, u64)> + Send + use<>>> {
         let Some(read) = self.queue.read()? else { return Ok(None) };
         Ok(Some(move |mut body: Body| {
-            let bytes = read(&mut body.bytes)?;
-            read_tables(&mut body).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer"))?;
+            let mut record = Vec::new();
+            let bytes = read(&mut record)?;
+            unpack(&record, &mut body)?;
             Ok((body, bytes))
         }))
     }
@@ -112,40 +127,50 @@ impl DiskBuffer {
 
     /// Everything of a record that stands behind the encoded rows.
     fn write_tables(&mut self, body: &Body) {
-        let mut out = StateWriter { bytes: std::mem::take(&mut self.scratch) };
+        let mut out = StateWriter { bytes: std::mem::take(&mut self.tables) };
         out.bytes.clear();
         body.ends.iter().for_each(|end| out.u32(*end as u32));
         for mark in &body.marks {
             out.u32(mark.event_at as u32);
             out.bytes.extend_from_slice(&mark.id);
         }
+        out.u32(body.bytes.len() as u32);
         out.u32(body.ends.len() as u32);
         out.u32(body.marks.len() as u32);
-        self.scratch = out.bytes;
+        self.tables = out.bytes;
     }
 }
 
-/// Bytes that a body takes, with what the queue adds to it.
+/// Bytes that a body takes at most, with what the queue adds to it.
 fn record_bytes(body: &Body) -> u64 {
-    (RECORD_BYTES_MAX + body.bytes.len() + body.ends.len() * 4 + body.marks.len() * (4 + ID_BYTES)) as u64
+    (RECORD_BYTES_MAX + compress_bound(body.bytes.len()) + body.ends.len() * 4 + body.marks.len() * (4 + ID_BYTES)) as u64
 }
 
-/// Takes what stands behind the encoded rows out of the bytes of a record.
-fn read_tables(body: &mut Body) -> Option<()> {
-    let (rest, counts) = body.bytes.split_last_chunk::<8>()?;
+/// Fills an empty body with what a record holds.
+fn unpack(record: &[u8], body: &mut Body) -> Result<()> {
+    let wrong = || Error::new(ErrorKind::InvalidData, "a record is none of a disk buffer");
+    let (packed, length) = read_tables(record, body).ok_or_else(wrong)?;
+    body.bytes.reserve_exact(length);
+    let unpacked = Decompressor::new()?.decompress_to_buffer(packed, &mut body.bytes)?;
+    if unpacked == length { Ok(()) } else { Err(wrong()) }
+}
+
+/// Takes what stands behind the packed rows out of a record; says what these are, and how long when unpacked.
+fn read_tables<'r>(record: &'r [u8], body: &mut Body) -> Option<(&'r [u8], usize)> {
+    let (rest, counts) = record.split_last_chunk::<12>()?;
     let mut from = StateReader::new(counts);
-    let (rows, marks) = (from.u32().ok()? as usize, from.u32().ok()? as usize);
+    let mut count = || Some(from.u32().ok()? as usize);
+    let (length, rows, marks) = (count()?, count()?, count()?);
     let tables = rows.checked_mul(4)?.checked_add(marks.checked_mul(4 + ID_BYTES)?)?;
-    let length = rest.len().checked_sub(tables)?;
-    let mut from = StateReader::new(&rest[length..]);
+    let (packed, tables) = rest.split_at_checked(rest.len().checked_sub(tables)?)?;
+    let mut from = StateReader::new(tables);
     for _ in 0..rows {
         body.ends.push(from.u32().ok()? as usize);
     }
     for _ in 0..marks {
         body.marks.push(Mark { event_at: from.u32().ok()? as usize, id: from.array::<ID_BYTES>().ok()? });
     }
-    body.bytes.truncate(length);
-    Some(())
+    Some((packed, length))
 }
 
 #[cfg(test)]
@@ -157,6 +182,12 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
+
+    /// Text that cannot be packed by much.
+    fn noise(seed: usize, length: usize) -> String {
+        let words = (0u64..).map(|at| format!("{:016x}", xxhash_rust::xxh3::xxh3_64_with_seed(&at.to_le_bytes(), seed as u64)));
+        words.flat_map(String::into_bytes).take(length).map(char::from).collect()
+    }
 
     /// The last segment.
     fn last(folder: &Path) -> PathBuf {
@@ -208,7 +239,7 @@ mod tests {
             for (step, size) in steps {
                 match step {
                     0 | 1 => {
-                        let row = format!("{number:04}{}", "x".repeat(size));
+                        let row = format!("{number:04}{}", noise(number, size));
                         let body = body(&[&row, "second"]);
                         if buffer.append(&body).unwrap() {
                             number += 1;
@@ -255,7 +286,7 @@ mod tests {
     fn a_full_buffer_says_so_and_is_given_back_to_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let mut buffer = DiskBuffer::open(folder.path(), "test", 10_000, None).unwrap();
-        let row = "x".repeat(1_000);
+        let row = noise(0, 1_000);
         let written = (0..).take_while(|_| buffer.append(&body(&[&row])).unwrap()).count();
         assert!((8..10).contains(&written), "{written}");
         assert_eq!(rest(&mut buffer).len(), written);
@@ -263,8 +294,22 @@ mod tests {
         sync(&mut buffer);
         buffer.forget(buffer.bounds().read).unwrap();
         assert!(buffer.bytes() < 100, "{}", buffer.bytes());
-        assert!(buffer.append(&body(&["y".repeat(50_000).as_str()])).unwrap(), "one that is too large goes alone");
+        assert!(buffer.append(&body(&[&noise(1, 50_000)])).unwrap(), "one that is too large goes alone");
         assert!(!buffer.append(&body(&["z"])).unwrap());
+    }
+
+    #[test]
+    fn rows_that_are_alike_take_little_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut buffer = DiskBuffer::open(folder.path(), "test", 1_000_000, None).unwrap();
+        let rows: Vec<String> =
+            (0..1_000).map(|n| format!(r#"{{"message":"Failed password for {}","facility":"auth"}}"#, noise(n, 8))).collect();
+        let body = body(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(buffer.append(&body).unwrap());
+        // Marks are not packed.
+        let packed = buffer.bytes() as usize - body.rows() * (4 + 4 + ID_BYTES);
+        assert!(packed * 3 < body.bytes.len(), "{packed} of {}", body.bytes.len());
+        assert_eq!(rest(&mut buffer), rows);
     }
 
     #[test]
@@ -287,7 +332,7 @@ mod tests {
         let told = |outcome: Result<DiskBuffer>| outcome.err().unwrap().to_string();
         assert!(told(open("other")).contains("was not written by a sink of type other"));
         damage("tripline buffer".len());
-        assert!(told(open("test")).contains("it has form 0, and this program reads form 1"));
+        assert!(told(open("test")).contains("it has form 3, and this program reads form 2"));
         damage(0);
         assert!(told(open("test")).contains("no segment of a disk buffer"));
         damage(whole.len() - 1);
