@@ -1,10 +1,10 @@
-//! What a delivery does with its disk buffer: bodies in and out, synced and read beside the work, outages of the disk told once.
+//! What a delivery does with its disk buffer: bodies in and out, packed, synced and read beside the work, outages of the disk told once.
 use std::io::{Error, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::beside::Beside;
-use super::disk_buffer::DiskBuffer;
+use super::disk_buffer::{DiskBuffer, Packed, ReadBody};
 use super::disk_queue::{Bounds, Place};
 use super::edge::Signal;
 use super::epoch::{Report, Reports};
@@ -44,9 +44,15 @@ pub struct Buffered {
     rest: Option<Stopwatch>,
     /// Whether the end of an outage is still to be told.
     is_told: bool,
+    /// A body on its way into the queue. It is not lost where it cannot be packed.
+    packing: Beside<(Body, Result<Packed>)>,
+    /// One that was packed, and cannot be put now.
+    packed: Option<(Body, Result<Packed>)>,
+    /// Memory of one that was put.
+    spare: (Body, Option<Packed>),
     syncing: Beside<Place>,
-    /// The next body, read ahead of its time, and its bytes on the disk.
-    reading: Beside<(Body, u64)>,
+    /// The next body, read ahead of its time.
+    reading: Beside<ReadBody>,
 }
 
 /// What became of a body.
@@ -64,7 +70,16 @@ impl Buffered {
     /// A buffer whose disk has not failed yet.
     pub fn new(parts: BufferedParts) -> Buffered {
         parts.bytes.set(parts.disk.bytes() as f64);
-        Buffered { parts, rest: None, is_told: false, syncing: Beside::default(), reading: Beside::default() }
+        Buffered {
+            parts,
+            rest: None,
+            is_told: false,
+            packing: Beside::default(),
+            packed: None,
+            spare: (Body::default(), None),
+            syncing: Beside::default(),
+            reading: Beside::default(),
+        }
     }
 
     /// Up to where it was read and written.
@@ -72,9 +87,14 @@ impl Buffered {
         self.parts.disk.bounds()
     }
 
-    /// Whether all was read.
+    /// Whether all was read, and nothing is on its way into it.
     pub fn is_read(&self) -> bool {
-        self.parts.disk.is_read()
+        self.parts.disk.is_read() && !self.is_coming()
+    }
+
+    /// Whether a body is on its way into the queue.
+    pub fn is_coming(&self) -> bool {
+        self.packing.is_busy() || self.packed.is_some()
     }
 
     /// Whether a disk that took nothing is left alone.
@@ -90,7 +110,7 @@ impl Buffered {
     /// Puts bodies that are being sent into the queue: all of them, or it says no.
     pub fn keep<'a>(&mut self, bodies: impl Iterator<Item = &'a Body>) -> bool {
         for body in bodies {
-            let told = match self.try_to_put(body) {
+            let told = match self.attempt(|disk| disk.append(body)) {
                 Ok(true) => {
                     self.skip();
                     continue;
@@ -108,7 +128,51 @@ impl Buffered {
 
     /// Puts a body into the queue. That it finds no room, or no disk, is told unless it can go another way.
     pub fn put(&mut self, body: &Body, has_other_way: bool) -> Put {
-        let told = match self.try_to_put(body) {
+        let outcome = self.attempt(|disk| disk.append(body));
+        self.judge(outcome, body.rows(), has_other_way)
+    }
+
+    /// Sends a body on its way into the queue: it is packed beside the work. Leaves memory for the next one, or says no where another is on its way.
+    pub fn begin(&mut self, body: &mut Body, signal: &Arc<Signal>) -> bool {
+        if self.is_coming() {
+            return false;
+        }
+        let (spare, packed) = std::mem::take(&mut self.spare);
+        let body = std::mem::replace(body, spare);
+        self.packing.begin(signal, move || {
+            let packed = packed.map_or_else(Packed::new, Ok).and_then(|mut packed| packed.pack(&body).map(|()| packed));
+            Ok((body, packed))
+        });
+        true
+    }
+
+    /// Puts what was packed into the queue.
+    fn take_in(&mut self) {
+        if let Some(Ok(packed)) = self.packing.collect() {
+            self.packed = Some(packed);
+        }
+        let Some((mut body, packed)) = self.packed.take() else { return };
+        let outcome = self.attempt(|disk| match &packed {
+            Ok(packed) => disk.append_packed(packed),
+            Err(_) => disk.append(&body),
+        });
+        if self.judge(outcome, body.rows(), false) == Put::Held {
+            self.packed = Some((body, packed));
+        } else {
+            body.clear();
+            self.spare = (body, packed.ok());
+        }
+    }
+
+    /// Gives back a body that finds no way into a queue of which all was read.
+    pub fn turn_back(&mut self) -> Option<Body> {
+        let (body, _) = self.packed.take_if(|_| self.parts.disk.is_read())?;
+        self.recover();
+        Some(body)
+    }
+
+    fn judge(&mut self, outcome: std::result::Result<bool, Option<Error>>, rows: usize, has_other_way: bool) -> Put {
+        let told = match outcome {
             Ok(true) => {
                 self.recover();
                 return Put::Queued;
@@ -119,7 +183,7 @@ impl Buffered {
                 return Put::Held;
             }
             Ok(false) if self.parts.when_full == WhenFull::DropNewest => {
-                self.parts.dropped.increment(body.rows() as u64);
+                self.parts.dropped.increment(rows as u64);
                 return Put::Dropped;
             }
             Ok(false) => FULL.to_owned(),
@@ -131,12 +195,12 @@ impl Buffered {
     }
 
     /// Whether there was room. Without an error: the disk is left alone.
-    fn try_to_put(&mut self, body: &Body) -> std::result::Result<bool, Option<Error>> {
+    fn attempt(&mut self, append: impl FnOnce(&mut DiskBuffer) -> Result<bool>) -> std::result::Result<bool, Option<Error>> {
         if self.rests() {
             return Err(None);
         }
         self.rest = None;
-        self.parts.disk.append(body).map_err(Some)
+        append(&mut self.parts.disk).map_err(Some)
     }
 
     /// What was put last is sent from memory.
@@ -186,8 +250,9 @@ impl Buffered {
         is_synced
     }
 
-    /// Begins to sync what has come together.
+    /// Puts what was packed into the queue, and begins to sync what has come together.
     pub fn write_on(&mut self, signal: &Arc<Signal>) {
+        self.take_in();
         if self.parts.disk.unsynced_bytes() > SYNC_BYTES {
             self.collect();
             self.sync(signal);

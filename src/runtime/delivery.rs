@@ -2,13 +2,15 @@
 //!
 //! Without a disk buffer an outage stops what leads to the sink, and an epoch waits for all its rows to be settled; where the sink has no state, rows of
 //! the next epochs are sent meanwhile. With one, what is synced there is settled: the epoch then says how far the sink has come since it was last idle, and
-//! what it sealed then. A sink without state is given rows past the buffer until it falls behind; then what is under way goes in first.
+//! what it sealed then.
+mod detour;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::buffered::{Buffered, Put, REST};
+use super::buffered::{Buffered, REST};
 use super::caution::Suspect;
 use super::disk_queue::Place;
 use super::edge::Signal;
@@ -20,7 +22,7 @@ use super::message::{Barrier, Message};
 use super::ports::{Arrival, Ports};
 use super::sender::{Health, Sender, SenderParts};
 use crate::clock::Stopwatch;
-use crate::component::sink::{Body, OutRow, Outage};
+use crate::component::sink::{Body, OutRow};
 use crate::event::Batch;
 use crate::plan::PlannedInput;
 
@@ -159,6 +161,9 @@ impl Delivery {
             self.is_over |= self.committed >= last;
             return if self.is_over { Step::Done } else { Step::Idle };
         }
+        if let Some(buffer) = &mut self.buffer {
+            buffer.write_on(&self.signal);
+        }
         self.refill();
         let mut step = self.fly().await;
         if self.sender.is_gone() {
@@ -177,9 +182,6 @@ impl Delivery {
         }
         if !self.is_full() && (self.buffer.is_some() || !self.sender.has_waiting()) {
             step = self.receive(step);
-        }
-        if let Some(buffer) = &mut self.buffer {
-            buffer.write_on(&self.signal);
         }
         if self.is_due() {
             self.close_body();
@@ -230,98 +232,6 @@ impl Delivery {
         self.body.rows() > 0 && (self.is_full() || (self.sender.has_room() && self.ports.is_quiet() && is_old()))
     }
 
-    /// Hands the body on: to the sender, or to the disk buffer. A disk that takes nothing leaves it where it is.
-    fn close_body(&mut self) {
-        if self.body.rows() == 0 {
-            return;
-        }
-        let goes_by = self.goes_by();
-        if !goes_by && self.overflows() && !self.keep() {
-            return;
-        }
-        let is_sent = match &mut self.buffer {
-            None => true,
-            Some(buffer) if goes_by => {
-                buffer.recover();
-                self.is_direct = true;
-                true
-            }
-            Some(buffer) => {
-                // All before it is delivered or under way: it is sent from memory. If all is delivered, what finds no room on the disk needs no detour.
-                let is_next = buffer.is_read() && !self.sender.is_laden();
-                let has_other_way = buffer.is_read() && self.sender.is_empty();
-                match buffer.put(&self.body, has_other_way) {
-                    Put::Queued if is_next => {
-                        buffer.skip();
-                        true
-                    }
-                    Put::Queued | Put::Dropped => false,
-                    Put::Held if has_other_way => {
-                        self.is_direct = true;
-                        true
-                    }
-                    Put::Held => return,
-                }
-            }
-        };
-        if is_sent {
-            let spare = self.sender.spare();
-            self.sender.push(std::mem::replace(&mut self.body, spare));
-        } else {
-            self.body.clear();
-        }
-        self.filling = None;
-    }
-
-    /// Whether the disk buffer is for what the sink does not keep up with only. Where an epoch leaves something to seal, what came after the last seal must
-    /// be there to come again.
-    fn overflows(&self) -> bool {
-        self.buffer.is_some() && self.sender.parts.sink.is_stateless()
-    }
-
-    /// Whether the sink keeps up, so that the body needs no detour; all that is under way could still take it.
-    fn goes_by(&self) -> bool {
-        let Some(buffer) = self.buffer.as_ref().filter(|_| self.overflows()) else { return false };
-        if self.sender.is_empty() {
-            return buffer.is_read();
-        }
-        let bodies = self.sender.bodies().map(|body| &**body).chain([&self.body]);
-        self.is_direct && !self.sender.is_laden() && buffer.fits(bodies)
-    }
-
-    /// Puts what went by the disk buffer into it, if something did: the sink does not keep up. Says whether nothing is under way any more that is not there.
-    fn keep(&mut self) -> bool {
-        if !self.is_direct {
-            return true;
-        }
-        // All before these bodies is settled.
-        let sealed = self.sealed_now(Vec::new());
-        let overflows = self.overflows();
-        let Some(buffer) = self.buffer.as_mut().filter(|_| overflows) else { return false };
-        if buffer.keep(self.sender.bodies().map(|body| &**body)) {
-            self.sealed.1 = sealed;
-            self.is_direct = false;
-        }
-        !self.is_direct
-    }
-
-    /// Takes bodies out of the disk buffer while the peer can take them. While a barrier waits for those under way
-    /// it does not, unless all is to be delivered, or rows before it wait for room.
-    fn refill(&mut self) {
-        let may_read = self.sealing.front().is_none_or(|barrier| self.drains(*barrier)) || self.body.rows() > 0;
-        let Some(buffer) = self.buffer.as_mut().filter(|_| may_read) else { return };
-        while self.sender.has_room() && !buffer.is_read() {
-            match buffer.next(|| self.sender.spare(), &self.signal) {
-                Ok(Some(body)) => self.sender.push(body),
-                Ok(None) => return,
-                Err(e) => {
-                    let message = format!("disk buffer: {e}: its rows cannot be read");
-                    return self.sender.put_off(&Outage::new(message));
-                }
-            }
-        }
-    }
-
     fn packing(&self) -> &crate::component::sink::Packing {
         &self.sender.parts.packing
     }
@@ -368,9 +278,9 @@ impl Delivery {
         if self.body.rows() > 0 && !self.runs_ahead {
             self.close_body();
             self.fly().await;
-            if self.body.rows() > 0 {
-                return Step::Idle;
-            }
+        }
+        if self.waits_for_room() && !self.runs_ahead {
+            return Step::Idle;
         }
         if self.runs_ahead {
             if !self.sender.is_settled() {

@@ -32,9 +32,16 @@ const LEVEL: i32 = -3;
 /// See the module.
 pub struct DiskBuffer {
     queue: DiskQueue,
+    packed: Packed,
+}
+
+/// A body that was read, and what [`DiskBuffer::note_read`] wants to hear.
+pub type ReadBody = (Body, u64);
+
+/// A body as it stands in a record, and what packs it.
+pub struct Packed {
     packer: Compressor<'static>,
-    /// The packed rows of a record, and what follows them.
-    packed: Vec<u8>,
+    rows: Vec<u8>,
     tables: Vec<u8>,
 }
 
@@ -45,8 +52,7 @@ fn nature(kind: &str) -> Nature<'_> {
 impl DiskBuffer {
     /// Opens the buffer of a sink as an epoch left it, empty if none did.
     pub fn open(folder: &Path, kind: &str, bytes_max: u64, sealed: Option<Bounds>) -> Result<DiskBuffer> {
-        let queue = DiskQueue::open(folder, nature(kind), bytes_max, sealed)?;
-        Ok(DiskBuffer { queue, packer: Compressor::new(LEVEL)?, packed: Vec::new(), tables: Vec::new() })
+        Ok(DiskBuffer { queue: DiskQueue::open(folder, nature(kind), bytes_max, sealed)?, packed: Packed::new()? })
     }
 
     /// Up to where it is written, and read.
@@ -71,10 +77,13 @@ impl DiskBuffer {
 
     /// Writes a body behind all others. Says no where its bound leaves no room.
     pub fn append(&mut self, body: &Body) -> Result<bool> {
-        self.packed.reserve(compress_bound(body.bytes.len()).saturating_sub(self.packed.len()));
-        self.packer.compress_to_buffer(&body.bytes, &mut self.packed)?;
-        self.write_tables(body);
-        self.queue.append([&self.packed, &self.tables])
+        self.packed.pack(body)?;
+        self.queue.append([&self.packed.rows, &self.packed.tables])
+    }
+
+    /// Writes what was packed behind all others. Says no where its bound leaves no room.
+    pub fn append_packed(&mut self, packed: &Packed) -> Result<bool> {
+        self.queue.append([&packed.rows, &packed.tables])
     }
 
     /// What was written last will be sent from memory.
@@ -82,8 +91,8 @@ impl DiskBuffer {
         self.queue.skip();
     }
 
-    /// What reads the next body, if there is one, into an empty one, on whatever thread; beside it, it gives what [`DiskBuffer::note_read`] wants to hear.
-    pub fn read(&mut self) -> Result<Option<impl FnOnce(Body) -> Result<(Body, u64)> + Send + use<>>> {
+    /// What reads the next body, if there is one, into an empty one, on whatever thread.
+    pub fn read(&mut self) -> Result<Option<impl FnOnce(Body) -> Result<ReadBody> + Send + use<>>> {
         let Some(read) = self.queue.read()? else { return Ok(None) };
         Ok(Some(move |mut body: Body| {
             let mut record = Vec::new();
@@ -124,8 +133,23 @@ impl DiskBuffer {
         self.queue.forget(read)?;
         self.queue.turn_over(read)
     }
+}
 
-    /// Everything of a record that stands behind the encoded rows.
+impl Packed {
+    /// Nothing yet.
+    pub fn new() -> Result<Packed> {
+        Ok(Packed { packer: Compressor::new(LEVEL)?, rows: Vec::new(), tables: Vec::new() })
+    }
+
+    /// Packs a body, in the place of the one before.
+    pub fn pack(&mut self, body: &Body) -> Result<()> {
+        self.rows.reserve(compress_bound(body.bytes.len()).saturating_sub(self.rows.len()));
+        self.packer.compress_to_buffer(&body.bytes, &mut self.rows)?;
+        self.write_tables(body);
+        Ok(())
+    }
+
+    /// Everything of a record that stands behind the packed rows.
     fn write_tables(&mut self, body: &Body) {
         let mut out = StateWriter { bytes: std::mem::take(&mut self.tables) };
         out.bytes.clear();
