@@ -96,6 +96,28 @@ fn an_outage_stops_nothing_else_and_what_waits_outlives_the_run() {
     assert_eq!(peer.seen.lock().unwrap().duplicates, 0);
 }
 
+/// Each answer takes longer than epochs are apart: they do not wait for it.
+#[test]
+fn a_slow_peer_stops_nothing_else() {
+    let peer = Peer::start(&[]);
+    peer.seen.lock().unwrap().takes = Duration::from_millis(900);
+    let folder = pipeline(&peer, "buffer: {disk: 64MiB}");
+    events(folder.path(), 0..300_000);
+    let mut child = started(folder.path());
+    let since = Instant::now();
+    until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 300_000);
+    let took = since.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(peer.documents("logs").len() < 20_000);
+    // It is killed behind, and goes on as quick as others.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    peer.seen.lock().unwrap().takes = Duration::ZERO;
+    finished(folder.path(), &[]);
+    assert_all(&peer, 300_000);
+    assert_eq!(lines(&folder.path().join("out.ndjson")), 300_000);
+}
+
 #[test]
 fn what_a_sink_keeps_up_with_is_not_written() {
     let peer = Peer::start(&[]);

@@ -30,8 +30,12 @@ use crate::plan::PlannedInput;
 /// in the end, and what is read again after a crash is bounded.
 const AHEAD_MAX: usize = 2;
 
-/// How long a barrier waits for bodies under way before a buffered sink seals what it had before them.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a barrier waits for a body under way, and all that leads to the sink with it, before a buffered sink seals what it had before: a peer that is
+/// quick need not be sent it again after a crash, and one that is slow stops nothing.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The same where the seal would give disk back.
+const LONG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a delivery is made of.
 pub struct Parts {
@@ -335,8 +339,14 @@ impl Delivery {
     fn is_patient(&self, barrier: Barrier) -> bool {
         match self.sender.trouble() {
             trouble if self.drains(barrier) => trouble.is_none_or(|lasts| lasts < self.end_timeout),
-            trouble => trouble.is_none() && self.waited.elapsed() < PATIENCE,
+            trouble => trouble.is_none() && self.waited.elapsed() < if self.would_free() { LONG_PATIENCE } else { PATIENCE },
         }
+    }
+
+    /// Whether the disk holds whole segments only because what the sink took of them is not sealed.
+    fn would_free(&self) -> bool {
+        let (Some(buffer), Some(sealed)) = (&self.buffer, &self.sealed.1.buffer) else { return false };
+        buffer.bounds().read.is_segments_behind(&sealed.read)
     }
 
     /// Whether the sink has all that it was given, and at the end all that waits for it.

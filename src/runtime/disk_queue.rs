@@ -53,6 +53,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether whole segments lie between it and an earlier place.
+    pub fn is_segments_behind(&self, earlier: &Place) -> bool {
+        self.segment > earlier.segment
+    }
+
     /// Appends it to a record.
     pub fn save(&self, out: &mut StateWriter) {
         out.u64(self.segment);

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // each test uses its part
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tripline::codec::format::json_members::members;
@@ -40,6 +41,8 @@ pub struct Seen {
     pub deals: VecDeque<Deal>,
     /// It is being repaired: 503 to all that comes.
     pub is_away: bool,
+    /// How long it takes over a request.
+    pub takes: Duration,
     /// Documents of this index are refused.
     pub refused_index: Option<String>,
     /// Its mapping takes any value.
@@ -84,6 +87,10 @@ impl Peer {
 }
 
 fn answer(asked: &Asked, seen: &Mutex<Seen>) -> Option<(u16, String)> {
+    if asked.path.starts_with("/_bulk") {
+        let takes = seen.lock().unwrap().takes;
+        std::thread::sleep(takes);
+    }
     let mut seen = seen.lock().unwrap();
     seen.authorizations.extend(asked.header("authorization").map(str::to_owned));
     if asked.method == "PUT"
@@ -108,7 +115,7 @@ fn answer(asked: &Asked, seen: &Mutex<Seen>) -> Option<(u16, String)> {
         Deal::ResetBefore => None,
         Deal::Silence => {
             drop(seen);
-            std::thread::sleep(std::time::Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_secs(3600));
             None
         }
         Deal::Status(status) => Some((status, json!({"error": {"type": "of_the_test"}, "status": status}).to_string())),
