@@ -252,6 +252,9 @@ impl Delivery {
         if self.buffer.as_ref().is_some_and(Buffered::rests) {
             longest = longest.min(REST);
         }
+        if !self.sealing.is_empty() && self.buffer.is_some() {
+            longest = longest.min(PATIENCE);
+        }
         tokio::select! {
             () = self.sender.landed() => {}
             () = signal.wait() => {}
