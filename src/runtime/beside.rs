@@ -1,5 +1,4 @@
 //! Work for a disk that goes on beside a delivery, one piece at a time.
-use std::io::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::edge::Signal;
@@ -8,7 +7,7 @@ use super::edge::Signal;
 pub struct Beside<T> {
     is_busy: bool,
     /// What came of a piece that is over.
-    outcome: Arc<Mutex<Option<Result<T>>>>,
+    outcome: Arc<Mutex<Option<T>>>,
 }
 
 impl<T> Default for Beside<T> {
@@ -24,7 +23,7 @@ impl<T: Send + 'static> Beside<T> {
     }
 
     /// Begins a piece, where none is under way. When it is over, the signal says so.
-    pub fn begin(&mut self, signal: &Arc<Signal>, job: impl FnOnce() -> Result<T> + Send + 'static) {
+    pub fn begin(&mut self, signal: &Arc<Signal>, job: impl FnOnce() -> T + Send + 'static) {
         self.is_busy = true;
         let (outcome, signal) = (Arc::clone(&self.outcome), Arc::clone(signal));
         tokio::task::spawn_blocking(move || {
@@ -35,7 +34,7 @@ impl<T: Send + 'static> Beside<T> {
     }
 
     /// What came of a piece that is over.
-    pub fn collect(&mut self) -> Option<Result<T>> {
+    pub fn collect(&mut self) -> Option<T> {
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.is_busy &= outcome.is_none();
         outcome

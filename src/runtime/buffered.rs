@@ -50,9 +50,9 @@ pub struct Buffered {
     packed: Option<(Body, Result<Packed>)>,
     /// Memory of one that was put.
     spare: (Body, Option<Packed>),
-    syncing: Beside<Place>,
+    syncing: Beside<Result<Place>>,
     /// The next body, read ahead of its time.
-    reading: Beside<ReadBody>,
+    reading: Beside<Result<ReadBody>>,
 }
 
 /// What became of a body.
@@ -141,17 +141,14 @@ impl Buffered {
         let body = std::mem::replace(body, spare);
         self.packing.begin(signal, move || {
             let packed = packed.map_or_else(Packed::new, Ok).and_then(|mut packed| packed.pack(&body).map(|()| packed));
-            Ok((body, packed))
+            (body, packed)
         });
         true
     }
 
     /// Puts what was packed into the queue.
     fn take_in(&mut self) {
-        if let Some(Ok(packed)) = self.packing.collect() {
-            self.packed = Some(packed);
-        }
-        let Some((mut body, packed)) = self.packed.take() else { return };
+        let Some((mut body, packed)) = self.packing.collect().or_else(|| self.packed.take()) else { return };
         let outcome = self.attempt(|disk| match &packed {
             Ok(packed) => disk.append_packed(packed),
             Err(_) => disk.append(&body),

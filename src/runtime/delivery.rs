@@ -282,12 +282,14 @@ impl Delivery {
 
     /// Seals once all rows before the barrier are settled.
     async fn seal(&mut self, barrier: Barrier) -> Step {
-        if self.body.rows() > 0 && !self.runs_ahead {
-            self.close_body();
-            self.fly().await;
-        }
-        if self.waits_for_room() && !self.runs_ahead {
-            return Step::Idle;
+        if !self.runs_ahead {
+            if self.body.rows() > 0 {
+                self.close_body();
+                self.fly().await;
+            }
+            if self.waits_for_room() {
+                return Step::Idle;
+            }
         }
         if self.runs_ahead {
             if !self.sender.is_settled() {
