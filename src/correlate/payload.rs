@@ -63,6 +63,7 @@ pub struct Hit<'h> {
 const HEAD: usize = 41;
 
 /// Writes a hit and the fields of its event that the rule may still read.
+#[inline(always)]
 pub fn write<R: Row>(hit: &Hit<'_>, slots: &[Slot], row: &R, out: &mut Vec<u8>) {
     // What is of one length is put where it is to stand: what is copied as a whole right behind its making waits for its parts.
     let from = out.len();
@@ -106,6 +107,7 @@ impl Row for PayloadRow<'_> {
 }
 
 /// Reads what [`write()`] wrote. `slots_of`: the slots of an input.
+#[inline(always)]
 pub fn read<'p>(
     bytes: &'p [u8],
     time: Timestamp,
@@ -113,11 +115,14 @@ pub fn read<'p>(
     tie: (u32, u128),
     slots_of: impl Fn(usize) -> &'p [Slot],
 ) -> Result<(Hit<'p>, PayloadRow<'p>), StateError> {
-    let mut r = StateReader::new(bytes);
-    let port = r.u32()? as usize;
-    let (amount, clamped) = (r.u128()? as i128, r.u8()? != 0);
-    let (partition, origin, position) = (r.u32()?, r.u32()?, r.u64()?);
-    let key = r.bytes()?;
+    let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or_else(too_short)?;
+    let half = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let word = |at: usize| u64::from(half(at)) | u64::from(half(at + 4)) << 32;
+    let (port, clamped) = (half(0) as usize, head[20] != 0);
+    let amount = (u128::from(word(4)) | u128::from(word(12)) << 64) as i128;
+    let (partition, origin, position) = (half(21), half(25), word(29));
+    let (key, rest) = rest.split_at_checked(half(37) as usize).ok_or_else(too_short)?;
+    let mut r = StateReader::new(rest);
     let slots = slots_of(port);
     let mut values = Vec::with_capacity(slots.len());
     for _ in slots {
@@ -126,6 +131,10 @@ pub fn read<'p>(
     }
     let text = r.bytes()?;
     Ok((Hit { port, time, hash, key, amount, clamped, partition, origin, position, tie, text }, PayloadRow { slots, values }))
+}
+
+fn too_short() -> StateError {
+    StateError("a waiting hit ends in the middle of a value".into())
 }
 
 /// A row with the words of rules, and with the lists as they are at its place in the order.

@@ -57,16 +57,16 @@ struct Bucket {
     bytes: Vec<u8>,
 }
 
-/// The time of a hit and its number in its bucket, so that turns are in the order of time.
+/// How far behind the beginning of its bucket a hit's time is, and the hit's number in it: turns are in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn(u128);
+struct Turn(u64);
 
 impl Turn {
-    fn new(time: Timestamp, number: usize) -> Turn {
-        Turn(u128::from((time as u64) ^ 1 << 63) << 32 | number as u128)
+    fn new(offset: i64, number: usize) -> Turn {
+        Turn((offset as u64) << 32 | number as u64)
     }
 
-    fn time(self) -> u128 {
+    fn offset(self) -> u64 {
         self.0 >> 32
     }
 
@@ -83,12 +83,13 @@ struct Active {
     turns: Vec<Turn>,
     /// How many have left.
     gone: usize,
+    start: Timestamp,
     end: Timestamp,
 }
 
 impl Default for Active {
     fn default() -> Active {
-        Active { bucket: Bucket::default(), turns: Vec::new(), gone: 0, end: Timestamp::MIN }
+        Active { bucket: Bucket::default(), turns: Vec::new(), gone: 0, start: Timestamp::MIN, end: Timestamp::MIN }
     }
 }
 
@@ -98,10 +99,10 @@ impl Active {
         let hits = &self.bucket.hits;
         self.gone = 0;
         self.turns.clear();
-        self.turns.extend(hits.iter().enumerate().map(|(number, hit)| Turn::new(hit.time, number)));
+        self.turns.extend(hits.iter().enumerate().map(|(number, hit)| Turn::new(hit.time.saturating_sub(self.start), number)));
         self.turns.sort_unstable();
         let place = |turn: &Turn| hits[turn.number()].key();
-        for alike in self.turns.chunk_by_mut(|a, b| a.time() == b.time()) {
+        for alike in self.turns.chunk_by_mut(|a, b| a.offset() == b.offset()) {
             // They stand as they came, which mostly is their order.
             if alike.len() > 1 && !alike.is_sorted_by_key(place) {
                 alike.sort_unstable_by_key(place);
@@ -125,6 +126,11 @@ impl Active {
 
 /// How many hits ahead bytes are asked for.
 const SOON: usize = 12;
+/// The same of hits, whose hashes are asked for before their bytes.
+const LATER: usize = 48;
+
+/// Longest time of a bucket: what a turn can tell apart.
+const WIDTH_MAX: i64 = u32::MAX as i64;
 
 /// Buckets of the ring.
 const NEAR_MAX: i64 = 8192;
@@ -148,7 +154,7 @@ impl Reorder {
     /// An empty buffer with buckets of `width` nanoseconds.
     pub fn new(width: i64) -> Reorder {
         Reorder {
-            width: width.max(1),
+            width: width.clamp(1, WIDTH_MAX),
             near: VecDeque::new(),
             first: 0,
             far: BTreeMap::new(),
@@ -260,6 +266,7 @@ impl Reorder {
         while self.active.gone == self.active.turns.len() && self.late.is_empty() {
             let Some((number, bucket)) = self.pop_bucket() else { return };
             let old = std::mem::replace(&mut self.active.bucket, bucket);
+            self.active.start = number.saturating_mul(self.width);
             self.active.end = (number + 1).saturating_mul(self.width);
             self.active.sort();
             self.keep(old);
@@ -296,6 +303,9 @@ impl Reorder {
             if let Some(soon) = self.active.ahead(SOON) {
                 simd::prefetch(&bucket.bytes, soon.at);
                 simd::prefetch(&bucket.bytes, soon.at + 63);
+            }
+            if let Some(turn) = self.active.turns.get(self.active.gone + LATER) {
+                simd::prefetch(&bucket.hits, turn.number());
             }
             self.active.gone += 1;
         }
