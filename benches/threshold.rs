@@ -81,8 +81,10 @@ fn batches(n: u64, keys: u64, step: i64, disorder: u64, amounts: u64) -> Vec<(Ar
                 push_part(format!("h{:010}", r.below(keys)).as_bytes(), &mut hits.keys);
                 let len = hits.keys.len() as u32 - at;
                 let hash = xxh3_64(&hits.keys[at as usize..]);
-                let amount = if amounts > 0 { i128::from(r.below(amounts)) } else { 1 };
-                hits.hits.push(HitRef { row: row as u16, hash, key: (at, len), before: hits.max, amount });
+                if amounts > 0 {
+                    hits.amounts.push(i128::from(r.below(amounts)));
+                }
+                hits.hits.push(HitRef { row: row as u16, hash, key: (at, len), before: hits.max });
                 hits.max = hits.max.max(time);
                 hits.last = time;
             }

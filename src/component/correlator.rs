@@ -45,8 +45,6 @@ pub struct HitRef {
     pub key: (u32, u32),
     /// Greatest time of the batch's earlier rows.
     pub before: Timestamp,
-    /// Weight, hash of the measured value, or the value in units of 10⁻⁹.
-    pub amount: i128,
 }
 
 /// The hits of one batch for one shard, and what all its rows say about time.
@@ -54,6 +52,8 @@ pub struct HitRef {
 pub struct HitBatch {
     /// The hits, in order.
     pub hits: Vec<HitRef>,
+    /// What each hit adds: its weight, the hash of its measured value, or the value in units of 10⁻⁹. Empty where it is one for all of them.
+    pub amounts: Vec<i128>,
     /// Keys: netstring-like parts, tenant first.
     pub keys: Vec<u8>,
     /// Greatest time of all rows.
@@ -76,9 +76,16 @@ impl HitBatch {
         &self.keys[hit.key.0 as usize..(hit.key.0 + hit.key.1) as usize]
     }
 
+    /// What a hit adds, by its number.
+    #[inline(always)]
+    pub fn amount(&self, number: usize) -> i128 {
+        self.amounts.get(number).copied().unwrap_or(1)
+    }
+
     /// Makes it empty and keeps its memory.
     pub fn clear(&mut self) {
         self.hits.clear();
+        self.amounts.clear();
         self.keys.clear();
     }
 }

@@ -183,7 +183,7 @@ impl Extractor for WriteExtractor {
             for hits in out.iter_mut() {
                 let key = (hits.keys.len() as u32, self.bytes.len() as u32);
                 hits.keys.extend_from_slice(&self.bytes);
-                hits.hits.push(HitRef { row: *row, hash, key, before, amount: 1 });
+                hits.hits.push(HitRef { row: *row, hash, key, before });
             }
         }
         times.end(batch, out);

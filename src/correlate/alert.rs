@@ -80,7 +80,7 @@ pub struct Alert {
     /// Newest hit in the window.
     pub last_seen: Timestamp,
     /// The measure, as a number's text.
-    pub count: String,
+    pub count: Vec<u8>,
     /// Firings that were suppressed.
     pub suppressed: u64,
     /// What stands before `time`, as written.
@@ -120,7 +120,7 @@ impl Alert {
     /// Makes room for the next alert, in the same memory.
     pub fn clear(&mut self) {
         self.id.clear();
-        [&mut self.head, &mut self.middle, &mut self.tail].into_iter().for_each(Vec::clear);
+        [&mut self.count, &mut self.head, &mut self.middle, &mut self.tail].into_iter().for_each(Vec::clear);
         (self.suppressed, self.revision) = (0, 1);
     }
 
@@ -137,7 +137,7 @@ impl Alert {
             dates.write_rfc3339(at, out);
         }
         simd::append(b"\",\"count\":", out);
-        simd::append(self.count.as_bytes(), out);
+        simd::append(&self.count, out);
         member(",\"suppressed\":", self.suppressed as i64, out);
         out.push(b',');
         out.extend_from_slice(&self.middle);

@@ -111,6 +111,7 @@ impl Extractor for RuleExtractor {
         self.scratch.bump.reset();
         let mut times = RowTimes::default();
         let mut missing = 0;
+        let has_amounts = self.measure != Measure::Count || self.weight.is_some();
         for row in rows {
             let row = usize::from(*row);
             let before = times.pass_to(batch, row);
@@ -129,7 +130,10 @@ impl Extractor for RuleExtractor {
             let hits = &mut out[shard];
             let at = hits.keys.len() as u32;
             hits.keys.extend_from_slice(&self.scratch.key);
-            hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before, amount });
+            hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before });
+            if has_amounts {
+                hits.amounts.push(amount);
+            }
         }
         if missing > 0 {
             self.missing_key.increment(missing);

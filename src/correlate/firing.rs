@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::alert::{Alert, Completeness, id_of, write_event};
 use super::options::{RuleSpec, Trigger};
 use super::payload::{Hit, RuleRow};
-use super::port::suppress_key;
+use super::port::{suppress_key, write_measure};
 use super::suppress::Suppressions;
 use super::threshold::Threshold;
 use crate::clock::Timestamp;
@@ -12,6 +12,8 @@ use crate::component::correlator::{AlertRows, key_parts};
 use crate::event::{id, text};
 use crate::expr::Row;
 use crate::limits::EVIDENCE_EVENTS_MAX;
+use crate::simd;
+use crate::window::general::Measured;
 
 /// When and why a rule fires.
 pub(super) struct Decision {
@@ -22,7 +24,7 @@ pub(super) struct Decision {
     /// Its place among what is decided at the same time.
     pub(super) tie: u128,
     /// The measure.
-    pub(super) count: String,
+    pub(super) measured: Measured,
     /// Oldest and newest hit of the window.
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
@@ -34,18 +36,9 @@ pub(super) struct Decision {
 
 impl Decision {
     /// Decided by a hit; the rest is the window's to say.
-    pub(super) fn at(hit: &Hit<'_>) -> Decision {
+    pub(super) fn at(hit: &Hit<'_>, measured: Measured) -> Decision {
         let tie = (u128::from(hit.tie.0) << 96) | hit.tie.1;
-        Decision {
-            anchor: hit.time,
-            time: hit.time,
-            tie,
-            count: String::new(),
-            first: hit.time,
-            last: hit.time,
-            newest: u64::MAX,
-            since: hit.time,
-        }
+        Decision { anchor: hit.time, time: hit.time, tie, measured, first: hit.time, last: hit.time, newest: u64::MAX, since: hit.time }
     }
 }
 
@@ -59,8 +52,12 @@ impl Threshold {
     #[inline(never)]
     pub(super) fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, decision: Decision, out: &mut AlertRows) {
         let spec = Arc::clone(&self.spec);
-        let Decision { anchor, time, tie, count, first, last, newest, since } = decision;
-        let number = self.ordinal(hit.key, anchor);
+        let Decision { anchor, time, tie, measured, first, last, newest, since } = decision;
+        // The end of a window comes once.
+        let number = if spec.trigger == Trigger::WindowEnd { 0 } else { self.ordinals.next(hit.key, anchor) };
+        let mut count = std::mem::take(&mut self.count);
+        count.clear();
+        write_measure(measured, spec.measure, &mut count);
         let tenant = key_parts(hit.key).next().unwrap_or_default();
         self.write_list(hit, row, &count, time, tie, out);
         let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, tenant, row));
@@ -68,6 +65,7 @@ impl Threshold {
             && suppressions.holds(key, time, &count)
         {
             self.counters.suppressed.increment(1);
+            self.count = count;
             return;
         }
         let id = id::alert_id(&spec.id, tenant, key_parts(hit.key).skip(1), anchor, number);
@@ -75,8 +73,8 @@ impl Threshold {
         alert.clear();
         alert.id.push_str(str::from_utf8(&id).unwrap_or_default());
         (alert.time, alert.first_seen, alert.last_seen) = (time, first, last);
-        count.clone_into(&mut alert.count);
-        let rule_row = self.row_of(hit, row, &spec, count.as_bytes());
+        alert.count.extend_from_slice(&count);
+        let rule_row = self.row_of(hit, row, &spec, &count);
         alert.describe((&spec.id, &spec.node), &spec.by, hit.key, &self.ports[hit.port].alert, &rule_row, &self.bump);
         let evidence_evicted = self.write_events(newest, since, hit, &mut alert);
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
@@ -94,7 +92,7 @@ impl Threshold {
         }
         self.counters.alerts.increment(1);
         self.say(&alert, tie, out);
-        self.alert = alert;
+        (self.alert, self.count) = (alert, count);
     }
 
     /// An event as the rule's expressions see it.
@@ -103,28 +101,17 @@ impl Threshold {
     }
 
     /// Writes to the list that the rule writes: its own copy at once, those of others by way of the order.
-    fn write_list<R: Row>(&mut self, hit: &Hit<'_>, row: &R, count: &str, time: Timestamp, tie: u128, out: &mut AlertRows) {
+    fn write_list<R: Row>(&mut self, hit: &Hit<'_>, row: &R, count: &[u8], time: Timestamp, tie: u128, out: &mut AlertRows) {
         let port = &self.ports[hit.port];
         let Some(write) = port.write.as_ref().filter(|_| !self.spec.shadow) else { return };
         let mut record = Vec::new();
-        if !write.write(&self.row_of(hit, row, &self.spec, count.as_bytes()), &self.bump, &mut record) {
+        if !write.write(&self.row_of(hit, row, &self.spec, count), &self.bump, &mut record) {
             return self.counters.unwritten.increment(1);
         }
         out.writes.push(&record, time, tie);
         if let Some(own) = &self.own_writes {
             self.lists.write(own, time, &record);
         }
-    }
-
-    /// How many firings of a key had this anchor before.
-    fn ordinal(&mut self, key: &[u8], anchor: Timestamp) -> u32 {
-        // The end of a window comes once.
-        if anchor != self.firings_at {
-            return 0;
-        }
-        let next = self.firings.entry(key.to_vec()).or_insert(0);
-        *next += 1;
-        *next - 1
     }
 
     pub(super) fn say(&mut self, alert: &Alert, tie: u128, out: &mut AlertRows) {
@@ -142,6 +129,10 @@ impl Threshold {
             return false;
         }
         let pushed_out = self.evidence.chain(newest, hit.hash, since, EVIDENCE_EVENTS_MAX, &mut self.chain);
+        self.chain
+            .iter()
+            .filter_map(|number| self.evidence.get(*number))
+            .for_each(|record| simd::prefetch_text(self.evidence.text(record)));
         for record in self.chain.iter().filter_map(|number| self.evidence.get(*number)) {
             let Some(origin) = self.origins.get(record.origin as usize) else { continue };
             let raw = self.evidence.text(record);

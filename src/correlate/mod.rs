@@ -8,11 +8,13 @@ pub mod extract;
 mod firing;
 pub mod keeper;
 pub mod options;
+mod ordinals;
 pub mod payload;
 pub mod port;
 pub mod suppress;
 pub mod threshold;
 mod threshold_general;
+mod threshold_ring;
 mod threshold_state;
 
 use crate::component::Kind;

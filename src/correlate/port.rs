@@ -7,7 +7,7 @@ use crate::codec::format::json_out::{EventWriter, RowFacts};
 use crate::component::correlator::{LateRows, push_part};
 use crate::component::list_write::Write;
 use crate::event::amount::{self, ONE};
-use crate::event::{Batch, Slot, Value};
+use crate::event::{Batch, Slot, Value, text};
 use crate::expr::{Program, Row};
 use crate::metrics::Registry;
 use crate::window::general::{Measure, Measured};
@@ -101,15 +101,14 @@ fn is_whole(measure: Measure) -> bool {
     matches!(measure, Measure::Count | Measure::Distinct)
 }
 
-/// A measure as alerts show it: an average is rounded to nine digits of its fraction, halves away from zero.
-pub(super) fn count_text(measured: Measured, kind: Measure) -> String {
+/// Writes a measure as alerts show it: an average is rounded to nine digits of its fraction, halves away from zero.
+pub(super) fn write_measure(measured: Measured, kind: Measure, out: &mut Vec<u8>) {
     let Measured { value, of } = measured;
-    if is_whole(kind) {
-        return value.to_string();
+    match i64::try_from(value) {
+        Ok(whole) if is_whole(kind) => text::write_number(whole, out),
+        Err(_) if is_whole(kind) => out.extend_from_slice(value.to_string().as_bytes()),
+        _ => amount::write_decimal((value + value.signum() * of / 2) / of, out),
     }
-    let mut out = Vec::new();
-    amount::write_decimal((value + value.signum() * of / 2) / of, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 pub(super) fn suppress_key<R: Row>(fields: &[Option<Slot>], tenant: &[u8], row: &R) -> Vec<u8> {

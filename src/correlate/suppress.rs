@@ -31,7 +31,7 @@ impl Suppressions {
     }
 
     /// Whether a firing at `time` is held back. If so it is counted.
-    pub fn holds(&mut self, key: &[u8], time: Timestamp, count: &str) -> bool {
+    pub fn holds(&mut self, key: &[u8], time: Timestamp, count: &[u8]) -> bool {
         match self.open.get_mut(key) {
             Some(open) if time < open.opened.saturating_add(self.length) => {
                 open.alert.suppressed += 1;
@@ -78,7 +78,7 @@ impl Suppressions {
             let a = &open.alert;
             out.bytes(a.id.as_bytes());
             [a.time, a.first_seen, a.last_seen].iter().for_each(|t| out.i64(*t));
-            out.bytes(a.count.as_bytes());
+            out.bytes(&a.count);
             out.u64(a.suppressed);
             [&a.head, &a.middle, &a.tail].iter().for_each(|b| out.bytes(b));
         }
@@ -103,7 +103,7 @@ impl Suppressions {
             let (hash, opened) = (from.u64()?, from.i64()?);
             let id = from.text()?.to_owned();
             let (time, first_seen, last_seen) = (from.i64()?, from.i64()?, from.i64()?);
-            let (count, suppressed) = (from.text()?.to_owned(), from.u64()?);
+            let (count, suppressed) = (from.bytes()?.to_vec(), from.u64()?);
             let (head, middle, tail) = (from.bytes()?.to_vec(), from.bytes()?.to_vec(), from.bytes()?.to_vec());
             if keep(hash) {
                 let alert =

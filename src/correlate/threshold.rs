@@ -9,8 +9,8 @@ use bumpalo::Bump;
 use super::BindRule;
 use super::alert::Alert;
 use super::copies::{Copies, InputKind, Listed, WritePort, arrive, waiting_write};
-use super::firing::Decision;
 use super::options::{Bound, COMMON, Late, RuleSpec, Trigger};
+use super::ordinals::Ordinals;
 use super::payload::{self, Hit};
 use super::port::{Counters, Port};
 use super::suppress::Suppressions;
@@ -24,7 +24,7 @@ use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
 use crate::state::{Chunks, OwnRows, StateError};
-use crate::window::arrivals::{Arrivals, Inlet, number_of};
+use crate::window::arrivals::{Arrival, Arrivals, Inlet, number_of};
 use crate::window::evidence::EvidenceRing;
 use crate::window::general::{GeneralGroups, Measure};
 use crate::window::ring::{RING_MAX, RingGroups};
@@ -69,18 +69,19 @@ pub(super) enum Groups {
 }
 
 /// How many hits ahead memory is asked for: the index first, then the group that it leads to, then what that leads to.
-const FAR: usize = 32;
-const NEAR: usize = 16;
-const NEXT: usize = 6;
+pub(super) const FAR: usize = 32;
+pub(super) const NEAR: usize = 16;
+pub(super) const NEXT: usize = 6;
 
 impl Groups {
-    /// Asks for memory: the index, the group that it leads to, and what a group that was said to be near leads to. Says which is near.
+    /// Asks for memory: the index, the group that it leads to, and what a group that was said to be near leads to. Says which is near. `oldest`: where windows
+    /// begin about now, if evidence is kept.
     #[inline(always)]
-    fn prefetch(&self, far: Option<u64>, near: Option<u64>, next: Option<(u32, i128)>) -> Option<u32> {
+    fn prefetch(&self, far: Option<u64>, near: Option<u64>, next: Option<(u32, i128)>, oldest: Option<Timestamp>) -> Option<u32> {
         match self {
             Groups::Ring(ring) => {
                 if let Some((group, _)) = next {
-                    ring.prefetch_key(group);
+                    ring.prefetch_rest(group, oldest);
                 }
                 ring.prefetch(far, near)
             }
@@ -114,9 +115,7 @@ pub struct Threshold {
     pub(super) chain: Vec<u64>,
     pub(super) suppressions: Option<Suppressions>,
     pub(super) origins: Vec<Origin>,
-    /// Firings at the present time, for ordinals.
-    pub(super) firings: HashMap<Vec<u8>, u32>,
-    pub(super) firings_at: Timestamp,
+    pub(super) ordinals: Ordinals,
     /// The last hit that was taken.
     pub(super) passed: (Timestamp, u32, u128),
     /// When a group last had a clamped hit.
@@ -128,8 +127,9 @@ pub struct Threshold {
     pub(super) has_loaded: bool,
     pub(super) counters: Counters,
     pub(super) bump: Bump,
-    /// The last alert: its memory makes the next one.
+    /// The last alert, and its measure as text: their memory makes the next one.
     pub(super) alert: Alert,
+    pub(super) count: Vec<u8>,
     pub(super) dates: DateText,
     /// Slots of waiting hits, by input.
     pub(super) payload_slots: Arc<Vec<Vec<Slot>>>,
@@ -166,8 +166,7 @@ impl Threshold {
             chain: Vec::new(),
             suppressions: spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length)),
             origins: Vec::new(),
-            firings: HashMap::new(),
-            firings_at: NEVER,
+            ordinals: Ordinals::default(),
             passed: (NEVER, 0, 0),
             clamped: HashMap::new(),
             forced: 0,
@@ -177,6 +176,7 @@ impl Threshold {
             counters,
             bump: Bump::new(),
             alert: Alert::default(),
+            count: Vec::new(),
             dates: DateText::default(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
             lists: Copies::new(&lists.specs),
@@ -190,7 +190,7 @@ impl Threshold {
 
     /// The time that a hit counts with; none where it does not count.
     #[inline]
-    fn counted(&mut self, judged: Judged) -> Option<(Timestamp, bool)> {
+    pub(super) fn counted(&mut self, judged: Judged) -> Option<(Timestamp, bool)> {
         let mut time = judged.time;
         let mut clamped = false;
         if let Some(limit) = judged.behind {
@@ -208,6 +208,11 @@ impl Threshold {
         Some((time, clamped))
     }
 
+    /// Where a window begins that ends at a time, if evidence of it is kept.
+    pub(super) fn evidence_from(&self, time: Timestamp) -> Option<Timestamp> {
+        (self.spec.evidence_max > 0).then_some(time.saturating_sub(self.spec.within))
+    }
+
     /// Takes a hit in its turn. `guess`: what was said when its memory was asked for.
     fn take<R: Row>(&mut self, guess: Option<u32>, hit: &Hit<'_>, row: &R, out: &mut AlertRows) {
         if self.has_timers() {
@@ -218,29 +223,14 @@ impl Threshold {
         {
             return;
         }
-        if hit.time != self.firings_at {
-            self.firings_at = hit.time;
-            if !self.firings.is_empty() {
-                self.firings.clear();
-            }
-        }
         self.passed = (hit.time, hit.tie.0, hit.tie.1);
         if hit.clamped {
             self.clamped.insert(hit.hash, hit.time);
         }
         match &mut self.groups {
             Groups::Ring(ring) => {
-                let update = ring.hit(guess, hit.hash, hit.key, hit.time, u64::try_from(hit.amount.max(1)).unwrap_or(u64::MAX));
-                let bound = if let Bound::Constant(n) = self.spec.bound { n } else { 1 };
-                if self.spec.evidence_max > 0 && i128::from(update.weight) * 2 >= bound {
-                    let newest = ring.evidence(update.group);
-                    self.evidence.push(newest, hit.hash, hit.time, (hit.partition, hit.origin, hit.position), hit.text);
-                }
-                if update.fires {
-                    let newest = *ring.evidence(update.group);
-                    let (count, since) = (update.weight.to_string(), hit.time.saturating_sub(self.spec.within));
-                    self.fire(hit, row, Decision { count, first: update.first, newest, since, ..Decision::at(hit) }, out);
-                }
+                let update = ring.hit(guess, hit.hash, hit.key, hit.time, hit.amount);
+                self.after_ring(update, hit, row, out);
             }
             Groups::General(_) => self.take_general(hit, row, out),
         }
@@ -251,10 +241,11 @@ impl Threshold {
         let slots = Arc::clone(&self.payload_slots);
         // Taken out for as long as its hits are: nothing that takes a hit puts one in.
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
+        let oldest = self.evidence_from(self.passed.0);
         let mut guesses = [None; NEAR];
         for turn in 0.. {
             let next = guesses[(turn + NEXT) % NEAR].map(|group| (group, 0));
-            let near = self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR), next);
+            let near = self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR), next, oldest);
             let guess = std::mem::replace(&mut guesses[turn % NEAR], near);
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             if let Some((writer, record)) = waiting_write(payload) {
@@ -296,6 +287,13 @@ impl Threshold {
             }
         }
         self.pass_to(watermark, out);
+    }
+
+    /// A batch has been judged. `groups_before`: how many groups there were before it.
+    fn end_batch(&mut self, arrival: &Arrival, hits: &HitBatch, groups_before: usize, out: &mut AlertRows) {
+        self.arrivals.end(arrival, hits.times());
+        self.advance(out);
+        self.sweep(self.groups_len().saturating_sub(groups_before));
     }
 
     /// Gives up groups whose window is empty, and the oldest ones where there are too many.
@@ -368,12 +366,17 @@ impl Correlator for Threshold {
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let groups_before = self.groups_len();
         let is_direct = self.arrivals.is_direct(&arrival);
+        if is_direct && arrival.is_plain() && self.is_ring_alone(input) {
+            self.take_into_rings(&arrival, (input, origin), batch, hits, out);
+            return self.end_batch(&arrival, hits, groups_before, out);
+        }
+        let oldest = self.evidence_from(self.passed.0);
         let mut guesses = [None; NEAR];
         for (i, hit) in hits.hits.iter().enumerate() {
             // For a hit that will wait, memory is asked for when its turn comes.
-            let ahead = |n: usize| if is_direct { hits.hits.get(i + n) } else { None };
-            let next = guesses[(i + NEXT) % NEAR].zip(ahead(NEXT).map(|h| h.amount));
-            let near = self.groups.prefetch(ahead(FAR).map(|h| h.hash), ahead(NEAR).map(|h| h.hash), next);
+            let ahead = |n: usize| if is_direct { hits.hits.get(i + n).map(|h| h.hash) } else { None };
+            let next = guesses[(i + NEXT) % NEAR].map(|group| (group, hits.amount(i + NEXT)));
+            let near = self.groups.prefetch(ahead(FAR), ahead(NEAR), next, oldest);
             let guess = std::mem::replace(&mut guesses[i % NEAR], near);
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
@@ -390,7 +393,7 @@ impl Correlator for Threshold {
                 time,
                 hash: hit.hash,
                 key,
-                amount: hit.amount,
+                amount: hits.amount(i),
                 clamped,
                 partition,
                 origin,
@@ -406,9 +409,7 @@ impl Correlator for Threshold {
                 self.arrivals.waiting.push(time, (partition, rank), tie, hit.hash, write);
             }
         }
-        self.arrivals.end(&arrival, hits.times());
-        self.advance(out);
-        self.sweep(self.groups_len().saturating_sub(groups_before));
+        self.end_batch(&arrival, hits, groups_before, out);
     }
 
     fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::firing::Decision;
 use super::options::{Bound, RuleSpec, Trigger};
 use super::payload::{self, Hit};
-use super::port::{bound_of, count_text};
+use super::port::{bound_of, write_measure};
 use super::threshold::{Groups, Threshold};
 use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
@@ -22,9 +22,11 @@ impl Threshold {
     }
 
     /// Whether `unless` holds a firing back; then it is counted.
-    fn is_excepted<R: Row>(&self, spec: &RuleSpec, hit: &Hit<'_>, row: &R, count: &str) -> bool {
+    fn is_excepted<R: Row>(&self, spec: &RuleSpec, hit: &Hit<'_>, row: &R, measured: Measured) -> bool {
         let Some(unless) = &self.ports[hit.port].unless else { return false };
-        let excepted = unless.holds(&self.row_of(hit, row, spec, count.as_bytes()), &self.bump);
+        let mut count = Vec::new();
+        write_measure(measured, spec.measure, &mut count);
+        let excepted = unless.holds(&self.row_of(hit, row, spec, &count), &self.bump);
         self.counters.excepted.increment(u64::from(excepted));
         excepted
     }
@@ -59,8 +61,7 @@ impl Threshold {
         if !may || !meets(measured) {
             return;
         }
-        let count = count_text(measured, spec.measure);
-        if self.is_excepted(&spec, hit, row, &count) {
+        if self.is_excepted(&spec, hit, row, measured) {
             return;
         }
         let Groups::General(groups) = &mut self.groups else { return };
@@ -71,7 +72,7 @@ impl Threshold {
         if spec.trigger == Trigger::EachThreshold {
             group.consume(spec.measure);
         }
-        self.fire(hit, row, Decision { count, first, newest, since, ..Decision::at(hit) }, out);
+        self.fire(hit, row, Decision { first, newest, since, ..Decision::at(hit, measured) }, out);
     }
 
     /// The earliest time at which a window says something.
@@ -96,12 +97,11 @@ impl Threshold {
             let read = payload::read(&bytes, last, hash, (0, 0), |port| slots.get(port).map_or(&[], Vec::as_slice));
             let Ok((hit, row)) = read else { continue };
             let bound = self.bound(&spec, &hit, &row);
-            let count = count_text(measured, spec.measure);
-            if !bound.is_some_and(|b| spec.holds(measured, b)) || self.is_excepted(&spec, &hit, &row, &count) {
+            if !bound.is_some_and(|b| spec.holds(measured, b)) || self.is_excepted(&spec, &hit, &row, measured) {
                 continue;
             }
             let tie = super::firing::behind_all(hit.key);
-            self.fire(&hit, &row, Decision { anchor: deadline + 1, time: deadline, tie, count, first, last, newest, since }, out);
+            self.fire(&hit, &row, Decision { anchor: deadline + 1, time: deadline, tie, measured, first, last, newest, since }, out);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a threshold shard writes at a barrier and reads at a start.
 //!
-//! Pieces: `1` the head (partitions, firings, origins; always whole), `2` groups, `3` waiting hits, `4` evidence, `5` suppressions (always whole), `6` entries of
+//! Pieces: `1` the head (partitions, origins, ordinals; always whole), `2` groups, `3` waiting hits, `4` evidence, `5` suppressions (always whole), `6` entries of
 //! lists.
 use super::copies::waiting_write;
 use super::suppress::Suppressions;
@@ -57,12 +57,7 @@ impl Threshold {
             out.u8(u8::from(origin.base.is_some()));
             out.u64(origin.base.unwrap_or_default());
         }
-        out.i64(self.firings_at);
-        out.u32(self.firings.len() as u32);
-        for (key, count) in &self.firings {
-            out.bytes(key);
-            out.u32(*count);
-        }
+        self.ordinals.save(out);
     }
 
     fn load_head(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
@@ -74,18 +69,12 @@ impl Threshold {
             let (identity, has_base, base) = (from.bytes()?.to_vec(), from.u8()? == 1, from.u64()?);
             self.origins.push(Origin { source, partition, identity, base: has_base.then_some(base), known: None });
         }
-        self.firings_at = from.i64()?;
-        self.firings.clear();
-        for _ in 0..from.u32()? {
-            let key = from.bytes()?.to_vec();
-            self.firings.insert(key, from.u32()?);
-        }
-        Ok(())
+        self.ordinals.load(from)
     }
 
     /// Reads what one shard of the last run wrote. Called once for each of them.
     pub(super) fn load_state(&mut self, blobs: &[Vec<u8>], keep: &dyn Fn(u64) -> bool) -> Result<(), StateError> {
-        let before = (std::mem::take(&mut self.firings), self.passed);
+        let before = (std::mem::take(&mut self.ordinals), self.passed);
         let is_first = !std::mem::replace(&mut self.has_loaded, true);
         let mut suppressions = self.spec.suppress.as_ref().map(|(_, length)| Suppressions::new(*length));
         for blob in blobs {
@@ -121,7 +110,7 @@ impl Threshold {
             own.absorb(read);
         }
         self.arrivals.mend(self.passed);
-        self.firings.extend(before.0);
+        self.ordinals.absorb(before.0);
         self.passed = self.passed.max(before.1);
         Ok(())
     }

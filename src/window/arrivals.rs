@@ -30,6 +30,13 @@ pub struct Arrival {
     is_direct: bool,
 }
 
+impl Arrival {
+    /// Whether none of its rows can be pending or of unknown time.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+}
+
 /// What all rows of a batch say about time.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchTimes {

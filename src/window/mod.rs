@@ -13,6 +13,7 @@ pub mod ranked;
 pub mod recent;
 pub mod reorder;
 pub mod ring;
+mod short_key;
 pub mod sweep;
 pub mod values;
 pub mod watermark;

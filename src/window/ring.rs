@@ -13,6 +13,7 @@ use super::blocks::{Blocks, Chain};
 use super::chunked::Chunked;
 use super::evidence::NONE;
 use super::key_index::KeyIndex;
+use super::short_key;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
 use crate::simd;
@@ -92,31 +93,34 @@ pub struct RingGroups {
     n: usize,
     weighted: bool,
     stride: usize,
+    /// Whether a record may lie on two cache lines.
+    is_split: bool,
     within: i64,
     consume: bool,
     hand: Hand,
 }
 
-/// A key that lies inside its record: up to 16 bytes, and up to 19 where it is of one part (an address) and without a tenant, whose lengths say little.
+/// How many times are later than `oldest`: steps of a length that the compiler knows, for most rules all of them in one.
 #[inline(always)]
-fn short_key(key: &[u8]) -> Option<[u64; 2]> {
-    match key {
-        [0, 0, len, 0, rest @ ..] if (17..=19).contains(&key.len()) => {
-            let [low, high] = simd::short_words(rest)?;
-            Some([low << 8 | u64::from(*len), high << 8 | low >> 56])
-        }
-        _ => simd::short_words(key),
+fn later(times: &[u64], oldest: Timestamp) -> u64 {
+    #[inline(always)]
+    fn of<const N: usize>(times: &[u64; N], oldest: Timestamp) -> u64 {
+        times.iter().map(|t| u64::from(*t as i64 > oldest)).sum()
+    }
+    match times.split_first_chunk::<5>() {
+        Some((five, [])) => of(five, oldest),
+        _ => times.iter().map(|t| u64::from(*t as i64 > oldest)).sum(),
     }
 }
 
-/// Appends the key of a length that [`short_key`] made words of.
-fn write_short_key(words: [u64; 2], len: usize, out: &mut Vec<u8>) {
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-    if len <= 16 {
-        return out.extend(bytes.take(len));
+/// The oldest time of a window that fires, whose hits may be used up by it.
+#[inline(never)]
+fn first_of(times: &mut [u64], oldest: Timestamp, consume: bool) -> Timestamp {
+    let first = times.iter().map(|t| *t as i64).filter(|t| *t > oldest).min();
+    if consume {
+        times.fill(EMPTY as u64);
     }
-    out.extend([0, 0, words[0] as u8, 0]);
-    out.extend(bytes.skip(1).take(len - 4));
+    first.unwrap_or(oldest)
 }
 
 /// Records, the first of them at the start of a cache line.
@@ -151,6 +155,7 @@ impl RingGroups {
             n,
             weighted,
             stride,
+            is_split: !LINE.is_multiple_of(stride),
             within,
             consume,
             hand: Hand::default(),
@@ -182,23 +187,36 @@ impl RingGroups {
         let (chunk, at) = self.place(group);
         let Chunk { words, first } = &self.chunks[chunk];
         simd::prefetch(words, first + at);
-        if !LINE.is_multiple_of(self.stride) {
+        if self.is_split {
             simd::prefetch(words, first + at + self.stride - 1);
         }
         Some(group)
     }
 
-    /// Asks for the key of a group whose record was asked for before, where it lies elsewhere.
+    /// Asks for what lies outside of a record that was asked for before: a long key, and where the evidence lies, if so many hits are younger than `oldest` that
+    /// the next one will probably be kept; says whether it will. Where no evidence is kept, there is no `oldest`.
     #[inline(always)]
-    pub fn prefetch_key(&self, group: u32) {
+    pub fn prefetch_rest(&self, group: u32, oldest: Option<Timestamp>) -> bool {
         // Where no key is long, records are not looked at for it.
-        if self.long_keys.is_empty() {
-            return;
+        if self.long_keys.is_empty() && oldest.is_none() {
+            return false;
         }
         let record = self.record(group);
         if LENGTH.of(record[META]) == LONG {
             self.long_keys.prefetch(&Chain::from_words([record[KEY], record[KEY + 1]]));
         }
+        // The hit that would be the last but one of half the bound.
+        let before = NEXT.of(record[META]) + self.n - self.half() + 1;
+        let is_kept = oldest.is_some_and(|oldest| record[TIMES + before % self.n] as i64 > oldest);
+        if is_kept {
+            self.evidence.prefetch(group);
+        }
+        is_kept
+    }
+
+    /// The least weight of a window of which evidence is kept.
+    pub fn half(&self) -> usize {
+        self.n.div_ceil(2)
     }
 
     /// The chunk of a group and where its record begins.
@@ -230,22 +248,21 @@ impl RingGroups {
         out.clear();
         match LENGTH.of(record[META]) {
             LONG => self.long_keys.read(&Chain::from_words(words), 0, out),
-            len => write_short_key(words, len, out),
+            len => short_key::unpack(words, len, out),
         }
     }
 
     #[inline(always)]
     fn is_key(&self, group: u32, hash: u64, packed: Option<[u64; 2]>, key: &[u8]) -> bool {
-        let record = self.record(group);
-        let words = [record[KEY], record[KEY + 1]];
+        let Some([meta, words @ ..]) = self.record(group).first_chunk::<TIMES>() else { return false };
         let length = if packed.is_some() { key.len() } else { LONG };
-        if record[META] & (HASH | LENGTH.all() | LIVE) != hash & HASH | LENGTH.put(length) | LIVE {
+        if meta & (HASH | LENGTH.all() | LIVE) != hash & HASH | LENGTH.put(length) | LIVE {
             return false;
         }
         if let Some(packed) = packed {
-            return words == packed;
+            return *words == packed;
         }
-        let chain = Chain::from_words(words);
+        let chain = Chain::from_words(*words);
         chain.len() == key.len() && self.long_keys.starts_with(&chain, key)
     }
 
@@ -254,6 +271,7 @@ impl RingGroups {
         self.index.find(hash & HASH, |group| self.is_key(group, hash, packed, key))
     }
 
+    #[inline(never)]
     fn insert(&mut self, hash: u64, packed: Option<[u64; 2]>, key: &[u8]) -> u32 {
         let group = self.free.pop().unwrap_or(self.len as u32);
         if group as usize == self.len {
@@ -282,41 +300,51 @@ impl RingGroups {
         group
     }
 
-    /// Takes a hit. Hits of a group come in order of time. `guess`: what [`RingGroups::prefetch`] said.
-    #[inline]
-    pub fn hit(&mut self, guess: Option<u32>, hash: u64, key: &[u8], time: Timestamp, weight: u64) -> Update {
-        let packed = short_key(key);
-        let guessed = guess.filter(|group| self.is_key(*group, hash, packed, key));
-        let group = match guessed.or_else(|| self.find(hash, packed, key)) {
+    /// Takes a hit. Hits of a group come in order of time. `guess`: what [`RingGroups::prefetch`] said. `amount`: its weight, which counts where an event may
+    /// have one.
+    #[inline(always)]
+    pub fn hit(&mut self, guess: Option<u32>, hash: u64, key: &[u8], time: Timestamp, amount: i128) -> Update {
+        let packed = short_key::pack(key);
+        match guess {
+            Some(group) if self.is_key(group, hash, packed, key) => self.take(group, time, amount),
+            _ => self.seek(hash, packed, key, time, amount),
+        }
+    }
+
+    /// Takes a hit whose group was not guessed: kept out of the way of the others.
+    #[inline(never)]
+    fn seek(&mut self, hash: u64, packed: Option<[u64; 2]>, key: &[u8], time: Timestamp, amount: i128) -> Update {
+        let group = match self.find(hash, packed, key) {
             Some(group) => group,
             None => self.insert(hash, packed, key),
         };
+        self.take(group, time, amount)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, group: u32, time: Timestamp, amount: i128) -> Update {
         let (n, consume, weighted) = (self.n, self.consume, self.weighted);
         let oldest = time.saturating_sub(self.within);
-        let record = self.record_mut(group);
-        let meta = record[META];
-        let (times, weights) = record[TIMES..].split_at_mut(n);
+        let (head, times) = self.record_mut(group).split_at_mut(TIMES);
+        let meta = head[META];
+        let (times, weights) = times.split_at_mut(n);
         // All are looked at, without a branch: how many of them the window still holds is different for every hit.
         let before = match weighted {
-            false => times.iter().map(|t| u64::from(*t as i64 > oldest)).sum(),
+            false => later(times, oldest),
             true => times.iter().zip(&*weights).fold(0, |sum: u64, (t, w)| sum.saturating_add(if *t as i64 > oldest { *w } else { 0 })),
         };
         let next = NEXT.of(meta);
         times[next] = time as u64;
+        let mut weight = 1;
         if weighted {
+            weight = u64::try_from(amount.max(1)).unwrap_or(u64::MAX);
             weights[next] = weight;
         }
         let total = before.saturating_add(weight);
         // It is fired once on the way up: a window that holds N already has done so.
         let fires = before < n as u64 && total >= n as u64;
-        let mut first = time;
-        if fires {
-            first = times.iter().map(|t| *t as i64).filter(|t| *t > oldest).min().unwrap_or(time);
-            if consume {
-                times.fill(EMPTY as u64);
-            }
-        }
-        record[META] = meta & (HASH | LENGTH.all() | LIVE) | DIRTY | NEXT.put(if next + 1 == n { 0 } else { next + 1 });
+        let first = if fires { first_of(times, oldest, consume) } else { time };
+        head[META] = meta & (HASH | LENGTH.all() | LIVE) | DIRTY | NEXT.put(if next + 1 == n { 0 } else { next + 1 });
         if meta & DIRTY == 0 {
             self.dirty.push(group);
         }
@@ -430,7 +458,7 @@ impl RingGroups {
             if !keep(hash) {
                 continue;
             }
-            let packed = short_key(key);
+            let packed = short_key::pack(key);
             let group = match self.find(hash, packed, key) {
                 Some(group) => group,
                 None => self.insert(hash, packed, key),
@@ -500,7 +528,7 @@ mod tests {
                 }
                 let weight = if weighted { weight } else { 1 };
                 let key = key(number);
-                let update = groups.hit(guess, hash_of(&key), &key, now, weight);
+                let update = groups.hit(guess, hash_of(&key), &key, now, i128::from(weight));
                 let mut read = Vec::new();
                 groups.read_key(update.group, &mut read);
                 prop_assert_eq!(&read, &key);

@@ -166,8 +166,8 @@ impl Extractor for GatherExtractor {
             let hits = &mut out[shard_of(hash, out.len())];
             let at = hits.keys.len() as u32;
             hits.keys.extend_from_slice(&self.scratch.key);
-            let amount = amount_of(role, u64::try_from(weight).unwrap_or(u64::MAX >> 8));
-            hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before, amount });
+            hits.amounts.push(amount_of(role, u64::try_from(weight).unwrap_or(u64::MAX >> 8)));
+            hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before });
         }
         times.end(batch, out);
     }

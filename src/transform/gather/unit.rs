@@ -314,7 +314,7 @@ impl Correlator for Gatherer {
             }
             // Nothing is lost for being late: it counts with the least time that it may have.
             let time = judged.behind.unwrap_or(judged.time).max(self.arrivals.partitions.released);
-            let (role, weight) = role_and_weight(hit.amount);
+            let (role, weight) = role_and_weight(hits.amount(i));
             sums.clear();
             sums.extend(of_port.sums.iter().map(|slot| slot.and_then(|slot| amount::decimal(batch.value(slot, row)))));
             let part = Part {
