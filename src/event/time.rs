@@ -183,8 +183,19 @@ pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
     DateText::default().write_rfc3339(time, out);
 }
 
+/// The two digits of a number below a hundred.
+#[inline(always)]
 fn pair(n: u32) -> [u8; 2] {
-    [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8]
+    const PAIRS: [[u8; 2]; 128] = {
+        let mut pairs = [*b"00"; 128];
+        let mut n = 0;
+        while n < 100 {
+            pairs[n] = [b'0' + n as u8 / 10, b'0' + n as u8 % 10];
+            n += 1;
+        }
+        pairs
+    };
+    PAIRS[n as usize % 128]
 }
 
 /// The text of a day, kept for the next time of the same day.

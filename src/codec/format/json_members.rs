@@ -5,38 +5,67 @@ use crate::simd;
 pub type Member<'j> = (&'j [u8], &'j [u8]);
 
 /// The members of an object. Of text that is no object, those before the fault.
-pub fn members(object: &[u8]) -> impl Iterator<Item = Member<'_>> {
-    let mut rest = object.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
-    std::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
-        rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
-        let (key, after) = rest.split_at_checked(string_len(rest)?)?;
-        let after = after.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let (value, after) = after.split_at_checked(value_len(after)?)?;
-        rest = after;
-        Some((key, value))
-    })
+pub fn members(object: &[u8]) -> Members<'_> {
+    let at = skip_space(object, 0);
+    // Behind the end there is nothing.
+    Members { text: object, at: if object.get(at) == Some(&b'{') { at + 1 } else { object.len() } }
+}
+
+/// See [`members`].
+pub struct Members<'j> {
+    text: &'j [u8],
+    at: usize,
+}
+
+impl<'j> Iterator for Members<'j> {
+    type Item = Member<'j>;
+    #[inline]
+    fn next(&mut self) -> Option<Member<'j>> {
+        let text = self.text;
+        let key = skip_comma(text, self.at);
+        let key_end = string_end(text, key)?;
+        let colon = skip_space(text, key_end);
+        if *text.get(colon)? != b':' {
+            return None;
+        }
+        let value = skip_space(text, colon + 1);
+        self.at = value_end(text, value)?;
+        Some((&text[key..key_end], &text[value..self.at]))
+    }
 }
 
 /// The elements of an array.
 pub fn elements(array: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = array.trim_ascii_start().strip_prefix(b"[").unwrap_or_default();
+    let mut at = skip_space(array, 0);
+    at = if array.get(at) == Some(&b'[') { at + 1 } else { array.len() };
     std::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
-        rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
-        let (value, after) = rest.split_at_checked(value_len(rest)?)?;
-        rest = after;
-        Some(value)
+        let value = skip_comma(array, at);
+        at = value_end(array, value)?;
+        Some(&array[value..at])
     })
 }
 
-/// Bytes of the string that the text begins with, quotes included.
 #[inline(always)]
-fn string_len(text: &[u8]) -> Option<usize> {
-    if text.first() != Some(&b'"') {
+fn skip_space(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(u8::is_ascii_whitespace) {
+        at += 1;
+    }
+    at
+}
+
+#[inline(always)]
+fn skip_comma(text: &[u8], at: usize) -> usize {
+    let at = skip_space(text, at);
+    if text.get(at) == Some(&b',') { skip_space(text, at + 1) } else { at }
+}
+
+/// Where the string ends that begins at a place.
+#[inline(always)]
+fn string_end(text: &[u8], at: usize) -> Option<usize> {
+    if *text.get(at)? != b'"' {
         return None;
     }
-    let mut at = 1;
+    let mut at = at + 1;
     loop {
         at = simd::find_quote(text, at);
         if *text.get(at)? == b'"' {
@@ -46,32 +75,35 @@ fn string_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Bytes of the value that the text begins with.
+/// Where the value ends that begins at a place.
 #[inline(always)]
-fn value_len(text: &[u8]) -> Option<usize> {
-    match text.first()? {
-        b'"' => string_len(text),
-        b'{' | b'[' => {
-            let (mut at, mut depth) = (0, 0usize);
-            loop {
-                match text.get(at)? {
-                    b'"' => {
-                        at += string_len(&text[at..])?;
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => depth -= 1,
-                    _ => {}
-                }
-                at += 1;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-        }
+fn value_end(text: &[u8], at: usize) -> Option<usize> {
+    match text.get(at)? {
+        b'"' => string_end(text, at),
+        b'{' | b'[' => nested_end(text, at),
         _ => {
-            let len = text.iter().take_while(|b| !matches!(b, b',' | b'}' | b']') && !b.is_ascii_whitespace()).count();
-            (len > 0).then_some(len)
+            let len = text[at..].iter().take_while(|b| !matches!(b, b',' | b'}' | b']') && !b.is_ascii_whitespace()).count();
+            (len > 0).then_some(at + len)
+        }
+    }
+}
+
+/// The same of an object or an array.
+fn nested_end(text: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    loop {
+        match text.get(at)? {
+            b'"' => {
+                at = string_end(text, at)?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return Some(at);
         }
     }
 }
