@@ -11,7 +11,7 @@ use common::{Bench, Rng, of_options};
 use tripline::component::correlator::AlertRows;
 use tripline::component::correlator::push_part;
 use tripline::component::{Correlator, HitBatch, HitRef};
-use tripline::correlate::alert::{AlertPrograms, Severity, constants};
+use tripline::correlate::alert::{AlertPrograms, Severity, TablesRead, constants};
 use tripline::correlate::copies::{InputKind, Listed};
 use tripline::correlate::port::{Counters, Port};
 use tripline::correlate::threshold::{KIND, Threshold};
@@ -35,6 +35,7 @@ fn rule(options: &str, lateness: i64) -> Threshold {
         links: Vec::new(),
         fields: Vec::new(),
         constants: constants(&[], &[]),
+        tables: TablesRead::default(),
     };
     let policy = TimePolicy { lateness, ..TimePolicy::default() };
     let port = Port {

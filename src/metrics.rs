@@ -139,6 +139,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("tripline_suppressed_total", "firings inside a suppression {rule}"),
     ("tripline_missing_key_total", "events without a grouping field {rule}"),
     ("tripline_groups", "open groups {rule}"),
+    ("tripline_table_age_seconds", "time since the file of a table was changed that its rows are of {table}"),
     ("tripline_list_entries", "entries of a list that events write {list}"),
     ("tripline_evicted_total", "state given up at a bound {rule,reason}"),
     ("tripline_map_row_hits_total", "events that a map row matched {node,file,line}"),

@@ -115,3 +115,66 @@ sinks: {o: {type: file, inputs: [second], path: out.ndjson}}
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn an_alert_names_the_tables_that_it_rests_on_and_their_age_is_a_metric() {
+    let folder = outside::folder(
+        "barrier: {interval: 50ms}
+sources: {a: {type: file, paths: [a.log], format: json}}
+tables:
+  staff: {type: csv, path: staff.csv, key: login}
+  hosts: {type: csv, path: hosts.csv, key: name}
+  other: {type: csv, path: other.csv, key: name}
+transforms:
+  who: {type: enrich, inputs: [a], table: staff, on: {login: user}, set: {owner: full_name}}
+  else: {type: filter, inputs: [a], where: 'in_table(\"other\", host)'}
+correlations:
+  r: {type: threshold, inputs: [who], where: 'in_table(\"hosts\", host)', by: [user], within: 1h, count: 1, trigger: every}
+  s: {type: threshold, inputs: [a], by: [user], within: 1h, count: 1, trigger: every}
+sinks:
+  o: {type: file, inputs: [r, s], path: out.ndjson}
+  e: {type: drop, inputs: [else]}
+",
+    );
+    let at = folder.path();
+    for (file, rows) in
+        [("staff.csv", "login,full_name\nann,Ann\n"), ("hosts.csv", "name\nfw\n"), ("other.csv", "name\nx\n"), ("a.log", "")]
+    {
+        fs::write(at.join(file), rows).unwrap();
+    }
+    let append = || {
+        let mut log = fs::OpenOptions::new().append(true).open(at.join("a.log")).unwrap();
+        log.write_all(b"{\"user\":\"ann\",\"host\":\"fw\"}\n").unwrap();
+    };
+    let tables = |rule: &str| -> Vec<Value> {
+        let alerts = lines(&at.join("out.ndjson")).into_iter().filter(|alert| alert["rule"]["id"] == rule);
+        alerts.map(|alert| alert["completeness"]["tables"].clone()).collect()
+    };
+    let (running, admin) = outside::served(at);
+    append();
+    outside::until("two alerts", || lines(&at.join("out.ndjson")).len() == 2);
+    let before = tables("r").remove(0);
+    assert_eq!(before.as_object().unwrap().keys().collect::<Vec<_>>(), ["hosts", "staff"]);
+    assert!(before["staff"].as_str().is_some_and(|hash| hash.len() == 32 && hash != before["hosts"]), "{before}");
+    assert_eq!(tables("s"), [json!({})]);
+    // The content counts, not when it was read; readers take it at a barrier.
+    fs::write(at.join("staff.csv"), "login,full_name\nann,Ann B\n").unwrap();
+    outside::until("other staff", || {
+        append();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        tables("r").last().is_some_and(|now| now["staff"] != before["staff"] && now["hosts"] == before["hosts"])
+    });
+    let page = outside::got(&admin, "/metrics");
+    for table in ["staff", "hosts", "other"] {
+        let name = format!("tripline_table_age_seconds{{table=\"{table}\"}} ");
+        let age = page.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{page}"));
+        assert!((0.0..60.0).contains(&age.parse::<f64>().unwrap()), "{table}: {age}");
+    }
+    outside::stopped(running, at);
+    // The epoch record has what was read again.
+    let diff = outside::text(&outside::tripline(at, &["explain", "pipeline.yaml", "--diff", ".tripline"]).stdout);
+    assert!(!diff.contains("has other content"), "{diff}");
+    fs::write(at.join("hosts.csv"), "name\nfx\n").unwrap();
+    let diff = outside::text(&outside::tripline(at, &["explain", "pipeline.yaml", "--diff", ".tripline"]).stdout);
+    assert!(diff.contains("hosts") && diff.contains("other content"), "{diff}");
+}

@@ -130,6 +130,13 @@ impl Bind<'_, '_> {
         self.view.read(self.lane, name, self.node)
     }
 
+    /// A table that is read.
+    pub fn table_named(&mut self, name: &str) -> Option<Arc<Handle<Table>>> {
+        let table = self.context.tables.get(name)?;
+        self.view.tables.insert(name.to_owned(), Arc::clone(table));
+        Some(Arc::clone(table))
+    }
+
     /// Slots of a field that is written: the old and the new one.
     pub fn write(&mut self, name: &str) -> (Option<Slot>, Slot) {
         self.view.write(self.lane, name, self.node)
@@ -199,8 +206,7 @@ impl Environment for Bind<'_, '_> {
         self.read(name)
     }
     fn table(&mut self, name: &str, list: bool) -> Option<Arc<Handle<Table>>> {
-        let tables = if list { self.context.lists } else { self.context.tables };
-        tables.get(name).cloned()
+        if list { self.context.lists.get(name).cloned() } else { self.table_named(name) }
     }
     fn tables(&self, list: bool) -> Vec<String> {
         let tables = if list { self.context.lists } else { self.context.tables };

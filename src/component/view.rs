@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::bind::Tables;
 use super::source::FactNames;
 use crate::codec::format::json_out::{EventWriter, OutField};
 use crate::codec::format::{Shape, Wanted, WantedField, tag};
@@ -120,6 +121,8 @@ pub struct View {
     tags: Tags,
     /// What the source knows: no decoder answers for these names.
     facts: (FactNames, String),
+    /// Tables that were read on the way here.
+    pub tables: Tables,
 }
 
 impl View {

@@ -1,12 +1,16 @@
 //! The alert document: what it holds and how it is written. All keys are always there.
+use std::sync::Arc;
+
 use bumpalo::Bump;
 
 use crate::clock::Timestamp;
 use crate::component::correlator::key_parts;
+use crate::event::id::hex;
 use crate::event::time::DateText;
 use crate::event::{Slot, text};
 use crate::expr::{Program, Row, Template};
 use crate::simd;
+use crate::table::{Handle, Local, Table};
 
 /// What a rule's alerts say, over the slots of one input.
 #[derive(Clone)]
@@ -25,6 +29,40 @@ pub struct AlertPrograms {
     pub fields: Vec<(String, Program)>,
     /// `attack` and `tags`, as written.
     pub constants: Vec<u8>,
+    /// The tables that were read on the way.
+    pub tables: TablesRead,
+}
+
+/// Tables that an alert rests on: those that its rule reads, or a transform between the source and the rule.
+#[derive(Clone, Default)]
+pub struct TablesRead {
+    tables: Vec<(String, Local<Table>)>,
+    /// Name and hash of the content of each, as written.
+    text: Vec<u8>,
+}
+
+impl TablesRead {
+    /// Of the names that were met while the rule was bound.
+    pub fn new<'t>(tables: impl IntoIterator<Item = (&'t String, &'t Arc<Handle<Table>>)>) -> TablesRead {
+        let tables = tables.into_iter().map(|(name, table)| (name.clone(), Local::new(table))).collect();
+        let mut made = TablesRead { tables, text: Vec::new() };
+        made.write();
+        made
+    }
+
+    fn refresh(&mut self) {
+        let changed = self.tables.iter_mut().fold(false, |any, (_, table)| table.refresh() | any);
+        if changed {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        self.text.clear();
+        for (i, (name, table)) in self.tables.iter().enumerate() {
+            named(i, name, &hex(&table.get().content_hash.to_be_bytes()), &mut self.text);
+        }
+    }
 }
 
 /// Where a severity comes from.
@@ -51,6 +89,7 @@ impl AlertPrograms {
             program.refresh();
         }
         self.fields.iter_mut().for_each(|(_, p)| p.refresh());
+        self.tables.refresh();
     }
 
     /// Fields that are read.
@@ -211,7 +250,7 @@ impl Alert {
     }
 
     /// Puts events, links, added fields and completeness at their places.
-    pub fn finish(&mut self, completeness: &Completeness) {
+    pub fn finish(&mut self, completeness: &Completeness, tables: &TablesRead) {
         let out = &mut self.tail;
         let parts = [("\"events\":[", &mut self.events), ("],\"related\":[", &mut self.related), ("],\"links\":{", &mut self.links)];
         for (key, part) in parts {
@@ -231,7 +270,9 @@ impl Alert {
         ] {
             member(key, number, out);
         }
-        simd::append(b",\"tables\":{}}", out);
+        simd::append(b",\"tables\":{", out);
+        simd::append(&tables.text, out);
+        simd::append(b"}}", out);
         out.append(&mut self.fields);
     }
 }

@@ -86,7 +86,7 @@ impl Threshold {
             forced: self.forced,
             evidence_evicted,
         };
-        alert.finish(&completeness);
+        alert.finish(&completeness, &self.ports[hit.port].alert.tables);
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
             suppressions.open(key, hit.hash, time, &alert);
         }

@@ -210,6 +210,22 @@ impl PlannedLane {
 }
 
 impl Plan {
+    /// Tables and lists by name, with the hash of what each holds.
+    pub fn content_hashes(&self) -> Vec<(String, u128)> {
+        self.contents.iter().map(|(name, table)| (name.clone(), table.get().content_hash)).collect()
+    }
+
+    /// Says how old what each table holds is.
+    pub fn show_ages(&self) {
+        let now = self.clock.now();
+        for (name, table) in self.contents.iter().filter_map(|(name, table)| Some((name.strip_prefix("tables/")?, table))) {
+            if let Some(changed) = table.get().changed {
+                let age = now.saturating_sub(changed) as f64 / 1e9;
+                self.registry.gauge("tripline_table_age_seconds", &[("table", name)]).set(age);
+            }
+        }
+    }
+
     /// The nodes of lanes that keep state, with what a change of voids it.
     pub fn stateful_nodes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.lanes.iter().flat_map(|lane| &lane.nodes).filter_map(|node| Some((node.name.as_str(), node.state.as_deref()?)))

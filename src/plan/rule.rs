@@ -9,7 +9,7 @@ use crate::component::bind::{compile_at, compile_tree_at};
 use crate::component::list_write::Write;
 use crate::component::view::View;
 use crate::config::{Node, Options};
-use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, constants};
+use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, TablesRead, constants};
 use crate::correlate::copies::WritePort;
 use crate::correlate::extract::{RuleExtractor, Scratch};
 use crate::correlate::options::{Bound, Late, RuleSpec};
@@ -107,12 +107,13 @@ impl Builder<'_, '_> {
             Some((source, place)) => Some(compile_at(&source, &place, true, &options, &mut names)?),
             None => None,
         };
-        let alert = alert_programs(&spec, &options, &mut names)?;
+        let mut alert = alert_programs(&spec, &options, &mut names)?;
         let write = match options.section("write") {
             Some(section) => Some(Write::read(&section, &mut names)?),
             None => None,
         };
         payload.append(&mut names.reads);
+        alert.tables = TablesRead::new(&own_view.tables);
         payload.extend(suppress_by.iter().flatten());
         payload.sort();
         payload.dedup();
@@ -236,5 +237,7 @@ fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<
             fields.push((name.name.clone(), program));
         }
     }
-    Some(AlertPrograms { title, description, severity, observables, links, fields, constants: constants(&words("attack"), &words("tags")) })
+    let constants = constants(&words("attack"), &words("tags"));
+    let tables = TablesRead::default();
+    Some(AlertPrograms { title, description, severity, observables, links, fields, constants, tables })
 }

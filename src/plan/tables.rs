@@ -120,6 +120,14 @@ impl TableFile {
 
     /// Reads it. Whose columns are those of its records has the columns that are given, if any.
     fn read(&self, columns: Option<&[String]>, faults: &mut Vec<Diagnostic>) -> Option<Table> {
+        // A change while it is read makes it no younger than it is.
+        let changed = stamp(&self.path).and_then(|(time, _)| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let mut table = self.read_content(columns, faults)?;
+        table.changed = changed.and_then(|since| i64::try_from(since.as_nanos()).ok());
+        Some(table)
+    }
+
+    fn read_content(&self, columns: Option<&[String]>, faults: &mut Vec<Diagnostic>) -> Option<Table> {
         let shown = self.path.display().to_string();
         let form = match &self.content {
             Content::Text(form) => form,

@@ -229,7 +229,7 @@ impl Topology {
         let old = store.record()?.map(|bytes| Record::from_bytes(&bytes)).transpose()?.unwrap_or_default();
         let shards: Vec<usize> = plan.rules.iter().map(|r| if r.is_sharded { options.shards } else { 1 }).collect();
         let mut record = Record { epoch: old.epoch, ..Record::default() };
-        record.contents = plan.contents.iter().map(|(n, t)| (n.clone(), t.get().content_hash)).collect();
+        record.contents = plan.content_hashes();
         let runtime = blocking()?;
         let reports = Reports::default();
         let (sinks, sealed) = outgoing::connect(plan, options, &old, &reports, &runtime)?;

@@ -210,6 +210,7 @@ fn coordinate(
 ) -> Result<End, RunError> {
     let interval = Duration::from_nanos(plan.barrier_interval.unsigned_abs());
     let (epoch_gauge, seconds_gauge) = (plan.registry.gauge("tripline_epoch", &[]), plan.registry.gauge("tripline_epoch_seconds", &[]));
+    plan.show_ages();
     let (mut asked, mut reloaded) = (Stopwatch::start(), Stopwatch::start());
     let mut stopping: Option<Stopwatch> = None;
     let mut troubled = false;
@@ -279,13 +280,21 @@ fn coordinate(
         }
         if reloaded.elapsed() >= Duration::from_millis(RELOAD_INTERVAL_MS) {
             reloaded = Stopwatch::start();
+            let mut has_changed = false;
             for reload in &mut plan.reloads {
                 match reload.check() {
-                    Ok(true) => host.word("info", "reloaded", "a changed file was read again"),
+                    Ok(true) => {
+                        host.word("info", "reloaded", "a changed file was read again");
+                        has_changed = true;
+                    }
                     Ok(false) => {}
                     Err(message) => host.word("error", "reload_failed", &message),
                 }
             }
+            if has_changed {
+                coordinator.record.contents = plan.content_hashes();
+            }
+            plan.show_ages();
         }
         reports.park(interval.saturating_sub(asked.elapsed()).clamp(Duration::from_millis(1), Duration::from_millis(50)));
     }

@@ -29,6 +29,8 @@ pub struct Table {
     ends_of_life: Vec<Timestamp>,
     /// Hash of the whole content, for the epoch record.
     pub content_hash: u128,
+    /// When the file was changed that it was read from, where that is known.
+    pub changed: Option<Timestamp>,
 }
 
 /// How a row is found.
@@ -68,6 +70,7 @@ impl Table {
             hasher: RandomState::default(),
             ends_of_life: Vec::new(),
             content_hash: 0,
+            changed: None,
         }
     }
 

@@ -27,12 +27,12 @@ pub static KIND: Kind<BindTransform> = Kind {
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
     options.check(&[FIELDS, INPUTS]);
     let (name, place) = options.placed("table")?;
-    let Some(handle) = bind.context.tables.get(&name) else {
+    let Some(handle) = bind.table_named(&name) else {
         let help = suggest(&name, bind.context.tables.keys().map(String::as_str));
         options.fault(Diagnostic::error(&place, "unknown_table", format!("there is no table `{name}`")).help(help));
         return None;
     };
-    let table = Local::new(handle);
+    let table = Local::new(&handle);
     let columns: Vec<String> = table.get().columns.clone();
     let unknown = |column: &str, place| {
         Diagnostic::error(place, "unknown_column", format!("table `{name}` has no column `{column}`"))
