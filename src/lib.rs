@@ -26,7 +26,7 @@
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |
 //! | 2 crafts | [`expr`] [`mapfile`] [`list`] [`table`] [`window`] [`codec`] [`config`] [`net`] |
 //! | 1 event | [`event`] |
-//! | 0 ground | [`limits`] [`clock`] [`metrics`] [`diagnostic`] [`state`] [`pattern`] [`simd`] |
+//! | 0 ground | [`limits`] [`clock`] [`metrics`] [`diagnostic`] [`state`] [`pattern`] [`simd`] [`index`] |
 //!
 //! # A day in the life of an event
 //!
@@ -63,6 +63,7 @@ pub mod correlate;
 pub mod diagnostic;
 pub mod event;
 pub mod expr;
+pub mod index;
 pub mod limits;
 pub mod list;
 pub mod mapfile;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Floors, lowest first; a room may import rooms of lower floors, and what `also` says.
 const FLOORS: &[&[&str]] = &[
-    &["limits", "clock", "metrics", "diagnostic", "state", "pattern", "simd"],
+    &["limits", "clock", "metrics", "diagnostic", "state", "pattern", "simd", "index"],
     &["event"],
     &["expr", "mapfile", "list", "table", "window", "codec", "config", "net"],
     &["component"],
@@ -20,6 +20,7 @@ const ALSO: &[(&str, &str)] = &[
     ("pattern", "limits"),
     ("state", "limits"),
     ("clock", "limits"),
+    ("index", "simd"),
     ("mapfile", "expr"),
     ("mapfile", "table"),
     ("mapfile", "window"),

@@ -2,8 +2,8 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::{NEVER, Timestamp};
+use crate::index::KeyIndex;
 use crate::state::{StateError, StateReader, StateWriter};
-use crate::window::key_index::KeyIndex;
 
 /// Firings at the present anchor. Anchors come in order, so one is enough.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Windows that hold all their hits: sliding, tumbling or sessions, any measure, any trigger, bounds that change.
 use std::collections::{BTreeSet, VecDeque};
 
-use super::key_index::KeyIndex;
 use super::ranked::{Percent, Ranked};
 use super::sweep::Hand;
 use super::values::Values;
 use crate::clock::{NEVER, Timestamp};
+use crate::index::KeyIndex;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 

@@ -7,8 +7,6 @@ pub mod blocks;
 pub mod chunked;
 pub mod evidence;
 pub mod general;
-pub mod key_index;
-mod probing;
 pub mod ranked;
 pub mod recent;
 pub mod reorder;

@@ -12,10 +12,10 @@
 use super::blocks::{Blocks, Chain};
 use super::chunked::Chunked;
 use super::evidence::NONE;
-use super::key_index::KeyIndex;
 use super::short_key;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
+use crate::index::KeyIndex;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 

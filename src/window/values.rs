@@ -1,7 +1,7 @@
 //! How often each value stands in a window: open addressing over 96 bits of a value's hash and 32 bits of count, 16 bytes a value.
 //!
 //! Two values of one group with the same 96 bits would count as one; of a million values that is one chance in 10¹⁷.
-use super::probing::take_out;
+use crate::index::probing::take_out;
 use crate::simd;
 
 const EMPTY: u128 = 0;

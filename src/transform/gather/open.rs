@@ -3,10 +3,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::clock::Timestamp;
+use crate::index::KeyIndex;
 use crate::state::{Chunks, StateError, StateReader, StateWriter};
 use crate::window::blocks::{Blocks, Chain};
 use crate::window::chunked::Chunked;
-use crate::window::key_index::KeyIndex;
 
 /// What came of one key so far.
 #[derive(Clone, Debug, Default)]

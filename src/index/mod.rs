@@ -1,10 +1,13 @@
-//! From the hash of a key to the number of its group: open addressing over words of 32 bits of hash and 32 bits of number.
+//! From the hash of a key to a number, of a group or of a row: open addressing over words of 32 bits of hash and 32 bits of number.
 //!
 //! The place follows from the stored bits too, so that growing the table reads nothing but the table.
 //!
 //! Hashes come from outside with a fixed seed (state outlives the process), so the place in the table is taken from the hash mixed with a seed
 //! of this process, and a full key decides.
-use super::probing::take_out;
+pub mod probing;
+
+use probing::take_out;
+
 use crate::simd;
 
 const EMPTY: u64 = 0;

@@ -2,7 +2,7 @@
 
 /// Takes the entry at `at` out; those behind it move up, so that no tombstones gather. `home` says where an entry would stand if nothing stood there before;
 /// the number of places is a power of two.
-pub(super) fn take_out<T: Copy + PartialEq>(slots: &mut [T], empty: T, mut at: usize, home: impl Fn(T) -> usize) {
+pub fn take_out<T: Copy + PartialEq>(slots: &mut [T], empty: T, mut at: usize, home: impl Fn(T) -> usize) {
     let mask = slots.len() - 1;
     let mut next = (at + 1) & mask;
     while slots[next] != empty {
