@@ -1,12 +1,13 @@
 //! Rows in one arena, found by hash of their key.
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use std::cell::RefCell;
 use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::networks::Networks;
 use crate::clock::Timestamp;
+use crate::index::KeyIndex;
+use crate::simd;
 
 /// Separates the parts of a joined key: no UTF-8 text holds it.
 pub const KEY_SEPARATOR: u8 = 0xff;
@@ -37,7 +38,7 @@ pub struct Table {
 #[derive(Debug)]
 enum Index {
     /// By the hash of its key.
-    Keys(HashTable<u32>),
+    Keys(KeyIndex),
     /// By the network that holds an address.
     Networks(Networks),
 }
@@ -121,9 +122,35 @@ impl Table {
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<u32> {
         match &self.index {
-            Index::Keys(index) => index.find(self.hasher.hash_one(key), |row| self.has_key(*row, key)).copied(),
+            Index::Keys(index) => index.find(self.hasher.hash_one(key), |row| self.has_key(row, key)),
             Index::Networks(index) => index.find(key.strip_suffix(&[KEY_SEPARATOR]).unwrap_or(key)),
         }
+    }
+
+    /// The rows of keys that were put together, in their order: what each needs of memory is asked for while those before it are looked at.
+    pub fn find_each(&self, keys: &mut Keys, mut found: impl FnMut(usize, Option<u32>)) {
+        let Index::Keys(index) = &self.index else {
+            return (0..keys.len()).for_each(|number| found(number, self.find(keys.get(number))));
+        };
+        let mut hashes = std::mem::take(&mut keys.hashes);
+        hashes.clear();
+        hashes.extend((0..keys.len()).map(|number| self.hasher.hash_one(keys.get(number))));
+        let guess = |number: usize| index.guess(*hashes.get(number)?);
+        let first = |row: u32| row as usize * self.columns.len() + self.keys.first().copied().unwrap_or(0);
+        for (number, hash) in hashes.iter().enumerate() {
+            if let Some(hash) = hashes.get(number + FAR) {
+                index.prefetch(*hash);
+            }
+            if let Some(row) = guess(number + NEAR) {
+                simd::prefetch(&self.ends, first(row));
+            }
+            if let Some(row) = guess(number + NEXT) {
+                simd::prefetch(&self.arena, self.ends[first(row)] as usize);
+            }
+            let key = keys.get(number);
+            found(number, index.find(*hash, |row| self.has_key(row, key)));
+        }
+        keys.hashes = hashes;
     }
 
     /// A cell. An empty cell is no value.
@@ -141,7 +168,7 @@ impl Table {
     /// Bytes that the index of keys or networks holds.
     pub fn index_memory(&self) -> usize {
         match &self.index {
-            Index::Keys(index) => index.allocation_size(),
+            Index::Keys(index) => index.memory(),
             Index::Networks(index) => index.memory(),
         }
     }
@@ -176,6 +203,56 @@ impl Table {
     }
 }
 
+/// How many keys ahead memory is asked for: the index, then where the row's cells end, then the cells.
+const FAR: usize = 32;
+const NEAR: usize = 20;
+const NEXT: usize = 10;
+
+/// Joined keys that are looked for together.
+#[derive(Debug, Default)]
+pub struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    hashes: Vec<u64>,
+}
+
+impl Keys {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Takes all out and keeps their memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Adds the key that `write` appends, if it says that it is whole.
+    #[inline]
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+        let is_whole = write(&mut self.bytes);
+        if is_whole {
+            self.ends.push(self.bytes.len());
+        } else {
+            self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        }
+        is_whole
+    }
+
+    /// A key by its number.
+    #[inline]
+    fn get(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[number]]
+    }
+}
+
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
@@ -193,14 +270,14 @@ pub const TOO_LARGE: &str = "the table is larger than 4 GiB";
 /// A table while its rows come.
 pub struct Builder {
     table: Table,
-    index: HashTable<u32>,
+    index: KeyIndex,
     key: Vec<u8>,
 }
 
 impl Builder {
     /// A table without rows.
     pub fn new(columns: Vec<String>, keys: Vec<usize>) -> Builder {
-        Builder { table: Table::empty(columns, keys, Index::Keys(HashTable::new())), index: HashTable::new(), key: Vec::new() }
+        Builder { table: Table::empty(columns, keys, Index::Keys(KeyIndex::default())), index: KeyIndex::default(), key: Vec::new() }
     }
 
     /// Makes room for some rows with so many bytes.
@@ -208,7 +285,6 @@ impl Builder {
         let table = &mut self.table;
         table.arena.reserve(bytes.min(u32::MAX as usize));
         table.ends.reserve(rows * table.columns.len());
-        self.index.reserve(rows, |_| 0); // there are none yet that would move
     }
 
     /// How many columns it has.
@@ -224,19 +300,12 @@ impl Builder {
         key.clear();
         table.key_of(row, key);
         let hash = table.hasher.hash_one(key.as_slice());
-        if self.index.find(hash, |row| table.has_key(*row, key)).is_some() {
+        if self.index.find(hash, |row| table.has_key(row, key)).is_some() {
             table.arena.truncate(before);
             table.ends.truncate(table.ends.len() - table.columns.len());
             return Pushed::Double;
         }
-        // Hashes of rows that move are made anew: here nothing wants the key any more.
-        let scratch = RefCell::new(key);
-        self.index.insert_unique(hash, row, |row| {
-            let mut key = scratch.borrow_mut();
-            key.clear();
-            table.key_of(*row, &mut key);
-            table.hasher.hash_one(key.as_slice())
-        });
+        self.index.insert(hash, row);
         Pushed::Taken
     }
 
@@ -280,6 +349,8 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
 
     #[test]
     fn a_list_may_have_one_column() {
@@ -297,5 +368,40 @@ mod tests {
         let row = table.find(b"ab\xffc\xff").unwrap();
         assert_eq!(table.cell(row, 2), Some(&b"2"[..]));
         assert_eq!(table.find(b"ab\xffd\xff"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn keys_together_are_found_as_one_by_one(rows in prop::collection::vec((0u16..400, 0u8..4), 0..200), asked in prop::collection::vec((0u16..400, 0u8..5), 0..200)) {
+            let texts: Vec<(String, String)> = rows.iter().map(|(a, b)| (a.to_string(), "x".repeat(usize::from(*b)))).collect();
+            let mut firsts: HashMap<(u16, u8), u32> = HashMap::new();
+            for row in &rows {
+                let next = firsts.len() as u32;
+                firsts.entry(*row).or_insert(next);
+            }
+            // The key is not where the row begins.
+            let cells = texts.iter().map(|(a, b)| vec!["before", b, a]);
+            let (table, faults) = Table::new(vec!["c".into(), "b".into(), "a".into()], vec![2, 1], cells);
+            prop_assert_eq!(faults.len(), rows.len() - firsts.len());
+            let (mut keys, mut found) = (Keys::default(), Vec::new());
+            for (a, b) in &asked {
+                // One of a key that is not whole leaves nothing.
+                let is_whole = *b < 4;
+                let kept = keys.push(|out| {
+                    out.extend_from_slice(a.to_string().as_bytes());
+                    out.push(KEY_SEPARATOR);
+                    out.extend_from_slice("x".repeat(usize::from(*b)).as_bytes());
+                    out.push(KEY_SEPARATOR);
+                    is_whole
+                });
+                prop_assert_eq!(kept, is_whole);
+            }
+            table.find_each(&mut keys, |number, row| found.push((number, row)));
+            let whole: Vec<&(u16, u8)> = asked.iter().filter(|(_, b)| *b < 4).collect();
+            let expected: Vec<(usize, Option<u32>)> = whole.iter().enumerate().map(|(number, key)| (number, firsts.get(key).copied())).collect();
+            prop_assert_eq!(found, expected);
+            keys.clear();
+            prop_assert!(keys.is_empty());
+        }
     }
 }

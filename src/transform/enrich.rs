@@ -5,7 +5,7 @@ use crate::component::{Bind, Kind, OutputNames};
 use crate::config::{Field, INPUTS, Options, Type};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::event::{Batch, Kind as ValueKind, Slot};
-use crate::table::rows::KEY_SEPARATOR;
+use crate::table::rows::{KEY_SEPARATOR, Keys};
 use crate::table::{Local, Table};
 
 const FIELDS: &[Field] = &[
@@ -75,7 +75,16 @@ fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactor
         bit
     });
     let keys: Vec<Option<Slot>> = keys.into_iter().flatten().collect();
-    Some(Box::new(move || Box::new(Enrich { table: table.clone(), keys: keys.clone(), sets: sets.clone(), tag, key: Vec::new() })))
+    Some(Box::new(move || {
+        Box::new(Enrich {
+            table: table.clone(),
+            keys: keys.clone(),
+            sets: sets.clone(),
+            tag,
+            keys_of_rows: Keys::default(),
+            asked: Vec::new(),
+        })
+    }))
 }
 
 struct Enrich {
@@ -83,7 +92,9 @@ struct Enrich {
     keys: Vec<Option<Slot>>,
     sets: Vec<(usize, Option<Slot>, Slot)>,
     tag: Option<u32>,
-    key: Vec<u8>,
+    /// Scratch memory: the keys of a batch, and the rows that have one.
+    keys_of_rows: Keys,
+    asked: Vec<u16>,
 }
 
 impl Operator for Enrich {
@@ -96,31 +107,34 @@ impl Operator for Enrich {
                 batch.copy_column(*old, *new);
             }
         }
+        let Enrich { table, keys, sets, tag, keys_of_rows, asked } = self;
+        let miss = |batch: &mut Batch, row: u16| {
+            if let Some(bit) = *tag {
+                batch.tags[usize::from(row)] |= 1 << bit;
+            }
+        };
+        keys_of_rows.clear();
+        asked.clear();
         for row in rows {
-            let row = usize::from(*row);
-            self.key.clear();
-            let complete = self.keys.iter().all(|slot| {
-                let present = slot.is_some_and(|slot| batch.value(slot, row).write_text(&mut self.key));
-                self.key.push(KEY_SEPARATOR);
-                present
+            let is_whole = keys_of_rows.push(|key| {
+                keys.iter().all(|slot| {
+                    let is_present = slot.is_some_and(|slot| batch.value(slot, usize::from(*row)).write_text(key));
+                    key.push(KEY_SEPARATOR);
+                    is_present
+                })
             });
-            let found = if complete { self.table.get().find(&self.key) } else { None };
-            match found {
-                Some(found) => {
-                    for (column, _, new) in &self.sets {
-                        if let Some(cell) = self.table.get().cell(found, *column) {
-                            let span = batch.derive(ValueKind::Text, cell);
-                            batch.set(*new, row, span);
-                        }
-                    }
-                }
-                None => {
-                    if let Some(bit) = self.tag {
-                        batch.tags[row] |= 1 << bit;
-                    }
+            if is_whole { asked.push(*row) } else { miss(batch, *row) }
+        }
+        let table = table.get();
+        table.find_each(keys_of_rows, |number, found| {
+            let Some(found) = found else { return miss(batch, asked[number]) };
+            for (column, _, new) in sets.iter() {
+                if let Some(cell) = table.cell(found, *column) {
+                    let span = batch.derive(ValueKind::Text, cell);
+                    batch.set(*new, usize::from(asked[number]), span);
                 }
             }
-        }
+        });
         out.rows[MAIN].extend_from_slice(rows);
     }
 
