@@ -34,6 +34,9 @@ pub struct Column {
     escaped: bool,
 }
 
+/// Rows that a column grows by.
+const ROOM: usize = 64;
+
 /// What an [`Extra`]'s name begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -85,14 +88,12 @@ pub struct Batch {
 }
 
 impl Column {
+    /// Makes room for some rows at once: to grow with each value would cost a look at the capacity and a new length.
+    #[cold]
     #[inline(never)]
-    fn set_out_of_order(&mut self, row: usize, span: Span) {
-        if row > self.cells.len() {
-            self.cells.resize(row, Span::ABSENT);
-            self.cells.push(span);
-        } else {
-            self.cells[row] = span;
-        }
+    fn set_beyond(&mut self, row: usize, span: Span) {
+        self.cells.resize((row + 1).next_multiple_of(ROOM), Span::ABSENT);
+        self.cells[row] = span;
     }
 }
 
@@ -157,12 +158,22 @@ impl Batch {
         if span.kind() == Kind::Escaped {
             column.escaped = true;
         }
-        // Most rows come in order: a column grows with them and is never cleared first.
-        if row == column.cells.len() {
-            column.cells.push(span);
-        } else {
-            column.set_out_of_order(row, span);
+        match column.cells.get_mut(row) {
+            Some(cell) => *cell = span,
+            None => column.set_beyond(row, span),
         }
+    }
+
+    /// Takes a column out, with room for every row: for who sets all of it and most columns of the batch. [`Batch::put_column`] gives it back.
+    pub fn take_column(&mut self, slot: Slot) -> Vec<Span> {
+        let mut cells = std::mem::take(&mut self.columns[usize::from(slot.0)].cells);
+        cells.resize(self.row_count, Span::ABSENT);
+        cells
+    }
+
+    /// Puts a column back that was taken out.
+    pub fn put_column(&mut self, slot: Slot, cells: Vec<Span>) {
+        self.columns[usize::from(slot.0)].cells = cells;
     }
 
     /// A field of a row, as the decoder left it.
