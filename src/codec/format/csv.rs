@@ -2,6 +2,7 @@
 use super::marks::{MarkMap, Marks};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Kind, Slot, Span};
+use crate::simd;
 
 /// Columns, and what stands between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +25,20 @@ pub struct CsvDecoder {
     wanted: Wanted,
     marks: MarkMap<2>,
     subjects: Subjects,
+    /// The columns while they are filled; one that nobody wants has no room.
+    columns: Vec<Vec<Span>>,
+    refused: Vec<(u16, &'static str)>,
 }
 
 impl CsvDecoder {
     /// A decoder for what the plan wants.
     pub fn new(options: &CsvOptions, wanted: Wanted) -> CsvDecoder {
-        let slots = options.columns.iter().map(|c| wanted.slot(c)).collect();
+        // Of columns of one name the last counts.
+        let counts = |(number, name): (usize, &String)| !options.columns[number + 1..].contains(name);
+        let slots: Vec<_> = options.columns.iter().enumerate().map(|c| wanted.slot(c.1).filter(|_| counts(c))).collect();
         CsvDecoder {
+            columns: vec![Vec::new(); slots.len()],
+            refused: Vec::new(),
             slots,
             delimiter: options.delimiter,
             wanted,
@@ -42,85 +50,116 @@ impl CsvDecoder {
 
 impl Decoder for CsvDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let CsvDecoder { slots, delimiter, wanted, marks, subjects } = self;
+        let CsvDecoder { slots, delimiter, wanted, marks, subjects, columns, refused } = self;
         lay_over(batch, wanted);
         marks.read(batch, subject);
+        let of_slots = || slots.iter().enumerate().filter_map(|(column, slot)| slot.map(|slot| (column, slot)));
+        of_slots().for_each(|(column, slot)| columns[column] = batch.take_column(slot));
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
-            let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            if let Err(reason) = record(batch, usize::from(row), at, line, marks.of(at, line), slots, *delimiter) {
-                refuse(batch, row, wanted, reason);
+            let Some(line) = bytes else { return refused.push((row, "no text to decode")) };
+            if let Err(reason) = record(Row { batch, row: usize::from(row), base: at, line }, columns, &marks.of(at, line), *delimiter) {
+                refused.push((row, reason));
             }
         });
+        of_slots().for_each(|(column, slot)| batch.put_column(slot, std::mem::take(&mut columns[column])));
+        refused.drain(..).for_each(|(row, reason)| refuse(batch, row, wanted, reason));
     }
 }
 
-#[inline(never)] // its loop wants the registers for itself
-fn record(
-    batch: &mut Batch,
+/// The cells of a row, of which some have columns.
+struct Row<'a> {
+    batch: &'a mut Batch,
     row: usize,
+    /// Address of the first byte.
     base: usize,
-    line: &[u8],
-    mut marks: Marks<'_>,
-    slots: &[Option<Slot>],
-    delimiter: u8,
-) -> Result<(), &'static str> {
-    let (last, mut at) = (slots.len().saturating_sub(1), 0);
-    for (number, slot) in slots.iter().enumerate() {
+    line: &'a [u8],
+}
+
+#[inline(never)] // its loop wants the registers for itself
+fn record(mut it: Row<'_>, columns: &mut [Vec<Span>], marks: &Marks<'_>, delimiter: u8) -> Result<(), &'static str> {
+    let (base, row, line) = (it.base, it.row, it.line);
+    let mut marks = *marks;
+    let mut at = 0;
+    let mut columns = columns.iter_mut();
+    while let Some(cells) = columns.next() {
+        let mark = marks.next();
+        if line.get(mark) == Some(&delimiter) {
+            // No quote stood before it.
+            if let Some(cell) = cells.get_mut(row) {
+                *cell = Span::part(Kind::Text, base + at, mark - at);
+            }
+            at = mark + 1;
+            continue;
+        }
+        let end = it.other_cell(cells, at, marks.from(at)).ok_or("a quoted cell without an end")?;
+        match line.get(end) {
+            Some(byte) if *byte == delimiter => at = end + 1,
+            Some(_) => return Err("text after the closing quote of a cell"),
+            None if columns.len() == 0 => return Ok(()),
+            None => return Err("fewer cells than columns"),
+        }
+        marks = marks.from(at);
+    }
+    Err("more cells than columns")
+}
+
+impl Row<'_> {
+    /// Sets a cell that holds quotes or is the last one. Returns where it ends, none where nothing closes its quote.
+    #[inline(never)]
+    fn other_cell(&mut self, cells: &mut [Span], at: usize, mut marks: Marks<'_>) -> Option<usize> {
+        let line = self.line;
         let mut end = marks.next();
         let value;
         if end == at && line.get(at) == Some(&b'"') {
-            let (close, doubled) = closing(line, &mut marks).ok_or("a quoted cell without an end")?;
-            let inside = &line[at + 1..close];
-            value = match (slot, doubled) {
-                (Some(_), true) => batch.derive_with(Kind::Text, |out| undouble(inside, out)),
-                _ => Span::part(Kind::Text, base + at + 1, inside.len()),
+            let (inside, mut doubled) = (marks, false);
+            end = loop {
+                match closing(line, &mut marks)? {
+                    (quote, true) => break quote + 1,
+                    (_, false) => doubled = true,
+                }
             };
-            end = close + 1;
-            marks.pass(end);
+            let part = Span::part(Kind::Text, self.base + at + 1, end - at - 2);
+            value = if doubled && !cells.is_empty() { self.undoubled(at + 1, inside) } else { part };
         } else {
             // Inside of a plain cell a quote is a byte like any other.
             while line.get(end) == Some(&b'"') {
                 end = marks.next();
             }
             end = end.min(line.len());
-            value = Span::part(Kind::Text, base + at, end - at);
+            value = Span::part(Kind::Text, self.base + at, end - at);
         }
-        if let Some(slot) = slot {
-            // Said again, for the compiler: a text, which a column takes without a look.
-            batch.set(*slot, row, Span::part(Kind::Text, value.at(), value.len()));
+        if let Some(cell) = cells.get_mut(self.row) {
+            *cell = value;
         }
-        match line.get(end) {
-            None if number == last => return Ok(()),
-            None => return Err("fewer cells than columns"),
-            Some(byte) if *byte == delimiter => at = end + 1,
-            Some(_) => return Err("text after the closing quote of a cell"),
-        }
+        Some(end)
     }
-    Err("more cells than columns")
+
+    /// The text of a quoted cell from a position on, with one quote for two.
+    fn undoubled(&mut self, mut from: usize, mut marks: Marks<'_>) -> Span {
+        let line = self.line;
+        self.batch.derive_with(Kind::Text, |out| {
+            while let Some((quote, is_last)) = closing(line, &mut marks) {
+                simd::append(&line[from..quote + usize::from(!is_last)], out);
+                if is_last {
+                    break;
+                }
+                from = quote + 2;
+            }
+        })
+    }
 }
 
-/// The closing quote of a cell, and whether quotes are doubled inside. The marks stand behind the opening one.
+/// The next quote inside of a quoted cell, and whether it closes the cell: the first of two stands for one.
 #[inline(always)]
 fn closing(line: &[u8], marks: &mut Marks<'_>) -> Option<(usize, bool)> {
-    let mut doubled = false;
     loop {
         let at = marks.next();
-        if *line.get(at)? != b'"' {
-            continue;
+        if *line.get(at)? == b'"' {
+            let is_last = line.get(at + 1) != Some(&b'"');
+            if !is_last {
+                marks.next();
+            }
+            return Some((at, is_last));
         }
-        if line.get(at + 1) != Some(&b'"') {
-            return Some((at, doubled));
-        }
-        doubled = true;
-        marks.pass(at + 1);
     }
-}
-
-fn undouble(inside: &[u8], out: &mut Vec<u8>) {
-    let mut rest = inside;
-    while let Some(at) = memchr::memchr(b'"', rest) {
-        out.extend_from_slice(&rest[..=at]);
-        rest = &rest[(at + 2).min(rest.len())..];
-    }
-    out.extend_from_slice(rest);
 }
