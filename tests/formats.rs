@@ -13,8 +13,8 @@ use tripline::codec::format::csv::{CsvDecoder, CsvOptions};
 use tripline::codec::format::grok;
 use tripline::codec::format::kv::{KvDecoder, KvOptions};
 use tripline::codec::format::time::TimeRule;
-use tripline::codec::format::{Decoder, Subject, Wanted};
-use tripline::event::{Batch, Input};
+use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
+use tripline::event::{Batch, Input, Slot};
 
 /// The events that lines become under a format, as the file sink writes them.
 fn decode(format: &str, lines: &[&str]) -> Vec<Value> {
@@ -172,6 +172,148 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// Rows of three fields as slots 0 to 2, with the decoder's own reading of each line: none where it refused.
+fn fields_of(decoder: &mut dyn Decoder, batch: &mut Batch, lines: &[String]) -> Vec<Option<Vec<Option<String>>>> {
+    let input = Arc::new(Input::of_lines(lines.iter().map(String::as_bytes), Arc::default(), 0));
+    batch.reset(input, 3);
+    decoder.decode(batch, &(0..lines.len() as u16).collect::<Vec<_>>(), Subject::Line);
+    let field = |slot, row| {
+        Some(batch.cell(Slot(slot), row)).filter(|s| s.is_present()).map(|s| String::from_utf8(batch.bytes(s).to_vec()).unwrap())
+    };
+    (0..lines.len()).map(|row| batch.fault(row).is_none().then(|| (0..3).map(|slot| field(slot, row)).collect())).collect()
+}
+
+fn three(names: [&str; 3]) -> Wanted {
+    let field = |(slot, name): (usize, &&str)| WantedField { name: (*name).into(), slot: Slot(slot as u16), base: None };
+    Wanted { fields: names.iter().enumerate().map(field).collect(), ..Wanted::default() }
+}
+
+/// `kv`, one character after the other.
+fn plain_kv(line: &str, separates: fn(char) -> bool, assign: char) -> Option<Vec<Option<String>>> {
+    let (chars, mut at, mut found, mut out) = (line.chars().collect::<Vec<_>>(), 0, false, vec![None; 3]);
+    while at < chars.len() {
+        let name: String = chars[at..].iter().take_while(|c| **c != assign && !separates(**c)).collect();
+        at += name.chars().count();
+        if chars.get(at) != Some(&assign) {
+            at += 1;
+            continue;
+        }
+        at += 1;
+        let mut value = String::new();
+        let mut end = at + 1;
+        let quote = chars.get(at).copied().filter(|c| matches!(c, '"' | '\''));
+        while quote.is_some() && chars.get(end).is_some_and(|c| Some(*c) != quote) {
+            let escapes = chars[end] == '\\' && chars.get(end + 1).is_some_and(|c| matches!(c, '"' | '\'' | '\\'));
+            if chars[end] == '\\' && !escapes {
+                value.push('\\');
+            }
+            end += usize::from(chars[end] == '\\');
+            value.extend(chars.get(end));
+            end += 1;
+        }
+        if quote.is_some() && end < chars.len() {
+            at = end + 1;
+        } else {
+            value = chars[at..].iter().take_while(|c| !separates(**c)).collect();
+            at += value.chars().count();
+        }
+        let name = name.trim_matches(' ');
+        found |= !name.is_empty();
+        if let Some(slot) = ["a", "b", "long name of a key"].iter().position(|n| *n == name) {
+            out[slot] = Some(value);
+        }
+    }
+    found.then_some(out)
+}
+
+/// `csv`, one character after the other.
+fn plain_csv(line: &str) -> Option<Vec<Option<String>>> {
+    let (chars, mut at, mut out) = (line.chars().collect::<Vec<_>>(), 0, Vec::new());
+    loop {
+        let mut cell = String::new();
+        if chars.get(at) == Some(&'"') {
+            at += 1;
+            while chars.get(at)? != &'"' || chars.get(at + 1) == Some(&'"') {
+                at += usize::from(chars[at] == '"');
+                cell.push(chars[at]);
+                at += 1;
+            }
+            at += 1;
+        } else {
+            cell.extend(chars[at..].iter().take_while(|c| **c != ','));
+            at += cell.chars().count();
+        }
+        out.push(Some(cell));
+        match chars.get(at) {
+            None => break,
+            Some(',') => at += 1,
+            Some(_) => return None,
+        }
+    }
+    (out.len() == 3).then_some(out)
+}
+
+/// The pairs of LEEF 2.0 behind its header.
+fn plain_leef(pairs: &str, separator: char) -> Option<Vec<Option<String>>> {
+    let mut out = vec![None; 3];
+    for (name, value) in pairs.split(separator).filter_map(|pair| pair.split_once('=')) {
+        if let Some(slot) = ["a", "b", "long name of a key"].iter().position(|n| *n == name) {
+            out[slot] = Some(value.to_owned());
+        }
+    }
+    Some(out)
+}
+
+/// Lines of pairs that come in the same order most of the time, for decoders expect what came last, and of anything else.
+fn lines_of(pairs: Vec<&'static str>, noise: &'static str) -> impl Strategy<Value = Vec<String>> {
+    let noise = prop::sample::select(noise.chars().collect::<Vec<_>>());
+    let noise = prop::collection::vec(noise, 0..6).prop_map(|chars| chars.into_iter().collect::<String>());
+    let part = prop_oneof![6 => prop::sample::select(pairs).prop_map(str::to_owned), 1 => noise];
+    let line = prop::collection::vec(part, 0..7).prop_map(|parts| parts.concat());
+    prop::collection::vec(prop_oneof![3 => Just(0usize), 1 => 1usize..4], 1..10)
+        .prop_flat_map(move |picks| (prop::collection::vec(line.clone(), 4), Just(picks)))
+        .prop_map(|(lines, picks)| picks.into_iter().map(|pick| lines[pick].clone()).collect())
+}
+
+const KV: &[&str] = &[
+    "a=1 ",
+    "a=1;",
+    "b=\"x y\" ",
+    "b=\"x\";",
+    "a='1 2' ",
+    "long name of a key=\"\\\"\"; ",
+    "long name of a key=zü;",
+    "b= ",
+    "a=\"\" ",
+    "c=3\tb=2",
+];
+const CSV: &[&str] = &["1,", "\"a,\"\"b\",", ",", "x\"y", "\"z\"", "\"\"\"ü\","];
+const LEEF: &[&str] = &["a=1^", "b=x=y^", "long name of a key=ü^", "a=^", "c\tb=1^", "a=1\tb=2\t"];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #[test]
+    fn decoders_read_what_a_plain_reading_does(kv in lines_of(KV.to_vec(), "ab =\"'\\;ü"), csv in lines_of(CSV.to_vec(), "a,\" ü"),
+        leef in lines_of(LEEF.to_vec(), "ab^=\tü"), separator in prop::collection::vec(prop::sample::select(vec!["^", "x09"]), 10)) {
+        let names = ["a", "b", "long name of a key"];
+        let mut batch = Batch::default();
+        let mut decoder = KvDecoder::new(KvOptions::default(), three(names));
+        let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c.is_ascii_whitespace(), '=')).collect();
+        prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
+        let mut decoder = KvDecoder::new(KvOptions { separator: Some(b';'), assign: b'=' }, three(names));
+        let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c == ';', '=')).collect();
+        prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
+        let options = CsvOptions { columns: names.map(String::from).to_vec(), delimiter: b',' };
+        let mut decoder = CsvDecoder::new(&options, three(names));
+        let plain: Vec<_> = csv.iter().map(|l| plain_csv(l)).collect();
+        prop_assert_eq!(fields_of(&mut decoder, &mut batch, &csv), plain);
+        let mut decoder = CefDecoder::new(Dialect::Leef, three(names), TimeRule::default());
+        let lines: Vec<String> = leef.iter().zip(&separator).map(|(l, s)| format!("LEEF:2.0|v|p|1|2|{s}|{l}")).collect();
+        let plain: Vec<_> = leef.iter().zip(&separator).map(|(l, s)| plain_leef(l, if *s == "^" { '^' } else { '\t' })).collect();
+        prop_assert_eq!(fields_of(&mut decoder, &mut batch, &lines), plain);
     }
 }
 

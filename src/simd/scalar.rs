@@ -23,9 +23,9 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
-/// See [`super::find_quote`].
-pub fn find_quote(bytes: &[u8], from: usize) -> usize {
-    let found = bytes.get(from..).and_then(|rest| rest.iter().position(|b| matches!(b, b'"' | b'\\')));
+/// See [`super::find_near`].
+pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) -> usize {
+    let found = bytes.get(from..).and_then(|rest| rest.iter().position(|b| needles.contains(b)));
     found.map_or(bytes.len(), |at| from + at)
 }
 

@@ -75,16 +75,15 @@ impl Short {
     }
 }
 
-/// Offset of the first `"` or `\` at or after `from`, the length where there is none: for strings that are short, in text that is not.
+/// Offset of the first byte at or after `from` that is one of the needles, the length where there is none: for one that is near, in text that is not short.
 #[inline(always)]
-pub fn find_quote(bytes: &[u8], from: usize) -> usize {
+pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) -> usize {
     let marks = |block: &[u8; 16]| {
         // SAFETY: SSE2 is part of x86-64, and the unaligned load lies inside the block.
         unsafe {
             let block = _mm_loadu_si128(block.as_ptr().cast());
-            let quote = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
-            let slash = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
-            _mm_movemask_epi8(_mm_or_si128(quote, slash)) as u32
+            let found = needles.map(|needle| _mm_cmpeq_epi8(block, _mm_set1_epi8(needle as i8)));
+            _mm_movemask_epi8(found.into_iter().fold(_mm_setzero_si128(), |all, one| _mm_or_si128(all, one))) as u32
         }
     };
     let mut at = from;
@@ -100,7 +99,7 @@ pub fn find_quote(bytes: &[u8], from: usize) -> usize {
             0 => bytes.len(),
             found => at + found.trailing_zeros() as usize,
         },
-        None => super::scalar::find_quote(bytes, at),
+        None => super::scalar::find_near(bytes, at, needles),
     }
 }
 

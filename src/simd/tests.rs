@@ -20,7 +20,7 @@ proptest! {
         prop_assert_eq!(c, d);
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
-        prop_assert_eq!(find_quote(&bytes, from), scalar::find_quote(&bytes, from));
+        prop_assert_eq!(find_near(&bytes, from, [b'"', b'\\']), scalar::find_near(&bytes, from, [b'"', b'\\']));
         let rest = &bytes[from..];
         let other = [&rest[..rest.len().saturating_sub(1)], b"x"].concat();
         prop_assert!(equal(rest, rest));

@@ -48,6 +48,8 @@ pub struct CefDecoder {
     rule: TimeRule,
     wanted: Wanted,
     map: MarkMap<3>,
+    /// What stands between the pairs of LEEF: as the last event told.
+    separators: MarkMap<1>,
     subjects: Subjects,
 }
 
@@ -65,6 +67,7 @@ impl CefDecoder {
             rule,
             wanted,
             map: MarkMap::new([b'|', b'=', b'\\']),
+            separators: MarkMap::new([b'\t']),
             subjects: Subjects::default(),
         }
     }
@@ -72,9 +75,12 @@ impl CefDecoder {
 
 impl Decoder for CefDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let CefDecoder { dialect, keys, header, rule, wanted, map, subjects } = self;
+        let CefDecoder { dialect, keys, header, rule, wanted, map, separators, subjects } = self;
         lay_over(batch, wanted);
         map.read(batch, subject);
+        if *dialect == Dialect::Leef {
+            separators.read(batch, subject);
+        }
         keys.begin();
         let received = batch.input.received;
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
@@ -84,7 +90,7 @@ impl Decoder for CefDecoder {
             let marks = map.of(at, line);
             let outcome = match dialect {
                 Dialect::Cef => cef(&mut it, marks, header, keys),
-                Dialect::Leef => leef(&mut it, marks, header, keys),
+                Dialect::Leef => leef(&mut it, marks, separators, header, keys),
             };
             let time = it.time;
             match outcome {
@@ -114,7 +120,13 @@ fn cef(row: &mut PairRow<'_>, mut marks: Marks<'_>, slots: &[Option<Slot>], keys
     Ok(())
 }
 
-fn leef(row: &mut PairRow<'_>, mut marks: Marks<'_>, slots: &[Option<Slot>], keys: &mut Keys) -> Result<(), &'static str> {
+fn leef(
+    row: &mut PairRow<'_>,
+    mut marks: Marks<'_>,
+    separators: &mut MarkMap<1>,
+    slots: &[Option<Slot>],
+    keys: &mut Keys,
+) -> Result<(), &'static str> {
     let version = version(row.line, b"LEEF:").ok_or("not a LEEF event")?;
     let (is_second, mut at) = header(row, &mut marks, version, slots).ok_or("the LEEF header is incomplete")?;
     let line = row.line;
@@ -123,9 +135,17 @@ fn leef(row: &mut PairRow<'_>, mut marks: Marks<'_>, slots: &[Option<Slot>], key
         separator = leef_separator(&line[at..end]).unwrap_or(separator);
         at = end + 1;
     }
-    let mut last = BEGINNING;
+    separators.change([separator]);
+    leef_pairs(row, &separators.of(row.at, line), at, keys);
+    Ok(())
+}
+
+/// Puts the pairs of LEEF, from a position on.
+#[inline(never)] // the loop wants the registers for itself
+fn leef_pairs(row: &mut PairRow<'_>, separators: &Marks<'_>, mut at: usize, keys: &mut Keys) {
+    let (line, mut ends, mut last) = (row.line, separators.from(at), BEGINNING);
     while at < line.len() {
-        let end = memchr::memchr(separator, &line[at..]).map_or(line.len(), |n| at + n);
+        let end = ends.next().min(line.len());
         let (expected, key) = keys.expected(keys.get(last));
         if at + key.opening.text().len() <= end && key.opening.is_at(line, at) {
             last = expected;
@@ -141,7 +161,6 @@ fn leef(row: &mut PairRow<'_>, mut marks: Marks<'_>, slots: &[Option<Slot>], key
         row.put(key, |_| at, row.span(at + key.opening.text().len(), end));
         at = end + 1;
     }
-    Ok(())
 }
 
 /// Sets the header's fields, from the version at `at` on. Returns whether that is 2, and where the header ends.

@@ -6,10 +6,10 @@
 //! | `%{}` `%{?name}` | nothing: the part is passed over |
 //! | `%{+name}` | the part, put behind what the field has, with the text before it in between; `%{+name/2}`: at this place among its parts |
 //! | `%{name->}` | the part; the text behind it, or the first character of that, may be repeated |
-use memchr::memmem::Finder;
 
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Kind, Slot, Span};
+use crate::simd;
 
 /// One part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,6 @@ struct Joined {
 /// See the module.
 pub struct DissectDecoder {
     pattern: DissectPattern,
-    untils: Vec<Finder<'static>>,
     /// By part: the slot of a field of its own.
     slots: Vec<Option<Slot>>,
     joined: Vec<Joined>,
@@ -116,18 +115,17 @@ impl DissectDecoder {
                 }
             }
         }
-        let untils = parts.iter().map(|p| Finder::new(&p.until).into_owned()).collect();
-        DissectDecoder { pattern, untils, slots, joined, found: Vec::new(), wanted, subjects: Subjects::default() }
+        DissectDecoder { pattern, slots, joined, found: Vec::new(), wanted, subjects: Subjects::default() }
     }
 }
 
 impl Decoder for DissectDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let DissectDecoder { pattern, untils, slots, joined, found, wanted, subjects } = self;
+        let DissectDecoder { pattern, slots, joined, found, wanted, subjects } = self;
         lay_over(batch, wanted);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            if !cut(pattern, untils, line, found) {
+            if !cut(pattern, line, found) {
                 return refuse(batch, row, wanted, "the line does not fit the pattern");
             }
             let row = usize::from(row);
@@ -152,21 +150,25 @@ impl Decoder for DissectDecoder {
 }
 
 /// Finds where the parts of a line lie. What stands behind the last text of the pattern is passed over.
-fn cut(pattern: &DissectPattern, untils: &[Finder<'static>], line: &[u8], found: &mut Vec<(usize, usize)>) -> bool {
+fn cut(pattern: &DissectPattern, line: &[u8], found: &mut Vec<(usize, usize)>) -> bool {
     found.clear();
     if !line.starts_with(pattern.prefix.as_bytes()) {
         return false;
     }
     let mut at = pattern.prefix.len();
-    for (part, until) in pattern.parts.iter().zip(untils) {
-        let len = part.until.len();
-        let end = match (until.needle(), &line[at..]) {
-            ([], rest) => Some(rest.len()),
-            ([byte], rest) => memchr::memchr(*byte, rest),
-            (_, rest) => until.find(rest),
-        };
-        let Some(end) = end.map(|n| at + n) else { return false };
-        let padding = if part.repeats { line[at..end].iter().rev().take_while(|b| Some(*b) == until.needle().first()).count() } else { 0 };
+    for part in &pattern.parts {
+        let (until, len) = (part.until.as_bytes(), part.until.len());
+        let mut end = line.len();
+        if let Some(first) = until.first() {
+            end = simd::find_near(line, at, [*first]);
+            while line.get(end..end + len).is_none_or(|found| len > 1 && found != until) {
+                if end >= line.len() {
+                    return false;
+                }
+                end = simd::find_near(line, end + 1, [*first]);
+            }
+        }
+        let padding = if part.repeats { line[at..end].iter().rev().take_while(|b| Some(*b) == until.first()).count() } else { 0 };
         found.push((at, end - padding));
         at = end + len;
         while part.repeats && len > 0 && line[at..].starts_with(part.until.as_bytes()) {
@@ -195,17 +197,16 @@ mod tests {
         fn what_was_joined_is_cut_again(values in prop::collection::vec("[a-z]{0,5}", 1..6), pads in 1usize..4) {
             let names: Vec<String> = (0..values.len()).map(|i| format!("%{{f{i}->}}")).collect();
             let pattern = DissectPattern::parse(&format!("<{}", names.join(", "))).unwrap();
-            let untils: Vec<_> = pattern.parts.iter().map(|p| Finder::new(&p.until).into_owned()).collect();
             let line = format!("<{}", values.join(&", ".repeat(pads)));
             let mut found = Vec::new();
-            let fits = cut(&pattern, &untils, line.as_bytes(), &mut found);
+            let fits = cut(&pattern, line.as_bytes(), &mut found);
             // An empty value and repeated separators cannot be told apart.
             if values.iter().all(|v| !v.is_empty()) {
                 prop_assert!(fits);
                 let again: Vec<&str> = found.iter().map(|(from, to)| &line[*from..*to]).collect();
                 prop_assert_eq!(again, values);
             }
-            prop_assert!(!cut(&pattern, &untils, &line.as_bytes()[1..], &mut found));
+            prop_assert!(!cut(&pattern, &line.as_bytes()[1..], &mut found));
         }
     }
 }

@@ -3,6 +3,7 @@ use super::marks::{MarkMap, Marks};
 use super::pairs::{BEGINNING, Keys, Naming, PairRow};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::Batch;
+use crate::simd;
 
 /// Fields of the format: whatever the line names.
 pub const SHAPE: Shape = Shape::Flat(&[], &[""]);
@@ -36,7 +37,7 @@ pub struct KvDecoder {
     options: KvOptions,
     keys: Keys,
     wanted: Wanted,
-    map: MarkMap<8>,
+    map: MarkMap<5>,
     subjects: Subjects,
 }
 
@@ -44,9 +45,8 @@ impl KvDecoder {
     /// A decoder for what the plan wants.
     pub fn new(options: KvOptions, wanted: Wanted) -> KvDecoder {
         let naming = Naming { lead: b"", assign: options.assign, full: |_| None, times: &[] };
-        let space = options.separator.map_or(*b" \t\n\x0c\r", |separator| [separator; 5]);
-        let marks = [b'"', b'\'', b'\\', space[0], space[1], space[2], space[3], space[4]];
-        KvDecoder { options, keys: Keys::new(naming, &wanted), wanted, map: MarkMap::new(marks), subjects: Subjects::default() }
+        let separators = options.separator.map_or(*b" \t\n\x0c\r", |separator| [separator; 5]);
+        KvDecoder { options, keys: Keys::new(naming, &wanted), wanted, map: MarkMap::new(separators), subjects: Subjects::default() }
     }
 }
 
@@ -69,40 +69,86 @@ impl Decoder for KvDecoder {
     }
 }
 
+/// How far a line has been read.
+#[derive(Clone, Copy)]
+struct Place {
+    at: usize,
+    /// The key met last.
+    last: usize,
+}
+
 /// Puts all pairs. Returns how many there were. Words without a value are passed over.
 fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Marks<'_>) -> usize {
     let line = row.line;
-    let (mut at, mut found, mut last) = (0, 0, BEGINNING);
-    while at < line.len() {
-        if options.separates(line[at]) || line[at] == b' ' {
-            at += 1;
+    let (mut place, mut found) = (Place { at: 0, last: BEGINNING }, 0);
+    loop {
+        found += expected_pairs(keys, row, marks, &mut place);
+        let Place { at, last } = place;
+        let Some(byte) = line.get(at) else { return found };
+        if options.separates(*byte) || *byte == b' ' {
+            place.at += 1;
             continue;
         }
-        let (expected, key) = keys.expected(keys.get(last));
-        let from;
-        if key.opening.is_at(line, at) {
-            (last, from) = (expected, at + key.opening.text().len());
-        } else {
-            let is_end = |b: &u8| *b == options.assign || options.separates(*b);
-            let end = line[at..].iter().position(is_end).map_or(line.len(), |n| at + n);
-            if line.get(end) != Some(&options.assign) {
-                at = end;
-                continue;
-            }
-            let name = trim(line, at, end);
-            from = end + 1;
-            if name.0 == name.1 {
-                at = value(options, line, from, marks).end;
-                continue;
-            }
-            (last, at) = (keys.search(last, &line[name.0..name.1]), name.0);
+        let is_end = |b: &u8| *b == options.assign || options.separates(*b);
+        let end = line[at..].iter().position(is_end).map_or(line.len(), |n| at + n);
+        if line.get(end) != Some(&options.assign) {
+            place.at = end;
+            continue;
         }
-        let it = value(options, line, from, marks);
-        let span = if it.escaped { row.unescaped(it.from, it.to, letter) } else { row.span(it.from, it.to) };
-        row.put(keys.get(last), |_| at, span);
-        found += 1;
-        at = it.end;
+        let name = trim(line, at, end);
+        let it = value(line, end + 1, marks);
+        place.at = it.end;
+        if name.0 < name.1 {
+            place.last = keys.search(last, &line[name.0..name.1]);
+            let span = if it.escaped { row.unescaped(it.from, it.to, letter) } else { row.span(it.from, it.to) };
+            row.put(keys.get(place.last), |_| name.0, span);
+            found += 1;
+        }
     }
+}
+
+/// Puts pairs as long as the keys come as expected, and no value is rare in its form. Returns how many there were.
+#[inline(never)] // the loop wants the registers for itself
+fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &mut Place) -> usize {
+    let line = row.line;
+    let Place { mut at, mut last } = *place;
+    let (mut found, mut separators) = (0, marks.from(at));
+    let mut current = keys.get(last);
+    while at < line.len() {
+        let (expected, key) = keys.expected(current);
+        if !key.opening.is_at(line, at) {
+            break;
+        }
+        let mut from = at + key.opening.text().len();
+        let mut to = from;
+        let mut end = from;
+        match line.get(from) {
+            Some(b'"') => {
+                to = simd::find_near(line, from + 1, [b'\"', b'\\']);
+                (from, end) = (from + 1, to + 1);
+                if line.get(to) != Some(&b'"') {
+                    break;
+                }
+            }
+            Some(b'\'') => break,
+            _ => {}
+        }
+        let separator = loop {
+            let separator = separators.next().min(line.len());
+            if separator >= end {
+                break separator;
+            }
+        };
+        if end == from {
+            to = separator;
+        } else if separator > end {
+            break;
+        }
+        row.put(key, |_| at, row.span(from, to));
+        (last, current, at) = (expected, key, separator + 1);
+        found += 1;
+    }
+    *place = Place { at, last };
     found
 }
 
@@ -119,19 +165,25 @@ struct Value {
 }
 
 /// The value at `from`. A quote that nothing closes is part of a plain value.
-#[inline(always)]
-fn value(options: &KvOptions, line: &[u8], from: usize, marks: Marks<'_>) -> Value {
+fn value(line: &[u8], from: usize, separators: Marks<'_>) -> Value {
     if let Some(quote @ (b'"' | b'\'')) = line.get(from)
-        && let Some((close, escaped)) = marks.from(from + 1).next_unescaped(line, *quote)
+        && let Some((close, escaped)) = closing(line, from + 1, *quote)
     {
         return Value { from: from + 1, to: close, end: close + 1, escaped };
     }
-    let mut marks = marks.from(from);
+    let to = separators.from(from).next().min(line.len());
+    Value { from, to, end: to, escaped: false }
+}
+
+/// The next quote of a kind that no backslash escapes, and whether one escaped anything before it.
+fn closing(line: &[u8], mut at: usize, quote: u8) -> Option<(usize, bool)> {
+    let mut escaped = false;
     loop {
-        let at = marks.next().min(line.len());
-        if line.get(at).is_none_or(|byte| options.separates(*byte)) {
-            return Value { from, to: at, end: at, escaped: false };
+        at += memchr::memchr2(quote, b'\\', line.get(at..)?)?;
+        if line[at] == quote {
+            return Some((at, escaped));
         }
+        (at, escaped) = (at + 2, true);
     }
 }
 

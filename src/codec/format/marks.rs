@@ -28,6 +28,14 @@ impl<const N: usize> MarkMap<N> {
         }
     }
 
+    /// Marks other bytes from now on: in what is left of this batch text by text, in the next one in the whole input.
+    #[inline(always)]
+    pub(super) fn change(&mut self, marks: [u8; N]) {
+        if marks != self.marks {
+            (self.marks, self.end) = (marks, 0);
+        }
+    }
+
     /// The marks of a text that begins at an address of the batch.
     #[inline(always)]
     pub(super) fn of(&mut self, at: usize, text: &[u8]) -> Marks<'_> {
