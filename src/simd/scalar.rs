@@ -23,6 +23,11 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
+/// See [`super::leading_below`].
+pub fn leading_below(numbers: &[u16; 8], limit: u16) -> usize {
+    numbers.iter().take_while(|number| **number < limit).count()
+}
+
 /// See [`super::find_near`].
 pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) -> usize {
     let found = bytes.get(from..).and_then(|rest| rest.iter().position(|b| needles.contains(b)));

@@ -75,6 +75,19 @@ impl Short {
     }
 }
 
+/// How many numbers from the first on are below a limit.
+#[inline(always)]
+pub fn leading_below(numbers: &[u16; 8], limit: u16) -> usize {
+    // SAFETY: SSE2 is part of x86-64, and the unaligned load covers the eight numbers.
+    let below = unsafe {
+        // The comparison is one of signed numbers.
+        let sign = _mm_set1_epi16(i16::MIN);
+        let numbers = _mm_xor_si128(_mm_loadu_si128(numbers.as_ptr().cast()), sign);
+        _mm_movemask_epi8(_mm_cmplt_epi16(numbers, _mm_xor_si128(_mm_set1_epi16(limit as i16), sign)))
+    };
+    below.trailing_ones() as usize / 2
+}
+
 /// Offset of the first byte at or after `from` that is one of the needles, the length where there is none: for one that is near, in text that is not short.
 #[inline(always)]
 pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) -> usize {

@@ -21,6 +21,8 @@ proptest! {
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
         prop_assert_eq!(find_near(&bytes, from, [b'"', b'\\']), scalar::find_near(&bytes, from, [b'"', b'\\']));
+        let numbers = std::array::from_fn(|i| u16::from(*bytes.get(i).unwrap_or(&0)) << (i % 9));
+        prop_assert_eq!(leading_below(&numbers, from as u16 * 80), scalar::leading_below(&numbers, from as u16 * 80));
         let rest = &bytes[from..];
         let other = [&rest[..rest.len().saturating_sub(1)], b"x"].concat();
         prop_assert!(equal(rest, rest));

@@ -3,6 +3,7 @@
 //! Prefixes nest or lie apart, so they cut the line of addresses into pieces of which each belongs to one row at most. Version 4 has an entry for each upper
 //! half of an address, which leads to its few pieces; version 6 is searched by halves.
 use crate::event::address::{Network, parse_address};
+use crate::simd;
 
 /// A piece that belongs to no row.
 const NONE: u32 = u32::MAX;
@@ -16,8 +17,9 @@ const AT_ONCE: usize = 8;
 pub struct Networks {
     /// By upper half: the piece in which it begins.
     v4_halves: Vec<u32>,
-    /// Start and row of each piece.
-    v4: Vec<[u32; 2]>,
+    /// Where each piece begins: the lower half of the address before, so that one that begins with a half is behind every address of the half before.
+    v4_before: Vec<u16>,
+    v4_rows: Vec<u32>,
     v6: Vec<(u128, u32)>,
 }
 
@@ -54,11 +56,11 @@ impl Networks {
             let at = pieces.partition_point(|(start, _)| *start <= address);
             at.checked_sub(1).map_or(NONE, |at| pieces[at].1)
         };
-        out.v4.push([0, held_at(V4 << 32)]);
+        let mut v4 = vec![(0, held_at(V4 << 32))];
         for (start, row) in pieces {
-            match (start >> 32).cmp(&V4) {
-                std::cmp::Ordering::Equal if *start as u32 == 0 => {}
-                std::cmp::Ordering::Equal => out.v4.push([*start as u32, *row]),
+            match start >> 32 {
+                V4 if *start as u32 == 0 => {}
+                V4 => v4.push((*start as u32, *row)),
                 _ => out.v6.push((*start, *row)),
             }
         }
@@ -70,14 +72,16 @@ impl Networks {
         }
         let mut at = 0;
         for half in 0..=u32::from(u16::MAX) {
-            while out.v4.get(at + 1).is_some_and(|[start, _]| *start <= half << 16) {
+            while v4.get(at + 1).is_some_and(|(start, _)| *start <= half << 16) {
                 at += 1;
             }
             out.v4_halves.push(at as u32);
         }
-        out.v4_halves.push(out.v4.len() as u32 - 1);
-        // So that a few pieces can be looked at from any of them on.
-        out.v4.extend([[u32::MAX, out.v4[out.v4.len() - 1][1]]; AT_ONCE]);
+        out.v4_halves.push(v4.len() as u32 - 1);
+        out.v4_before = v4.iter().map(|(start, _)| start.wrapping_sub(1) as u16).collect();
+        out.v4_rows = v4.iter().map(|(_, row)| *row).collect();
+        // So that a few pieces can be looked at behind any of them.
+        out.v4_before.extend([0; AT_ONCE]);
         out
     }
 
@@ -96,15 +100,16 @@ impl Networks {
 
     #[inline(always)]
     fn find_v4(&self, address: u32) -> u32 {
-        let half = (address >> 16) as usize;
+        let (half, lower) = ((address >> 16) as usize, address as u16);
         let first = self.v4_halves[half] as usize;
-        // Few pieces begin in one half. Those of later halves begin behind the address, so a fixed number is looked at without a branch.
-        let count = self.v4[first..first + AT_ONCE].iter().fold(0, |n, [start, _]| n + usize::from(*start <= address));
-        if count < AT_ONCE {
-            return self.v4[first + count - 1][1];
-        }
-        let within = &self.v4[first..=self.v4_halves[half + 1] as usize];
-        within[within.partition_point(|[start, _]| *start <= address) - 1][1]
+        let further = self.v4_halves[half + 1] as usize - first;
+        let before = &self.v4_before[first + 1..];
+        // Few pieces begin in one half: a fixed number is looked at without a branch.
+        let count = match before.first_chunk::<AT_ONCE>().filter(|_| further <= AT_ONCE) {
+            Some(before) => simd::leading_below(before, lower).min(further),
+            None => before[..further].partition_point(|before| *before < lower),
+        };
+        self.v4_rows[first + count]
     }
 
     fn find_v6(&self, address: u128) -> u32 {
@@ -114,7 +119,7 @@ impl Networks {
 
     /// Bytes that it holds.
     pub fn memory(&self) -> usize {
-        self.v4_halves.capacity() * 4 + self.v4.capacity() * 8 + self.v6.capacity() * 32
+        self.v4_halves.capacity() * 4 + self.v4_before.capacity() * 2 + self.v4_rows.capacity() * 4 + self.v6.capacity() * 32
     }
 }
 
