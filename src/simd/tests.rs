@@ -17,7 +17,10 @@ proptest! {
         let (mut c, mut d) = (Vec::new(), Vec::new());
         bitmap(&bytes, [b'"', b' ', b'\\'], &mut c);
         scalar::bitmap(&bytes, [b'"', b' ', b'\\'], &mut d);
-        prop_assert_eq!(c, d);
+        prop_assert_eq!(&c, &d);
+        bitmap(&bytes, [0], &mut c);
+        scalar::bitmap(&bytes, [0], &mut d);
+        prop_assert_eq!(&c, &d);
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
         prop_assert_eq!(find_near(&bytes, from, [b'"', b'\\']), scalar::find_near(&bytes, from, [b'"', b'\\']));
