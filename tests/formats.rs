@@ -136,6 +136,16 @@ fn csv_cells() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // how long it takes is what is tested
+fn brackets_that_nothing_closes_are_read_once() {
+    let started = std::time::Instant::now();
+    let open = |what: &str| format!("<189>1: *Mar  1 18:46:11: %SYS-5-CONFIG_I: [a: b] {}", what.repeat(900_000 / what.len()));
+    let got = decode("syslog", &[&open("["), &open("[x]")]);
+    assert!(started.elapsed().as_secs() < 10, "it took {:?}", started.elapsed());
+    assert_eq!((&got[0]["cisco.a"], &got[1]["cisco.a"]), (&json!("b"), &json!("b")));
+}
+
+#[test]
 fn options_of_formats_are_checked() {
     let pipeline = "sources:\n  a: {type: stdin, format: {type: csv}}\n  b: {type: stdin, format: {type: kv, assign: '::'}}\n  c: {type: stdin, format: ceff}\nsinks: {o: {type: drop, inputs: [a, b, c]}}\n";
     let folder = folder(pipeline);

@@ -11,9 +11,9 @@
 use super::marks::MarkMap;
 use super::syslog_cisco::Cisco;
 use super::syslog_rfc5424::StructuredData;
-use super::time::{Received, TimeRule};
+use super::time::{Received, SyslogMinute, TimeRule};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
-use crate::event::time::{DateMemo, is_canonical, write_rfc3339};
+use crate::event::time::{DateMemo, DateText, is_canonical};
 use crate::event::{Batch, Kind, Slot, Span};
 
 /// Fields of the format.
@@ -89,6 +89,8 @@ pub(super) struct Common {
     pub(super) received: Received,
     /// The date of the last line.
     pub(super) dates: DateMemo,
+    pub(super) minute: SyslogMinute,
+    pub(super) date_text: DateText,
 }
 
 /// One line while it is decoded.
@@ -131,7 +133,7 @@ impl Row<'_> {
 
     /// Sets event time and timestamp from a time whose text is `from..to`.
     #[inline(always)]
-    pub(super) fn put_time(&mut self, common: &Common, time: i64, from: usize, to: usize) {
+    pub(super) fn put_time(&mut self, common: &mut Common, time: i64, from: usize, to: usize) {
         if common.event_time {
             self.batch.times[self.row] = time;
         }
@@ -140,7 +142,7 @@ impl Row<'_> {
             let span = if text.len() >= 20 && is_canonical(text) {
                 self.span(from, to)
             } else {
-                self.batch.derive_with(Kind::Text, |out| write_rfc3339(time, out))
+                self.batch.derive_with(Kind::Text, |out| common.date_text.write_rfc3339(time, out))
             };
             self.batch.set(slot, self.row, span);
         }
@@ -178,6 +180,8 @@ impl SyslogDecoder {
             event_time: wanted.event_time,
             received: 0.into(),
             dates: DateMemo::default(),
+            minute: SyslogMinute::default(),
+            date_text: DateText::default(),
         };
         SyslogDecoder {
             common,

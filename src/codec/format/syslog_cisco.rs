@@ -3,6 +3,7 @@ use super::Wanted;
 use super::syslog::Row;
 use crate::event::text::is_same;
 use crate::event::{Extra, Family, Kind, Slot, Span};
+use crate::simd;
 
 /// Which parts of Cisco messages are wanted.
 #[derive(Debug, Default)]
@@ -34,8 +35,13 @@ impl Cisco {
     pub(super) fn decode(&mut self, row: &mut Row<'_>, code: (usize, usize), text: usize, all: bool) {
         let line = row.line;
         // The severity is the one digit between two dashes; facilities may hold dashes of their own.
-        let dash = (code.0..code.1.saturating_sub(2)).find(|i| line[*i] == b'-' && line[i + 1].is_ascii_digit() && line[i + 2] == b'-');
-        let Some(dash) = dash else { return };
+        let mut dash = simd::find_near(line, code.0, [b'-']);
+        while dash + 2 < code.1 && !(line[dash + 1].is_ascii_digit() && line[dash + 2] == b'-') {
+            dash = simd::find_near(line, dash + 1, [b'-']);
+        }
+        if dash + 2 >= code.1 {
+            return;
+        }
         let parts = [
             (self.facility, "facility", code.0 + 1, dash),
             (self.severity, "severity", dash + 1, dash + 2),
@@ -57,27 +63,41 @@ impl Cisco {
     /// Finds `[key: value]` and `key=value`.
     fn body(&mut self, row: &mut Row<'_>, text: usize, all: bool) {
         let line = row.line;
-        let mut at = text;
+        let (mut at, mut close) = (text, 0);
         self.next = 0;
-        while let Some(found) = memchr::memchr2(b'[', b'=', &line[at..]) {
-            let mark = at + found;
+        loop {
+            let mark = simd::find_near(line, at, [b'[', b'=']);
+            if mark >= line.len() {
+                return;
+            }
             at = mark + 1;
             if line[mark] == b'=' {
                 let from = line[text..mark]
                     .iter()
                     .rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')))
                     .map_or(text, |n| text + n + 1);
-                let end = line[at..].iter().position(|b| matches!(b, b' ' | b',' | b';')).map_or(line.len(), |n| at + n);
+                let end = simd::find_near(line, at, [b' ', b',', b';']);
                 if from < mark && end > at {
                     self.pair(row, (from, mark), (at, end), all);
                 }
                 at = end;
-            } else if let Some(close) = memchr::memchr(b']', &line[at..]).map(|n| at + n) {
-                if let Some(colon) = line[at..close].windows(2).position(|w| w == b": ").map(|n| at + n) {
-                    self.pair(row, (at, colon), (colon + 2, close), all);
-                }
-                at = close;
+                continue;
             }
+            // What nothing closes is looked for once, however many brackets open.
+            if close < at {
+                close = simd::find_near(line, at, [b']']);
+            }
+            if close == line.len() {
+                continue;
+            }
+            let mut colon = simd::find_near(line, at, [b':', b']']);
+            while colon + 1 < close && line[colon + 1] != b' ' {
+                colon = simd::find_near(line, colon + 1, [b':', b']']);
+            }
+            if colon + 1 < close {
+                self.pair(row, (at, colon), (colon + 2, close), all);
+            }
+            at = close;
         }
     }
 

@@ -7,6 +7,7 @@
 //! ```
 use super::syslog::{Common, Row};
 use crate::event::time::parse_rfc3339;
+use crate::simd;
 
 /// Longest text before a colon that is taken for a tag.
 const TAG_MAX: usize = 64;
@@ -50,20 +51,20 @@ impl Common {
 
     /// A time at `at`: its value and the bytes of its text.
     #[inline(always)]
-    fn time_at(&self, line: &[u8], at: usize) -> Option<(i64, usize, usize)> {
+    fn time_at(&mut self, line: &[u8], at: usize) -> Option<(i64, usize, usize)> {
         let start = at + usize::from(matches!(line.get(at), Some(b'*' | b'.')));
         let rest = line.get(start..)?;
         if rest.first()?.is_ascii_digit() {
             if rest.len() < 19 || rest[4] != b'-' {
                 return None;
             }
-            let len = memchr::memchr(b' ', rest)?;
+            let len = Some(simd::find_near(rest, 0, [b' '])).filter(|len| *len < rest.len())?;
             return parse_rfc3339(rest[..len].strip_suffix(b":").unwrap_or(&rest[..len])).map(|t| (t, start, start + len));
         }
-        self.rule.syslog(rest, &self.received).map(|(time, used)| (time, start, start + used))
+        self.minute.read(&self.rule, rest, &self.received).map(|(time, used)| (time, start, start + used))
     }
 
-    fn time_follows(&self, line: &[u8], at: usize) -> bool {
+    fn time_follows(&mut self, line: &[u8], at: usize) -> bool {
         self.time_at(line, at).is_some() || colon_token(line, at).is_some_and(|(_, next)| self.time_at(line, next).is_some())
     }
 
@@ -88,7 +89,7 @@ impl Common {
         if host.is_some() {
             return at;
         }
-        let end = memchr::memchr(b' ', &line[at..]).map_or(line.len(), |n| at + n);
+        let end = simd::find_near(line, at, [b' ']);
         let token = &line[at..end];
         if token.is_empty() || token.ends_with(b":") || token.contains(&b'[') || token[0] == b'%' || end == line.len() {
             return at;
@@ -102,10 +103,10 @@ impl Common {
     /// Reads `tag[pid]: text`, `%CISCO-5-MNEMONIC: text` or plain text.
     fn tag_and_text(&mut self, row: &mut Row<'_>, at: usize, all: bool) {
         let line = row.line;
-        let window = &line[at..line.len().min(at + TAG_MAX)];
-        let stop = window.iter().position(|b| matches!(b, b':' | b'[' | b' '));
+        let window = &line[..line.len().min(at + TAG_MAX)];
+        let stop = simd::find_near(window, at, [b':', b'[', b' ']);
         let mut text = at;
-        match stop.map(|n| (at + n, window[n])) {
+        match window.get(stop).map(|byte| (stop, *byte)) {
             Some((end, b'[')) if end > at => {
                 if let Some(close) = memchr::memchr(b']', &line[end..line.len().min(end + TAG_MAX)]).map(|n| end + n)
                     && line.get(close + 1) == Some(&b':')
@@ -133,9 +134,9 @@ impl Common {
 
 /// A word without blanks that ends in `: `. Returns its end and what follows.
 fn colon_token(line: &[u8], at: usize) -> Option<(usize, usize)> {
-    let window = &line[at.min(line.len())..line.len().min(at + TAG_MAX)];
-    let blank = window.iter().position(|b| *b == b' ')?;
-    (blank > 1 && window[blank - 1] == b':').then_some((at + blank - 1, at + blank + 1))
+    let window = &line[..line.len().min(at + TAG_MAX)];
+    let blank = simd::find_near(window, at, [b' ']);
+    (blank > at + 1 && blank < window.len() && window[blank - 1] == b':').then(|| (blank - 1, blank + 1))
 }
 
 fn skip_blanks(line: &[u8], mut at: usize) -> usize {

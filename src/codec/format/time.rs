@@ -118,6 +118,13 @@ impl From<Timestamp> for Received {
     }
 }
 
+impl Received {
+    /// Whether a month is so near that only the year of the receipt can be nearest.
+    fn is_near(&self, month: u32) -> bool {
+        self.month.abs_diff(month) < 5
+    }
+}
+
 impl TimeRule {
     /// Reads a time.
     pub fn parse(&self, text: &[u8], received: Timestamp) -> Option<Timestamp> {
@@ -214,10 +221,44 @@ impl TimeRule {
     }
 }
 
+/// Remembers the last minute of a stream of times as syslog writes them: a fast one says the same minute over and over.
+#[derive(Debug, Default)]
+pub struct SyslogMinute {
+    /// `Mmm dd hh:mm:`, the year and the month that it was received in, and when it begins.
+    known: Option<([u8; 13], (i64, u32), Timestamp)>,
+}
+
+impl SyslogMinute {
+    /// [`TimeRule::syslog`].
+    #[inline]
+    pub fn read(&mut self, rule: &TimeRule, text: &[u8], received: &Received) -> Option<(Timestamp, usize)> {
+        let plain = text.split_first_chunk::<13>().and_then(|(minute, rest)| match rest {
+            [tens @ b'0'..=b'5', units @ b'0'..=b'9', rest @ ..] if !rest.first().is_some_and(u8::is_ascii_digit) => {
+                Some((minute, i64::from((tens - b'0') * 10 + (units - b'0')) * SECOND))
+            }
+            _ => None,
+        });
+        let Some((minute, seconds)) = plain else { return rule.syslog(text, received) };
+        let within = (received.year, received.month);
+        if let Some((known, received, starts)) = &self.known
+            && (known, *received) == (minute, within)
+        {
+            let mut at = 15;
+            return Some((starts + seconds + fraction(text, &mut at), at));
+        }
+        let (time, used) = rule.syslog(text, received)?;
+        // Far from the month of receipt the very moment decides on the year.
+        let is_sure = rule.year.is_some() || month(&minute[..3]).is_some_and(|month| received.is_near(month));
+        if is_sure && (minute[6], minute[9], minute[12]) == (b' ', b':', b':') {
+            self.known = Some((*minute, within, time - time.rem_euclid(SECOND) - seconds));
+        }
+        Some((time, used))
+    }
+}
+
 /// The time of a date without a year that lies nearest to when it was received.
 fn nearest_year(month: u32, day: u32, clock: (u32, u32, u32), nanos: i64, received: &Received) -> Option<Timestamp> {
-    // Near the middle of the year only one year can be nearest.
-    if received.month.abs_diff(month) < 5
+    if received.is_near(month)
         && let Some(time) = from_civil((received.year, month, day), clock, nanos)
     {
         return Some(time);
@@ -367,6 +408,26 @@ mod tests {
         assert_eq!(read("Jan  1 00:00:01", "2025-12-31T23:59:59Z"), "2026-01-01T00:00:01Z");
         assert_eq!(read("Feb 29 10:00:00", "2025-01-10T00:00:00Z"), "2024-02-29T10:00:00Z");
         assert_eq!(read("Jul  4 2019 10:00:00.25", "2026-01-01T00:00:05Z"), "2019-07-04T10:00:00.25Z");
+    }
+
+    proptest! {
+        #[test]
+        fn a_minute_that_is_remembered_is_the_one_read(texts in prop::collection::vec(text(), 1..12), received in prop::collection::vec(0i64..800, 12), zone in any::<bool>(), year in prop::option::of(Just(2024))) {
+            let zone = if zone { Zone::named("Europe/Bucharest").unwrap() } else { Zone::Utc };
+            let rule = TimeRule { zone, year, ..TimeRule::default() };
+            let mut memo = SyslogMinute::default();
+            for (text, day) in texts.iter().zip(received) {
+                let received = ((20_000 + day) * 86_400 * SECOND).into();
+                prop_assert_eq!(memo.read(&rule, text.as_bytes(), &received), rule.syslog(text.as_bytes(), &received), "{}", text);
+            }
+        }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let date = prop::sample::select(vec!["Mar  1", "Mar 29", "mar 29", "Oct 25", "Feb 29", "Feb 30", "Mar 1", "Jun 111"]);
+        let rest = prop::sample::select(vec!["", ".5", ".123456789012", " host", "0", ". ", ",5"]);
+        let minute = prop::sample::select(vec!["02:59:", "03:00:", "3:00:0", "24:00:", "03-00-", "2024 03:00:"]);
+        (date, minute, 0..70, rest).prop_map(|(date, minute, second, rest)| format!("{date} {minute}{second:02}{rest}"))
     }
 
     #[test]
