@@ -75,15 +75,19 @@ struct Place {
     at: usize,
     /// The key met last.
     last: usize,
+    /// No separator stands before: who has sought the next one once in pairs that touch each other need not seek it for each.
+    touching: usize,
 }
 
 /// Puts all pairs. Returns how many there were. Words without a value are passed over.
 fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Marks<'_>) -> usize {
     let line = row.line;
-    let (mut place, mut found) = (Place { at: 0, last: BEGINNING }, 0);
+    let (mut place, mut found) = (Place { at: 0, last: BEGINNING, touching: 0 }, 0);
     loop {
-        found += expected_pairs(keys, row, marks, &mut place);
-        let Place { at, last } = place;
+        if place.at >= place.touching {
+            found += expected_pairs(keys, row, marks, &mut place);
+        }
+        let Place { at, last, .. } = place;
         let Some(byte) = line.get(at) else { return found };
         if options.separates(*byte) || *byte == b' ' {
             place.at += 1;
@@ -111,7 +115,7 @@ fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Mar
 #[inline(never)] // the loop wants the registers for itself
 fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &mut Place) -> usize {
     let line = row.line;
-    let Place { mut at, mut last } = *place;
+    let Place { mut at, mut last, mut touching } = *place;
     let (mut found, mut separators) = (0, marks.from(at));
     let mut current = keys.get(last);
     while at < line.len() {
@@ -142,13 +146,14 @@ fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &
         if end == from {
             to = separator;
         } else if separator > end {
+            touching = separator;
             break;
         }
         row.put(key, |_| at, row.span(from, to));
         (last, current, at) = (expected, key, separator + 1);
         found += 1;
     }
-    *place = Place { at, last };
+    *place = Place { at, last, touching };
     found
 }
 
