@@ -202,3 +202,24 @@ sinks: {o: {type: file, inputs: [e], path: out.ndjson}}
     assert!(peak < 1 << 20, "{peak} KiB");
     child.kill().and_then(|()| child.wait()).unwrap();
 }
+
+#[test]
+fn a_value_that_repeats_what_patterns_need_is_no_bomb() {
+    let folder = folder(
+        "sources: {a: {type: file, paths: [in.log], follow: false, original: false}}
+transforms: {m: {type: map, inputs: [a], files: [m.map.csv]}}
+sinks: {o: {type: file, inputs: [m], path: out.ndjson}}
+",
+    );
+    let rows = "regex.event.message,set.event.v\nb-x[^y]*y[0-9],pattern\n(^|\\.)bad\\.com$,domain\n-x.b-end$,end\n";
+    fs::write(folder.path().join("m.map.csv"), rows).unwrap();
+    let lines = [format!("{}y", "ab-x".repeat(250_000)), "/a.".repeat(330_000) + "bad.com", "ab-x".repeat(250_000) + "ab-x.b-end"];
+    fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
+    let started = Instant::now();
+    let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(started.elapsed().as_secs() < 20, "it took {:?}", started.elapsed());
+    let out = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    let set: Vec<_> = out.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["v"].clone()).collect();
+    assert_eq!(set, [Value::Null, "domain".into(), "end".into()]);
+}

@@ -6,13 +6,16 @@
 use std::sync::OnceLock;
 
 use daachorse::DoubleArrayAhoCorasick;
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::{Dot, Hir, Repetition};
 
 use super::shape::{Shape, shape};
 use crate::limits::{PATTERN_BYTES_MAX, PATTERN_CACHE_BYTES};
 use crate::pattern::Pattern;
+
+/// Places of literals in a value that are not noted: most values have fewer.
+const FEW: usize = 32;
 
 /// How a row that a literal points at is decided.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct RegexColumn {
     pub column: usize,
     exact: HashMap<Vec<u8>, Vec<u32>>,
     domains: HashMap<Vec<u8>, Vec<u32>>,
+    /// Bytes of the longest of them: no longer suffix is looked up.
+    longest_domain: usize,
     literals: Option<DoubleArrayAhoCorasick<u32>>,
     /// Rows that a literal points at.
     pointed: Vec<Vec<(u32, Verify)>>,
@@ -65,6 +70,7 @@ impl RegexColumn {
             column,
             exact: HashMap::default(),
             domains: HashMap::default(),
+            longest_domain: 0,
             literals: None,
             pointed: Vec::new(),
             group: None,
@@ -93,6 +99,7 @@ impl RegexColumn {
                     true
                 }
                 Shape::DomainSuffix(text) => {
+                    index.longest_domain = index.longest_domain.max(text.len());
                     index.domains.entry(text).or_default().push(row);
                     true
                 }
@@ -139,17 +146,24 @@ impl RegexColumn {
             rows.iter().for_each(|row| offer(*row, best, verify));
         }
         if !self.domains.is_empty() {
-            let dots = memchr::memchr_iter(b'.', value).map(|at| at + 1);
-            for from in std::iter::once(0).chain(dots) {
+            let near = value.len().saturating_sub(self.longest_domain);
+            let dots = memchr::memchr_iter(b'.', &value[near.saturating_sub(1)..]).map(|at| near.saturating_sub(1) + at + 1);
+            for from in (near == 0).then_some(0).into_iter().chain(dots) {
                 if let Some(rows) = self.domains.get(&value[from..]) {
                     rows.iter().for_each(|row| offer(*row, best, verify));
                 }
             }
         }
         if let Some(literals) = &self.literals {
-            for found in literals.find_overlapping_iter(value) {
+            // Where a value repeats a literal over and over, its rows are asked once more and then no longer: each may look at the whole value.
+            let mut met = HashSet::default();
+            for (count, found) in literals.find_overlapping_iter(value).enumerate() {
+                let is_new = count < FEW || met.insert(found.value());
+                if !is_new && found.end() != value.len() {
+                    continue;
+                }
                 for (row, how) in &self.pointed[found.value() as usize] {
-                    if *row >= *best {
+                    if *row >= *best || !is_new && !matches!(how, Verify::AtEnd) {
                         continue;
                     }
                     let holds = match how {

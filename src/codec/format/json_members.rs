@@ -67,7 +67,7 @@ fn string_end(text: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        at = simd::find_near(text, at, [b'\"', b'\\']);
+        at = simd::find_near(text, at, [b'"', b'\\']);
         if *text.get(at)? == b'"' {
             return Some(at + 1);
         }

@@ -128,7 +128,7 @@ fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &
         let mut end = from;
         match line.get(from) {
             Some(b'"') => {
-                to = simd::find_near(line, from + 1, [b'\"', b'\\']);
+                to = simd::find_near(line, from + 1, [b'"', b'\\']);
                 (from, end) = (from + 1, to + 1);
                 if line.get(to) != Some(&b'"') {
                     break;
