@@ -196,9 +196,11 @@ fn fields_of(decoder: &mut dyn Decoder, batch: &mut Batch, lines: &[String]) -> 
     (0..lines.len()).map(|row| batch.fault(row).is_none().then(|| (0..3).map(|slot| field(slot, row)).collect())).collect()
 }
 
-fn three(names: [&str; 3]) -> Wanted {
+const NAMES: [&str; 3] = ["a", "b", "long name of a key"];
+
+fn three() -> Wanted {
     let field = |(slot, name): (usize, &&str)| WantedField { name: (*name).into(), slot: Slot(slot as u16), base: None };
-    Wanted { fields: names.iter().enumerate().map(field).collect(), ..Wanted::default() }
+    Wanted { fields: NAMES.iter().enumerate().map(field).collect(), ..Wanted::default() }
 }
 
 /// `kv`, one character after the other.
@@ -232,7 +234,7 @@ fn plain_kv(line: &str, separates: fn(char) -> bool, assign: char) -> Option<Vec
         }
         let name = name.trim_matches(' ');
         found |= !name.is_empty();
-        if let Some(slot) = ["a", "b", "long name of a key"].iter().position(|n| *n == name) {
+        if let Some(slot) = NAMES.iter().position(|n| *n == name) {
             out[slot] = Some(value);
         }
     }
@@ -270,7 +272,7 @@ fn plain_csv(line: &str) -> Option<Vec<Option<String>>> {
 fn plain_leef(pairs: &str, separator: char) -> Option<Vec<Option<String>>> {
     let mut out = vec![None; 3];
     for (name, value) in pairs.split(separator).filter_map(|pair| pair.split_once('=')) {
-        if let Some(slot) = ["a", "b", "long name of a key"].iter().position(|n| *n == name) {
+        if let Some(slot) = NAMES.iter().position(|n| *n == name) {
             out[slot] = Some(value.to_owned());
         }
     }
@@ -308,19 +310,18 @@ proptest! {
     #[test]
     fn decoders_read_what_a_plain_reading_does(kv in lines_of(KV.to_vec(), "ab =\"'\\;ü"), csv in lines_of(CSV.to_vec(), "a,\" ü"),
         leef in lines_of(LEEF.to_vec(), "ab^=\tü"), separator in prop::collection::vec(prop::sample::select(vec!["^", "x09"]), 10)) {
-        let names = ["a", "b", "long name of a key"];
         let mut batch = Batch::default();
-        let mut decoder = KvDecoder::new(KvOptions::default(), three(names));
+        let mut decoder = KvDecoder::new(KvOptions::default(), three());
         let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c.is_ascii_whitespace(), '=')).collect();
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
-        let mut decoder = KvDecoder::new(KvOptions { separator: Some(b';'), assign: b'=' }, three(names));
+        let mut decoder = KvDecoder::new(KvOptions { separator: Some(b';'), assign: b'=' }, three());
         let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c == ';', '=')).collect();
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
-        let options = CsvOptions { columns: names.map(String::from).to_vec(), delimiter: b',' };
-        let mut decoder = CsvDecoder::new(&options, three(names));
+        let options = CsvOptions { columns: NAMES.map(String::from).to_vec(), delimiter: b',' };
+        let mut decoder = CsvDecoder::new(&options, three());
         let plain: Vec<_> = csv.iter().map(|l| plain_csv(l)).collect();
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &csv), plain);
-        let mut decoder = CefDecoder::new(Dialect::Leef, three(names), TimeRule::default());
+        let mut decoder = CefDecoder::new(Dialect::Leef, three(), TimeRule::default());
         let lines: Vec<String> = leef.iter().zip(&separator).map(|(l, s)| format!("LEEF:2.0|v|p|1|2|{s}|{l}")).collect();
         let plain: Vec<_> = leef.iter().zip(&separator).map(|(l, s)| plain_leef(l, if *s == "^" { '^' } else { '\t' })).collect();
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &lines), plain);

@@ -146,9 +146,10 @@ impl RegexColumn {
             rows.iter().for_each(|row| offer(*row, best, verify));
         }
         if !self.domains.is_empty() {
-            let near = value.len().saturating_sub(self.longest_domain);
-            let dots = memchr::memchr_iter(b'.', &value[near.saturating_sub(1)..]).map(|at| near.saturating_sub(1) + at + 1);
-            for from in (near == 0).then_some(0).into_iter().chain(dots) {
+            let first_dot = value.len().saturating_sub(self.longest_domain + 1);
+            let dots = memchr::memchr_iter(b'.', &value[first_dot..]).map(|at| first_dot + at + 1);
+            let whole = (value.len() <= self.longest_domain).then_some(0);
+            for from in whole.into_iter().chain(dots) {
                 if let Some(rows) = self.domains.get(&value[from..]) {
                     rows.iter().for_each(|row| offer(*row, best, verify));
                 }

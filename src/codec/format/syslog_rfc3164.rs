@@ -58,7 +58,7 @@ impl Common {
             if rest.len() < 19 || rest[4] != b'-' {
                 return None;
             }
-            let len = Some(simd::find_near(rest, 0, [b' '])).filter(|len| *len < rest.len())?;
+            let len = memchr::memchr(b' ', rest)?;
             return parse_rfc3339(rest[..len].strip_suffix(b":").unwrap_or(&rest[..len])).map(|t| (t, start, start + len));
         }
         self.minute.read(&self.rule, rest, &self.received).map(|(time, used)| (time, start, start + used))
