@@ -145,6 +145,25 @@ fn brackets_that_nothing_closes_are_read_once() {
     assert_eq!((&got[0]["cisco.a"], &got[1]["cisco.a"]), (&json!("b"), &json!("b")));
 }
 
+/// A megabyte of names that never came before, each with a value: the name of one is not looked for among all before it.
+#[test]
+#[allow(clippy::disallowed_methods)] // how long it takes is what is tested
+fn a_line_may_name_as_many_fields_as_it_likes() {
+    let started = std::time::Instant::now();
+    for (format, head, end) in [("kv", "", ' '), ("leef", "LEEF:2.0|v|p|1|2|^|", '^'), ("cef", "CEF:0|v|p|1|2|n|3|", ' ')] {
+        let line = (0..90_000).fold(head.to_owned(), |line, i| line + &format!("k{i}=v") + &end.to_string());
+        let got = decode(format, &[&format!("{line}k5=w{end}k89999=w")]);
+        assert_eq!(
+            (&got[0]["k4"], &got[0]["k5"], &got[0]["k89998"], &got[0]["k89999"]),
+            (&json!("v"), &json!("w"), &json!("v"), &json!("w"))
+        );
+    }
+    assert!(started.elapsed().as_secs() < 10, "it took {:?}", started.elapsed());
+    let got = decode("cef", &["CEF:0|v|p|1|2|n|3|src=10.0.0.1 act=a sourceAddress=10.0.0.2"]);
+    assert_eq!(got[0]["sourceAddress"], json!("10.0.0.2"));
+    assert_eq!(got[0].to_string().matches("sourceAddress").count(), 1);
+}
+
 #[test]
 fn options_of_formats_are_checked() {
     let pipeline = "sources:\n  a: {type: stdin, format: {type: csv}}\n  b: {type: stdin, format: {type: kv, assign: '::'}}\n  c: {type: stdin, format: ceff}\nsinks: {o: {type: drop, inputs: [a, b, c]}}\n";

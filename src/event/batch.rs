@@ -257,14 +257,16 @@ impl Batch {
         self.extras.push(extra);
     }
 
-    /// Adds a field without a slot, or replaces the one of its name among those from `start` on.
-    pub fn replace_extra(&mut self, start: usize, extra: Extra) {
-        let name = self.bytes(extra.name);
-        let same = (start..self.extras.len()).find(|i| self.bytes(self.extras[*i].name) == name);
-        match same {
-            Some(at) => self.extras[at].value = extra.value,
-            None => self.extras.push(extra),
-        }
+    /// A field without a slot, by where it stands among those of all rows.
+    #[inline]
+    pub fn extra(&self, at: usize) -> &Extra {
+        &self.extras[at]
+    }
+
+    /// Gives it another value.
+    #[inline]
+    pub fn set_extra(&mut self, at: usize, value: Span) {
+        self.extras[at].value = value;
     }
 
     /// Gives the extras from `start` on to a row. Rows of one layer come in order.

@@ -5,7 +5,7 @@
 //! LEEF 2.0 names its separator in one field more, as a character or as hexadecimal. Source: the CEF and LEEF guides of their vendors.
 use super::cef_dictionary::full_name;
 use super::marks::{MarkMap, Marks};
-use super::pairs::{BEGINNING, Key, Keys, Naming, PairRow};
+use super::pairs::{BEGINNING, Key, Keys, Naming, PairRow, Places};
 use super::time::TimeRule;
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::{Batch, Slot};
@@ -51,6 +51,7 @@ pub struct CefDecoder {
     /// What stands between the pairs of LEEF: as the last event told.
     separators: MarkMap<1>,
     subjects: Subjects,
+    places: Places,
 }
 
 impl CefDecoder {
@@ -69,13 +70,14 @@ impl CefDecoder {
             map: MarkMap::new([b'|', b'=', b'\\']),
             separators: MarkMap::new([b'\t']),
             subjects: Subjects::default(),
+            places: Places::default(),
         }
     }
 }
 
 impl Decoder for CefDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let CefDecoder { dialect, keys, header, rule, wanted, map, separators, subjects } = self;
+        let CefDecoder { dialect, keys, header, rule, wanted, map, separators, subjects, places } = self;
         lay_over(batch, wanted);
         map.read(batch, subject);
         if *dialect == Dialect::Leef {
@@ -86,7 +88,7 @@ impl Decoder for CefDecoder {
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let extras = batch.extras_len();
-            let mut it = PairRow { batch, row: usize::from(row), at, line, extras, time: None };
+            let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             let marks = map.of(at, line);
             let outcome = match dialect {
                 Dialect::Cef => cef(&mut it, marks, header, keys),

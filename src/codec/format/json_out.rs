@@ -78,9 +78,11 @@ impl HiddenNames {
         if self.lengths >> (len % 64) & 1 == 0 {
             return false;
         }
+        // The last part first: it tells most names apart.
+        let is_head = |head: &[u8]| head.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(group));
         self.names.iter().map(String::as_bytes).filter(|name| name.len() == len).any(|name| {
-            let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix(group));
-            rest.and_then(|rest| rest.strip_prefix(if has_group { &b"."[..] } else { b"" })) == Some(own)
+            let (head, last) = name.split_at(len - own.len());
+            simd::equal(last, own) && is_head(head) && (!has_group || head.ends_with(b"."))
         })
     }
 }
@@ -232,17 +234,8 @@ impl EventWriter {
                 continue;
             }
             members.comma();
-            members.out.push(b'"');
-            members.out.extend_from_slice(prefix(extra.family));
-            if extra.group.is_present() {
-                text::escape(batch.bytes(extra.group), members.out);
-                members.out.push(b'.');
-            }
-            match extra.name.kind() {
-                Kind::Escaped => members.out.extend_from_slice(batch.bytes(extra.name)),
-                _ => text::escape(batch.bytes(extra.name), members.out),
-            }
-            members.out.extend_from_slice(b"\":");
+            write_extra_name(batch, extra, members.out);
+            members.out.push(b':');
             write_value(batch, extra.value, members.out);
         }
     }
@@ -353,6 +346,24 @@ fn prefix(family: Family) -> &'static [u8] {
         Family::StructuredData => b"sd.",
         Family::Cisco => b"cisco.",
     }
+}
+
+fn write_extra_name(batch: &Batch, extra: &Extra, out: &mut Vec<u8>) {
+    let (prefix, name) = (prefix(extra.family), batch.bytes(extra.name));
+    if prefix.is_empty() && !extra.group.is_present() && extra.name.kind() != Kind::Escaped {
+        return text::quote(name, out);
+    }
+    out.push(b'"');
+    out.extend_from_slice(prefix);
+    if extra.group.is_present() {
+        text::escape(batch.bytes(extra.group), out);
+        out.push(b'.');
+    }
+    match extra.name.kind() {
+        Kind::Escaped => out.extend_from_slice(name),
+        _ => text::escape(name, out),
+    }
+    out.push(b'"');
 }
 
 /// Appends a value as JSON.

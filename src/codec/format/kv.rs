@@ -1,6 +1,6 @@
 //! `kv`: `key=value key2="a value"`. Quotes of either kind hold separators; `\"` and `\\` inside them stand for themselves.
 use super::marks::{MarkMap, Marks};
-use super::pairs::{BEGINNING, Keys, Naming, PairRow};
+use super::pairs::{BEGINNING, Keys, Naming, PairRow, Places};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
 use crate::event::Batch;
 use crate::simd;
@@ -39,6 +39,7 @@ pub struct KvDecoder {
     wanted: Wanted,
     map: MarkMap<5>,
     subjects: Subjects,
+    places: Places,
 }
 
 impl KvDecoder {
@@ -46,19 +47,26 @@ impl KvDecoder {
     pub fn new(options: KvOptions, wanted: Wanted) -> KvDecoder {
         let naming = Naming { lead: b"", assign: options.assign, full: |_| None, times: &[] };
         let separators = options.separator.map_or(*b" \t\n\x0c\r", |separator| [separator; 5]);
-        KvDecoder { options, keys: Keys::new(naming, &wanted), wanted, map: MarkMap::new(separators), subjects: Subjects::default() }
+        KvDecoder {
+            options,
+            keys: Keys::new(naming, &wanted),
+            wanted,
+            map: MarkMap::new(separators),
+            subjects: Subjects::default(),
+            places: Places::default(),
+        }
     }
 }
 
 impl Decoder for KvDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let KvDecoder { options, keys, wanted, map, subjects } = self;
+        let KvDecoder { options, keys, wanted, map, subjects, places } = self;
         lay_over(batch, wanted);
         map.read(batch, subject);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let extras = batch.extras_len();
-            let mut it = PairRow { batch, row: usize::from(row), at, line, extras, time: None };
+            let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             if pairs(options, keys, &mut it, map.of(at, line)) == 0 {
                 return refuse(batch, row, wanted, "no pair of a key and a value");
             }

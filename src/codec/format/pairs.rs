@@ -3,10 +3,16 @@
 //! Most lines of a source name the same keys in the same order. So each key that was met remembers which one followed it last, and the next line is
 //! compared with that expectation, sixteen bytes at once, before a name is looked up.
 use std::cell::Cell;
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::Wanted;
 use super::literal::Literal;
 use crate::event::{Batch, Extra, Family, Kind, Slot, Span};
+use crate::simd;
 
 /// Keys that are remembered. They come from outside: past the bound, the newest makes room.
 const KEYS_MAX: usize = 1024;
@@ -38,6 +44,8 @@ pub(super) struct Key {
     /// The name of its field, where it is not the key, and where that lies in the arena of the batch.
     full: Option<&'static str>,
     full_at: Cell<Span>,
+    /// The number of its field; [`CROWD`]: it has none of its own.
+    field: usize,
     /// Rank among the fields that tell the time.
     time: Option<usize>,
     /// The key that followed it last.
@@ -54,10 +62,15 @@ pub(super) struct Keys {
     /// The first stands for the beginning of a line.
     met: Vec<Key>,
     by_name: foldhash::HashMap<Box<[u8]>, usize>,
+    /// The numbers of fields. Two keys may stand for one field.
+    fields: foldhash::HashMap<Box<[u8]>, usize>,
 }
 
 /// What comes before the first key of a line.
 pub(super) const BEGINNING: usize = 0;
+
+/// The number of all fields past the bound.
+const CROWD: usize = 0;
 
 impl Keys {
     pub(super) fn new(naming: Naming, wanted: &Wanted) -> Keys {
@@ -68,6 +81,7 @@ impl Keys {
             plain: None,
             full: None,
             full_at: Cell::new(Span::ABSENT),
+            field: CROWD,
             time: None,
             follower: BEGINNING,
         };
@@ -78,6 +92,7 @@ impl Keys {
             event_time: wanted.event_time,
             met: vec![beginning],
             by_name: foldhash::HashMap::default(),
+            fields: foldhash::HashMap::default(),
         }
     }
 
@@ -117,10 +132,20 @@ impl Keys {
             None if self.all => Want::Extra,
             None => Want::Nothing,
         };
+        let number = match self.fields.get(field) {
+            Some(number) => *number,
+            None if self.fields.len() + 1 < KEYS_MAX => {
+                let number = self.fields.len() + 1;
+                self.fields.insert(field.into(), number);
+                number
+            }
+            None => CROWD,
+        };
         let time = self.naming.times.iter().position(|t| t.as_bytes() == field).filter(|_| self.event_time);
         let opening = Literal::new(&[self.naming.lead, name, &[self.naming.assign]].concat());
         let plain = if let Want::Slot(slot) = want { Some(slot).filter(|_| time.is_none()) } else { None };
-        let key = Key { opening, len: name.len(), want, plain, full, full_at: Cell::new(Span::ABSENT), time, follower: BEGINNING };
+        let key =
+            Key { opening, len: name.len(), want, plain, full, full_at: Cell::new(Span::ABSENT), field: number, time, follower: BEGINNING };
         let number = self.met.len().min(KEYS_MAX - 1);
         if number == self.met.len() {
             self.met.push(key);
@@ -134,6 +159,63 @@ impl Keys {
     }
 }
 
+/// Where the extras of one row stand, by name, however many a line names.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// By the number of a field, where it was put last: in this row, if its name stands there.
+    last: [u32; KEYS_MAX],
+    /// Where those of the crowd stand.
+    crowd: HashTable<u32>,
+    hasher: RandomState,
+}
+
+/// Room for a crowd that is kept from line to line.
+const CROWD_KEPT: usize = 4096;
+
+impl Default for Places {
+    fn default() -> Places {
+        Places { last: [0; KEYS_MAX], crowd: HashTable::new(), hasher: RandomState::default() }
+    }
+}
+
+impl Places {
+    fn begin(&mut self) {
+        if self.crowd.capacity() > CROWD_KEPT {
+            self.crowd = HashTable::new();
+        } else if !self.crowd.is_empty() {
+            self.crowd.clear();
+        }
+    }
+
+    /// Puts an extra of the row whose extras begin at `start`. Of a repeated name the last value counts.
+    #[inline]
+    fn put(&mut self, batch: &mut Batch, start: usize, field: usize, extra: Extra) {
+        let end = batch.extras_len();
+        let name = batch.bytes(extra.name);
+        let is_same = |at: u32| simd::equal(batch.bytes(batch.extra(at as usize).name), name);
+        let found = if field == CROWD {
+            let hash_at = |at: &u32| self.hasher.hash_one(batch.bytes(batch.extra(*at as usize).name));
+            match self.crowd.entry(self.hasher.hash_one(name), |at| is_same(*at), hash_at) {
+                Entry::Occupied(at) => Some(*at.get()),
+                Entry::Vacant(place) => {
+                    place.insert(end as u32);
+                    None
+                }
+            }
+        } else {
+            let last = &mut self.last[field];
+            let here = (start..end).contains(&(*last as usize)) && is_same(*last);
+            let found = here.then_some(*last);
+            *last = found.unwrap_or(end as u32);
+            found
+        };
+        match found {
+            Some(at) => batch.set_extra(at as usize, extra.value),
+            None => batch.push_extra(extra),
+        }
+    }
+}
+
 /// One event while its pairs are found.
 pub(super) struct PairRow<'a> {
     pub(super) batch: &'a mut Batch,
@@ -142,7 +224,8 @@ pub(super) struct PairRow<'a> {
     pub(super) at: usize,
     pub(super) line: &'a [u8],
     /// Where the row's extras begin.
-    pub(super) extras: usize,
+    extras: usize,
+    places: &'a mut Places,
     /// The best field met so far that tells when it happened, and its rank.
     pub(super) time: Option<(usize, Span)>,
 }
@@ -158,7 +241,14 @@ pub(super) enum Want {
     Nothing,
 }
 
-impl PairRow<'_> {
+impl<'a> PairRow<'a> {
+    /// An event whose pairs are to be found in a line.
+    pub(super) fn new(batch: &'a mut Batch, row: usize, at: usize, line: &'a [u8], places: &'a mut Places) -> PairRow<'a> {
+        places.begin();
+        let extras = batch.extras_len();
+        PairRow { batch, row, at, line, extras, places, time: None }
+    }
+
     /// Puts the value of a key; `from` says where a name of that length stands. Of a repeated key the last value counts.
     #[inline(always)]
     pub(super) fn put(&mut self, key: &Key, from: impl FnOnce(usize) -> usize, value: Span) {
@@ -194,7 +284,8 @@ impl PairRow<'_> {
                     }
                     None => self.span(from, from + key.len),
                 };
-                self.batch.replace_extra(self.extras, Extra { family: Family::Plain, group: Span::ABSENT, name, value });
+                let extra = Extra { family: Family::Plain, group: Span::ABSENT, name, value };
+                self.places.put(self.batch, self.extras, key.field, extra);
             }
             Want::Nothing => {}
         }
@@ -225,5 +316,44 @@ impl PairRow<'_> {
             }
             out.extend_from_slice(rest);
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::kv::{KvDecoder, KvOptions};
+    use super::super::{Decoder as _, Subject};
+    use super::*;
+    use crate::event::Input;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Names by their number: some lines name more than are remembered, and name them again.
+        #[test]
+        fn of_a_repeated_name_the_last_value_counts(lines in prop::collection::vec((prop::sample::select(vec![3usize, 40, 2500]), 1usize..900, 0usize..60), 1..6)) {
+            let pairs = |(names, step, repeated): &(usize, usize, usize)| -> Vec<(String, String)> {
+                (0..names + repeated).map(|i| (format!("k{}", i * step % names), format!("v{i}"))).collect()
+            };
+            let texts: Vec<String> =
+                lines.iter().map(|l| pairs(l).iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")).collect();
+            let mut batch = Batch::default();
+            batch.reset(Arc::new(Input::of_lines(texts.iter().map(String::as_bytes), Arc::default(), 0)), 1);
+            let rows: Vec<u16> = (0..texts.len() as u16).collect();
+            KvDecoder::new(KvOptions::default(), Wanted { all: true, ..Wanted::default() }).decode(&mut batch, &rows, Subject::Line);
+            for (row, line) in lines.iter().enumerate() {
+                let mut plain: Vec<(String, String)> = Vec::new();
+                for (name, value) in pairs(line) {
+                    match plain.iter_mut().find(|(n, _)| *n == name) {
+                        Some(found) => found.1 = value,
+                        None => plain.push((name, value)),
+                    }
+                }
+                let text = |span: Span| String::from_utf8_lossy(batch.bytes(span)).into_owned();
+                let got: Vec<(String, String)> = batch.extras(0, row).iter().map(|e| (text(e.name), text(e.value))).collect();
+                prop_assert_eq!(got, plain);
+            }
+        }
     }
 }
