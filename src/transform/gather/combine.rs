@@ -1,5 +1,9 @@
 //! Several events as JSON objects become one: what stands in a field where they differ.
+use std::hash::BuildHasher as _;
 use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::open::parts;
 use crate::clock::Timestamp;
@@ -36,10 +40,19 @@ pub struct Combiner {
     /// Values of all fields; the first of each field are in `firsts`.
     found: Vec<Found>,
     firsts: Vec<u32>,
+    /// The same by their keys, where there are more than [`FEW`].
+    by_key: HashTable<u32>,
+    /// Fields with more than [`FEW`] values: their last one, and all behind the few by field and value.
+    lasts: foldhash::HashMap<u32, u32>,
+    by_value: HashTable<(u32, u32)>,
+    hasher: RandomState,
     /// Values of the tags of each event.
     tags: Vec<Range<u32>>,
     dates: DateText,
 }
+
+/// So many are looked through; what is more stands in a table.
+const FEW: usize = 32;
 
 /// The raw texts of events stand line by line.
 const ORIGINAL: &[u8] = b"\"event.original\"";
@@ -88,6 +101,12 @@ impl Combiner {
     fn collect<'e>(&mut self, bytes: &'e [u8], events: impl Iterator<Item = &'e [u8]>, fields: Fields) {
         self.found.clear();
         self.firsts.clear();
+        if !self.by_key.is_empty() {
+            self.by_key = HashTable::new();
+        }
+        if !self.lasts.is_empty() {
+            (self.lasts, self.by_value) = Default::default();
+        }
         self.tags.clear();
         let base = bytes.as_ptr() as usize;
         let place = |part: &[u8]| {
@@ -106,6 +125,9 @@ impl Combiner {
                 let Some(at) = self.field(key, expected, bytes) else {
                     self.firsts.push(self.found.len() as u32);
                     self.found.push(found);
+                    if self.firsts.len() > FEW {
+                        self.index_keys(bytes);
+                    }
                     expected = self.firsts.len();
                     continue;
                 };
@@ -121,7 +143,18 @@ impl Combiner {
         let is_key = |first: &u32| simd::equal(&events[range(&self.found[*first as usize].key)], key);
         match self.firsts.get(expected).filter(|first| is_key(first)) {
             Some(_) => Some(expected),
-            None => self.firsts.iter().position(is_key),
+            None if self.firsts.len() <= FEW => self.firsts.iter().position(is_key),
+            None => self.by_key.find(self.hasher.hash_one(key), |at| is_key(&self.firsts[*at as usize])).map(|at| *at as usize),
+        }
+    }
+
+    /// Takes those of the fields into the table that are not there yet.
+    #[inline(never)]
+    fn index_keys(&mut self, events: &[u8]) {
+        let Combiner { found, firsts, by_key, hasher, .. } = self;
+        let hash = |at: u32| hasher.hash_one(&events[range(&found[firsts[at as usize] as usize].key)]);
+        for at in by_key.len() as u32..firsts.len() as u32 {
+            by_key.insert_unique(hash(at), at, |at| hash(*at));
         }
     }
 
@@ -139,15 +172,11 @@ impl Combiner {
         if self.tags.is_empty() && is_whole {
             return;
         }
-        let mut all: Vec<&[u8]> = Vec::new();
-        for tags in self.tags.iter().map(|place| &events[range(place)]) {
-            let own: Vec<&[u8]> = if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] };
-            for tag in own {
-                if !all.contains(&tag) {
-                    all.push(tag);
-                }
-            }
-        }
+        let of_event = |place: &Range<u32>| -> Vec<&[u8]> {
+            let tags = &events[range(place)];
+            if tags.first() == Some(&b'[') { elements(tags).collect() } else { vec![tags] }
+        };
+        let mut all = distinct(self.tags.iter().flat_map(of_event));
         if !is_whole {
             all.push(b"\"merge_partial\"");
         }
@@ -206,20 +235,43 @@ impl Combiner {
             }
             Fields::Join | Fields::Numbered => {
                 let mut at = first;
-                loop {
+                for _ in 0..FEW {
                     let known = &self.found[at];
                     if simd::equal(&events[range(&known.value)], value) {
                         return;
                     }
-                    match known.next {
-                        Some(next) => at = next as usize,
-                        None => break,
-                    }
+                    let Some(next) = known.next else {
+                        self.found[at].next = Some(self.found.len() as u32);
+                        return self.found.push(found);
+                    };
+                    at = next as usize;
                 }
-                self.found[at].next = Some(self.found.len() as u32);
-                self.found.push(found);
+                self.add_to_many(first as u32, at as u32, found, events);
             }
         }
+    }
+
+    /// Adds a further value of a field that has more than a few: those from `at` on are behind the few.
+    #[inline(never)]
+    fn add_to_many(&mut self, first: u32, at: u32, new: Found, events: &[u8]) {
+        let Combiner { found, by_value, lasts, hasher, .. } = self;
+        let value = |at: u32| &events[range(&found[at as usize].value)];
+        let hash = |(field, value): (u32, &[u8])| hasher.hash_one((field, value));
+        let rehash = |known: &(u32, u32)| hash((known.0, value(known.1)));
+        let last = lasts.entry(first).or_insert_with(|| {
+            by_value.insert_unique(hash((first, value(at))), (first, at), rehash);
+            at
+        });
+        let own = hash((first, &events[range(&new.value)]));
+        if by_value.find(own, |known| known.0 == first && *value(known.1) == events[range(&new.value)]).is_some() {
+            return;
+        }
+        let number = found.len() as u32;
+        found[*last as usize].next = Some(number);
+        *last = number;
+        found.push(new);
+        let value = |at: u32| &events[range(&found[at as usize].value)];
+        by_value.insert_unique(own, (first, number), |known| hash((known.0, value(known.1))));
     }
 }
 
@@ -243,18 +295,19 @@ fn range(range: &Range<u32>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
+/// Each part once, in order.
+fn distinct<'e>(parts: impl Iterator<Item = &'e [u8]>) -> Vec<&'e [u8]> {
+    let (mut out, mut met) = (Vec::new(), foldhash::HashSet::default());
+    parts.filter(|part| met.insert(*part)).for_each(|part| out.push(part));
+    out
+}
+
 /// Different values as one: the elements of arrays in one array, all else as a text. `delimiter` is escaped already.
 fn join(values: Values<'_>, delimiter: &[u8], out: &mut Vec<u8>) {
     let values: Vec<&[u8]> = values.collect();
     if values.iter().all(|v| v.first() == Some(&b'[')) {
-        let mut all: Vec<&[u8]> = Vec::new();
-        for element in values.iter().flat_map(|v| elements(v)) {
-            if !all.contains(&element) {
-                all.push(element);
-            }
-        }
         out.push(b'[');
-        out.extend_from_slice(&all.join(&b','));
+        out.extend_from_slice(&distinct(values.iter().flat_map(|v| elements(v))).join(&b','));
         return out.push(b']');
     }
     out.push(b'"');
@@ -274,6 +327,7 @@ fn join(values: Values<'_>, delimiter: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::super::open::frame;
     use super::*;
+    use proptest::prelude::*;
 
     fn combined(events: &[&str], fields: Fields) -> String {
         let mut kept = Vec::new();
@@ -300,6 +354,32 @@ mod tests {
     fn raw_texts_stand_line_by_line_and_arrays_in_one() {
         let events = [r#"{"event.original":"a \"b\"","tags":["x"]}"#, r#"{"event.original":"c","tags":["x","y"]}"#];
         assert_eq!(combined(&events, Fields::Join), r#""event.original":"a \"b\"\nc","tags":["x","y"]"#);
+    }
+
+    proptest! {
+        /// Keys and values by their number: some events have more than a few of either.
+        #[test]
+        fn many_fields_and_many_values_are_as_few(events in prop::collection::vec((prop::sample::select(vec![2usize, 30, 80]), 1usize..60, prop::sample::select(vec![1usize, 3, 500])), 1..90)) {
+            let mut plain: Vec<(String, Vec<String>)> = Vec::new();
+            let mut texts = Vec::new();
+            for (number, (keys, step, values)) in events.into_iter().enumerate() {
+                let members = (0..keys).map(|i| (format!("\"k{}\"", i * step % 83), format!("{}", (number * 7 + i) % values)));
+                texts.push(format!("{{{}}}", members.clone().map(|(k, v)| format!("{k}:{v}")).collect::<Vec<_>>().join(",")));
+                for (key, value) in members {
+                    let at = plain.iter().position(|(k, _)| *k == key).unwrap_or(plain.len());
+                    if at == plain.len() {
+                        plain.push((key, Vec::new()));
+                    }
+                    if !plain[at].1.contains(&value) {
+                        plain[at].1.push(value);
+                    }
+                }
+            }
+            let joined = |values: &[String]| if values.len() == 1 { values[0].clone() } else { format!("\"{}\"", values.join("; ")) };
+            let expected: Vec<String> = plain.iter().map(|(key, values)| format!("{key}:{}", joined(values))).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            prop_assert_eq!(combined(&texts, Fields::Join), expected.join(","));
+        }
     }
 
     #[test]
