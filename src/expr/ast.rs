@@ -38,9 +38,26 @@ impl Expr {
         }
     }
 
-    /// True where all of these are; none where there are none.
-    pub fn all(parts: Vec<Expr>) -> Option<Expr> {
-        parts.into_iter().reduce(|a, b| Expr { at: a.at, node: Node::Binary(Binary::And, Box::new(a), Box::new(b)) })
+    /// The sides of an outermost `&&` or `||`.
+    pub fn sides<'e>(&'e self, op: Binary, out: &mut Vec<&'e Expr>) {
+        match &self.node {
+            Node::Binary(own, a, b) if *own == op => [a, b].iter().for_each(|side| side.sides(op, out)),
+            _ => out.push(self),
+        }
+    }
+
+    /// Parts with `&&` or `||` between them, as a tree that is not deep.
+    pub fn joined(op: Binary, mut parts: Vec<Expr>) -> Expr {
+        while parts.len() > 1 {
+            let mut rest = std::mem::take(&mut parts).into_iter();
+            while let Some(a) = rest.next() {
+                parts.push(match rest.next() {
+                    Some(b) => Expr { at: a.at, node: Node::Binary(op, Box::new(a), Box::new(b)) },
+                    None => a,
+                });
+            }
+        }
+        parts.pop().unwrap_or(Expr { at: 0, node: Node::Bool(op == Binary::And) })
     }
 }
 

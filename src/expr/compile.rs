@@ -5,6 +5,7 @@ use super::ast::{Binary, Expr, Node, Unary};
 use super::eval::{Constant, ListRef, Op, Program, TextTest};
 use super::functions::{self, ZoneOf};
 use super::parse::Fault;
+use super::set::{ConstantSet, MANY};
 use crate::diagnostic::suggest;
 use crate::event::Slot;
 use crate::event::address::Network;
@@ -129,19 +130,15 @@ impl Compiler<'_> {
     fn binary(&mut self, op: Binary, a: &Expr, b: &Expr) -> Op {
         match op {
             Binary::And | Binary::Or => {
-                let mut items = Vec::new();
-                for side in [a, b] {
-                    match (self.truth(side), op) {
-                        (Op::All(inner), Binary::And) | (Op::Any(inner), Binary::Or) => items.extend(inner),
-                        (other, _) => items.push(other),
-                    }
-                }
-                if op == Binary::And { Op::All(items) } else { Op::Any(items) }
+                let mut sides = Vec::new();
+                [a, b].iter().for_each(|side| side.sides(op, &mut sides));
+                let items: Vec<Op> = sides.into_iter().map(|side| self.truth(side)).collect();
+                if op == Binary::And { Op::All(items) } else { any_of(items) }
             }
             Binary::In => {
                 let left = self.op(a);
                 match &b.node {
-                    Node::List(items) => Op::InItems(Box::new(left), items.iter().map(|i| self.op(i)).collect()),
+                    Node::List(items) => in_items(left, items.iter().map(|i| self.op(i)).collect()),
                     // `"a" in field`: some element of the field's array equals it.
                     _ => Op::Compare(Binary::Equal, Box::new([left, self.op(b)])),
                 }
@@ -338,15 +335,55 @@ impl Compiler<'_> {
     }
 }
 
+/// `a in […]`.
+fn in_items(left: Op, items: Vec<Op>) -> Op {
+    if items.len() < MANY || !items.iter().all(|item| matches!(item, Op::Constant(_))) {
+        return Op::InItems(Box::new(left), items);
+    }
+    let mut set = ConstantSet::default();
+    items.into_iter().for_each(|item| {
+        if let Op::Constant(constant) = item {
+            set.insert(constant)
+        }
+    });
+    Op::InSet(Box::new(left), Arc::new(set))
+}
+
+/// `a || b …`: of one field's texts, if there are many of them, a set is made.
+fn any_of(items: Vec<Op>) -> Op {
+    let mut texts: foldhash::HashMap<Slot, usize> = foldhash::HashMap::default();
+    for item in &items {
+        if let Op::FieldIsText(slot, _) = item {
+            *texts.entry(*slot).or_default() += 1;
+        }
+    }
+    let mut sets: Vec<(Slot, ConstantSet)> = Vec::new();
+    let mut rest = Vec::new();
+    for item in items {
+        match item {
+            Op::FieldIsText(slot, text) if texts.get(&slot).is_some_and(|count| *count >= MANY) => {
+                let at = sets.iter().position(|(s, _)| *s == slot).unwrap_or_else(|| {
+                    sets.push((slot, ConstantSet::default()));
+                    sets.len() - 1
+                });
+                sets[at].1.insert(Constant::Text(text));
+            }
+            other => rest.push(other),
+        }
+    }
+    rest.splice(0..0, sets.into_iter().map(|(slot, set)| Op::InSet(Box::new(Op::Field(slot)), Arc::new(set))));
+    Op::Any(rest)
+}
+
 fn type_of(op: &Op) -> Type {
     match op {
         Op::Constant(Constant::Bool(_)) => Type::Bool,
         Op::Constant(Constant::Int(_) | Constant::Float(_)) => Type::Number,
         Op::Constant(Constant::Text(_)) => Type::Text,
-        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::InItems(..) | Op::Has(_) | Op::Test(..) => {
+        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::Has(_) | Op::Test(..) => Type::Bool,
+        Op::InItems(..) | Op::InSet(..) | Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::InList(..) | Op::Category(..) => {
             Type::Bool
         }
-        Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::InList(..) | Op::Category(..) => Type::Bool,
         Op::Negate(_) | Op::Size(_) | Op::Calendar(..) => Type::Number,
         Op::Lower(_) | Op::Upper(_) | Op::Hash(_) => Type::Text,
         Op::OrEmpty(_) => Type::Any,

@@ -7,6 +7,7 @@ use super::array::elements;
 use super::ast::Binary;
 use super::compare::holds;
 use super::functions;
+use super::set::ConstantSet;
 use crate::clock::{NEVER, Timestamp};
 use crate::event::address::{Network, parse_address};
 use crate::event::value::Num;
@@ -133,6 +134,8 @@ pub enum Op {
     FieldIsText(Slot, Box<[u8]>),
     /// `a in [b, c]`
     InItems(Box<Op>, Vec<Op>),
+    /// The same with many constants, and `a == b || a == c …`.
+    InSet(Box<Op>, Arc<ConstantSet>),
     /// Arithmetic, and `+` on texts.
     Arithmetic(Binary, Box<[Op; 2]>),
     /// `has(field)`
@@ -233,6 +236,7 @@ impl Op {
                 let a = a.eval(row, bump);
                 Value::Bool(items.iter().any(|i| holds(Binary::Equal, a, i.eval(row, bump), bump)))
             }
+            Op::InSet(a, set) => Value::Bool(set.contains(a.eval(row, bump), bump)),
             Op::Arithmetic(op, ab) => functions::arithmetic(*op, ab[0].eval(row, bump), ab[1].eval(row, bump), bump),
             Op::Has(slot) => Value::Bool(row.value(*slot).is_present()),
             Op::Test(test, ab) => Value::Bool(text_test(*test, ab[0].eval(row, bump), ab[1].eval(row, bump), bump)),
@@ -283,6 +287,7 @@ impl Op {
             | Op::Lower(a)
             | Op::Upper(a)
             | Op::Cidr(a, _)
+            | Op::InSet(a, _)
             | Op::Calendar(_, a, _) => a.refresh(),
             Op::All(items) | Op::Any(items) | Op::Hash(items) => items.iter_mut().for_each(Op::refresh),
             Op::Choice(abc) => abc.iter_mut().for_each(Op::refresh),

@@ -100,12 +100,16 @@ fn quoted(text: &str) -> Result<Option<(&str, String)>, &'static str> {
 pub fn lex(source: &str) -> Result<Vec<(usize, Token)>, Fault> {
     let mut out = Vec::new();
     let mut rest = source;
+    // Bytes before the token, and characters.
+    let (mut passed, mut at) = (0, 0);
     loop {
         rest = rest.trim_start();
         if rest.is_empty() {
             return Ok(out);
         }
-        let at = source[..source.len() - rest.len()].chars().count();
+        let offset = source.len() - rest.len();
+        at += source[passed..offset].chars().count();
+        passed = offset;
         if let Some((next, text)) = quoted(rest).map_err(|m| Fault::new(at, m, "close it"))? {
             out.push((at, Token::Text(text)));
             rest = next;

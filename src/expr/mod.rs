@@ -9,6 +9,7 @@ pub mod eval;
 pub mod functions;
 pub mod lex;
 pub mod parse;
+pub mod set;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! From tokens to a tree, by precedence climbing: `? :`, `||`, `&&`, comparisons and `in`, `+ -`, `* / %`, `! -`, methods.
 use super::ast::{Binary, Expr, Node, Unary};
 use super::lex::{Token, lex};
-use crate::limits::EXPRESSION_DEPTH_MAX;
+use crate::limits::{EXPRESSION_CHAIN_MAX, EXPRESSION_DEPTH_MAX};
 
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Fault {
 
 /// Parses one expression.
 pub fn parse(source: &str) -> Result<Expr, Fault> {
-    let mut parser = Parser { tokens: lex(source)?, next: 0, depth: 0, end: source.chars().count() };
+    let mut parser = Parser { tokens: lex(source)?, next: 0, depth: 0, chained: 0, end: source.chars().count() };
     let expr = parser.choice()?;
     match parser.tokens.get(parser.next) {
         None => Ok(expr),
@@ -37,6 +37,8 @@ struct Parser {
     tokens: Vec<(usize, Token)>,
     next: usize,
     depth: usize,
+    /// Operators and methods that follow another one: each makes the tree deeper.
+    chained: usize,
     end: usize,
 }
 
@@ -119,12 +121,36 @@ impl Parser {
             return self.unary();
         }
         let mut left = self.binary(level + 1)?;
+        let mut follows = false;
         loop {
             let at = self.at();
             let Some(op) = self.operator(level) else { return Ok(left) };
+            if matches!(op, Binary::And | Binary::Or) {
+                let mut sides = vec![left, self.binary(level + 1)?];
+                while self.operator(level).is_some() {
+                    sides.push(self.binary(level + 1)?);
+                }
+                return Ok(Expr::joined(op, sides));
+            }
+            if std::mem::replace(&mut follows, true) {
+                self.lengthen(at)?;
+            }
             let right = self.binary(level + 1)?;
             left = Expr { at, node: Node::Binary(op, Box::new(left), Box::new(right)) };
         }
+    }
+
+    /// An operator or a method follows another one.
+    fn lengthen(&mut self, at: usize) -> Result<(), Fault> {
+        self.chained += 1;
+        if self.chained > EXPRESSION_CHAIN_MAX {
+            return Err(Fault::new(
+                at,
+                format!("more than {EXPRESSION_CHAIN_MAX} operators stand in a row"),
+                "split it into several `set` fields",
+            ));
+        }
+        Ok(())
     }
 
     fn unary(&mut self) -> Result<Expr, Fault> {
@@ -143,8 +169,12 @@ impl Parser {
 
     fn postfix(&mut self) -> Result<Expr, Fault> {
         let mut expr = self.primary()?;
+        let mut follows = false;
         while self.symbol(&["."]).is_some() {
             let at = self.at();
+            if std::mem::replace(&mut follows, true) {
+                self.lengthen(at)?;
+            }
             let Some((_, Token::Name(method))) = self.tokens.get(self.next).cloned() else {
                 return Err(Fault::new(at, "a method's name is expected after the dot", "as in `name.contains(\"x\")`"));
             };

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use proptest::prelude::*;
 
 use super::*;
 use crate::event::{Slot, Value};
@@ -153,6 +154,62 @@ fn faults_name_their_character() {
         assert!(fault.at == at && fault.message.contains(word), "{source}: {fault:?}");
     }
     assert!(parse(&"(".repeat(500)).is_err() && parse(&"!".repeat(100_000)).is_err());
+}
+
+#[test]
+fn long_expressions_are_flat_or_refused() {
+    let many = |part: &str, joint: &str, count: usize| vec![part; count].join(joint);
+    for source in [many("n", " + ", 50_000), many("n", " < ", 50_000), format!("s{}", ".lowerAscii()".repeat(50_000))] {
+        assert!(parse(&source).unwrap_err().message.contains("in a row"));
+    }
+    assert_eq!(eval(&many("n", " + ", 500)), "5000");
+    assert_eq!(eval(&format!("s{}", ".lowerAscii()".repeat(500))), "hello");
+    assert_eq!(eval(&many("s == \"x\"", " || ", 50_000)), "false");
+    assert_eq!(eval(&many("n < 11", " and ", 50_000)), "true");
+    assert_eq!(eval(&format!("{} or b", many("(n == 1 && s == \"Hello\")", " or ", 5_000))), "true");
+}
+
+/// Constants and values that are alike in one way or another.
+const ALIKE: &[&str] = &[
+    "1",
+    "1.0",
+    "-0",
+    "0",
+    "\"1\"",
+    "\"1.0\"",
+    "\"01\"",
+    "\"a\"",
+    "\"\"",
+    "true",
+    "\"true\"",
+    "9007199254740993",
+    "9007199254740992.0",
+    "\"9007199254740993\"",
+];
+
+proptest! {
+    #[test]
+    fn a_set_holds_what_one_of_its_constants_equals(constants in prop::collection::vec(0..ALIKE.len(), set::MANY..12), value in 0..ALIKE.len()) {
+        let value = ALIKE[value];
+        let of = |text: &'static str| match text.as_bytes() {
+            [b'"', inside @ .., b'"'] => Value::Text(inside),
+            b"true" => Value::Bool(true),
+            number => Value::Number(number),
+        };
+        let array: &'static [u8] = format!("[null, {value}]").leak().as_bytes();
+        for fields in [Fields(BTreeMap::from([("x", of(value))])), Fields(BTreeMap::from([("x", Value::Json(array))]))] {
+            let truth = |source: &str| {
+                let program = compile_truth(&parse(source).unwrap(), &mut Env(&fields)).unwrap();
+                program.holds(&fields, &Bump::new())
+            };
+            let texts: Vec<&str> = constants.iter().map(|at| ALIKE[*at]).collect();
+            let one_by_one = texts.iter().any(|text| truth(&format!("x == {text}")));
+            prop_assert_eq!(truth(&format!("x in [{}]", texts.join(", "))), one_by_one);
+            let quoted: Vec<&str> = std::iter::once("\"z\"").chain(texts).filter(|text| text.starts_with('"')).cycle().take(9).collect();
+            let one_by_one = quoted.iter().any(|text| truth(&format!("x == {text}")));
+            prop_assert_eq!(truth(&format!("false || {}", quoted.iter().map(|text| format!("x == {text}")).collect::<Vec<_>>().join(" || "))), one_by_one);
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::correlate::payload::reserved;
 use crate::correlate::port::Port;
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
-use crate::expr::ast::Expr;
+use crate::expr::ast::{Binary, Expr};
 use crate::expr::eval::ListRef;
 use crate::expr::{self, Environment, Program, Template};
 use crate::list::ListSpec;
@@ -174,9 +174,9 @@ fn conditions(options: &Options<'_>, names: &mut RuleNames<'_, '_, '_>) -> Optio
     let mut parts = Vec::new();
     tree.conjuncts(&mut parts);
     let (later, now): (Vec<Expr>, Vec<Expr>) = parts.into_iter().partition(reads_copies);
-    let mut compile = |parts: Vec<Expr>| match Expr::all(parts) {
-        Some(tree) => compile_tree_at(Ok(tree), &place, true, options, names).map(Some),
-        None => Some(None),
+    let mut compile = |parts: Vec<Expr>| match parts.len() {
+        0 => Some(None),
+        _ => compile_tree_at(Ok(Expr::joined(Binary::And, parts)), &place, true, options, names).map(Some),
     };
     Some((compile(now)?, compile(later)?))
 }
