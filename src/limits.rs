@@ -17,7 +17,7 @@ pub const JSON_DEPTH_MAX: usize = 128;
 /// Deepest nesting of an expression.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 /// Operators and methods of an expression that follow one of their level: each makes the tree deeper. `&&` and `||` do not.
-pub const EXPRESSION_CHAIN_MAX: usize = 512;
+pub const EXPRESSION_CHAIN_MAX: usize = 256;
 /// Deepest YAML nesting of a pipeline file.
 pub const CONFIG_DEPTH_MAX: usize = 32;
 /// Nodes that aliases of a pipeline file may expand to: an alias bomb ends here.

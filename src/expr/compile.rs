@@ -1,6 +1,8 @@
 //! From the tree to a program: names become slots, constants are folded, types that cannot work are refused with their place.
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
+
 use super::ast::{Binary, Expr, Node, Unary};
 use super::eval::{Constant, ListRef, Op, Program, TextTest};
 use super::functions::{self, ZoneOf};
@@ -255,7 +257,10 @@ impl Compiler<'_> {
             "endsWith" => TextTest::EndsWith,
             _ => TextTest::Contains,
         };
-        Op::Test(test, Box::new([*first, second]))
+        match (test, second) {
+            (TextTest::Contains, Op::Constant(Constant::Text(text))) => Op::Contains(Box::new((*first, Finder::new(&text).into_owned()))),
+            (test, second) => Op::Test(test, Box::new([*first, second])),
+        }
     }
 
     fn table_call(&mut self, name: &str, arguments: &[Expr]) -> Op {
@@ -380,7 +385,9 @@ fn type_of(op: &Op) -> Type {
         Op::Constant(Constant::Bool(_)) => Type::Bool,
         Op::Constant(Constant::Int(_) | Constant::Float(_)) => Type::Number,
         Op::Constant(Constant::Text(_)) => Type::Text,
-        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::Has(_) | Op::Test(..) => Type::Bool,
+        Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) | Op::Has(_) | Op::Test(..) | Op::Contains(..) => {
+            Type::Bool
+        }
         Op::InItems(..) | Op::InSet(..) | Op::Matches(..) | Op::Cidr(..) | Op::InTable(..) | Op::InList(..) | Op::Category(..) => {
             Type::Bool
         }

@@ -2,6 +2,7 @@
 use std::sync::{Arc, PoisonError};
 
 use bumpalo::Bump;
+use memchr::memmem::Finder;
 
 use super::array::elements;
 use super::ast::Binary;
@@ -142,6 +143,8 @@ pub enum Op {
     Has(Slot),
     /// Text tests.
     Test(TextTest, Box<[Op; 2]>),
+    /// `contains` of a constant, whose finder is made once.
+    Contains(Box<(Op, Finder<'static>)>),
     /// `matches`
     Matches(Box<Op>, Pattern),
     /// `size`
@@ -215,8 +218,36 @@ impl Op {
             Op::All(items) => items.iter().all(|i| i.holds(row, bump)),
             Op::Any(items) => items.iter().any(|i| i.holds(row, bump)),
             Op::Not(a) => !a.holds(row, bump),
-            Op::Compare(op, ab) => holds(*op, ab[0].eval(row, bump), ab[1].eval(row, bump), bump),
+            Op::Compare(op, ab) => holds(*op, ab[0].operand(row, bump), ab[1].operand(row, bump), bump),
+            Op::InItems(a, items) => {
+                let a = a.operand(row, bump);
+                items.iter().any(|i| holds(Binary::Equal, a, i.operand(row, bump), bump))
+            }
+            Op::InSet(a, set) => set.contains(a.operand(row, bump), bump),
+            Op::Has(slot) => row.value(*slot).is_present(),
+            Op::Test(test, ab) => text_test(*test, ab[0].operand(row, bump), ab[1].operand(row, bump), bump),
+            Op::Contains(of) => some(of.0.operand(row, bump), bump, |v| matches!(v, Value::Text(text) if of.1.find(text).is_some())),
+            Op::Matches(a, pattern) => some(a.operand(row, bump), bump, |v| v.plain_text().is_some_and(|t| pattern.matches(t))),
+            Op::Cidr(a, networks) => some(a.operand(row, bump), bump, |v| {
+                v.plain_text().and_then(parse_address).is_some_and(|n| networks.iter().any(|w| w.contains(n)))
+            }),
+            Op::InTable(table, keys) => find(table.get(), keys, row, bump).is_some(),
+            Op::InList(list, keys) => list.entry(keys, row, bump, |_| ()).is_some(),
+            Op::Category(a, b) => match (a.operand(row, bump), b.operand(row, bump)) {
+                (Value::Text(value), Value::Text(prefix)) => functions::category(value, prefix),
+                _ => false,
+            },
             other => other.eval(row, bump) == Value::Bool(true),
+        }
+    }
+
+    /// The value of a step that is most often a field or a constant.
+    #[inline(always)]
+    fn operand<'a, R: Row>(&'a self, row: &'a R, bump: &'a Bump) -> Value<'a> {
+        match self {
+            Op::Field(slot) => row.value(*slot),
+            Op::Constant(constant) => constant.value(),
+            other => other.eval(row, bump),
         }
     }
 
@@ -225,36 +256,35 @@ impl Op {
         match self {
             Op::Constant(c) => c.value(),
             Op::Field(slot) => row.value(*slot),
-            Op::Not(_) | Op::All(_) | Op::Any(_) | Op::Compare(..) | Op::FieldIsText(..) => Value::Bool(self.holds(row, bump)),
+            Op::Not(_)
+            | Op::All(_)
+            | Op::Any(_)
+            | Op::Compare(..)
+            | Op::FieldIsText(..)
+            | Op::InItems(..)
+            | Op::InSet(..)
+            | Op::Has(_)
+            | Op::Test(..)
+            | Op::Contains(..)
+            | Op::Matches(..)
+            | Op::Cidr(..)
+            | Op::InTable(..)
+            | Op::InList(..)
+            | Op::Category(..) => Value::Bool(self.holds(row, bump)),
             Op::Negate(a) => match a.eval(row, bump).number() {
                 Some(Num::Int(i)) => i.checked_neg().map_or(Value::Absent, Value::Int),
                 Some(Num::Float(f)) => Value::Float(-f),
                 None => Value::Absent,
             },
             Op::Choice(abc) => abc[if abc[0].holds(row, bump) { 1 } else { 2 }].eval(row, bump),
-            Op::InItems(a, items) => {
-                let a = a.eval(row, bump);
-                Value::Bool(items.iter().any(|i| holds(Binary::Equal, a, i.eval(row, bump), bump)))
-            }
-            Op::InSet(a, set) => Value::Bool(set.contains(a.eval(row, bump), bump)),
             Op::Arithmetic(op, ab) => functions::arithmetic(*op, ab[0].eval(row, bump), ab[1].eval(row, bump), bump),
-            Op::Has(slot) => Value::Bool(row.value(*slot).is_present()),
-            Op::Test(test, ab) => Value::Bool(text_test(*test, ab[0].eval(row, bump), ab[1].eval(row, bump), bump)),
-            Op::Matches(a, pattern) => {
-                Value::Bool(some(a.eval(row, bump), bump, &mut |v| v.plain_text().is_some_and(|t| pattern.matches(t))))
-            }
             Op::Size(a) => functions::size(a.eval(row, bump), bump),
             Op::Lower(a) => functions::map_ascii(a.eval(row, bump), bump, u8::to_ascii_lowercase),
             Op::Upper(a) => functions::map_ascii(a.eval(row, bump), bump, u8::to_ascii_uppercase),
-            Op::Cidr(a, networks) => Value::Bool(some(a.eval(row, bump), bump, &mut |v| {
-                v.plain_text().and_then(parse_address).is_some_and(|n| networks.iter().any(|w| w.contains(n)))
-            })),
-            Op::InTable(table, keys) => Value::Bool(find(table.get(), keys, row, bump).is_some()),
             Op::Lookup(table, column, keys) => {
                 let cell = find(table.get(), keys, row, bump).and_then(|r| table.get().cell(r, *column));
                 cell.map_or(Value::Absent, Value::Text)
             }
-            Op::InList(list, keys) => Value::Bool(list.entry(keys, row, bump, |_| ()).is_some()),
             Op::ListCell(list, column, keys) => {
                 // A copy: the list may be written while the expression goes on.
                 let copy = |entry: &Entry| entry.value(*column).copied_to(|bytes| bump.alloc_slice_copy(bytes));
@@ -263,10 +293,6 @@ impl Op {
             Op::OrEmpty(slot) => match row.value(*slot) {
                 Value::Absent => Value::Text(b""),
                 value => value,
-            },
-            Op::Category(a, b) => match (a.eval(row, bump), b.eval(row, bump)) {
-                (Value::Text(value), Value::Text(prefix)) => Value::Bool(functions::category(value, prefix)),
-                _ => Value::Bool(false),
             },
             Op::Calendar(hour, a, zone) => functions::calendar(*hour, a.eval(row, bump), zone),
             Op::Hash(items) => functions::hash(items.iter().map(|i| i.eval(row, bump)), bump),
@@ -289,6 +315,7 @@ impl Op {
             | Op::Cidr(a, _)
             | Op::InSet(a, _)
             | Op::Calendar(_, a, _) => a.refresh(),
+            Op::Contains(of) => of.0.refresh(),
             Op::All(items) | Op::Any(items) | Op::Hash(items) => items.iter_mut().for_each(Op::refresh),
             Op::Choice(abc) => abc.iter_mut().for_each(Op::refresh),
             Op::Compare(_, ab) | Op::Arithmetic(_, ab) | Op::Test(_, ab) => ab.iter_mut().for_each(Op::refresh),
@@ -306,16 +333,17 @@ impl Op {
 }
 
 /// Whether a test holds for a value, or for some element of an array.
-fn some<'a>(value: Value<'a>, bump: &'a Bump, test: &mut dyn FnMut(Value<'a>) -> bool) -> bool {
+#[inline(always)]
+fn some<'a>(value: Value<'a>, bump: &'a Bump, mut test: impl FnMut(Value<'a>) -> bool) -> bool {
     match elements(value, bump) {
-        Some(items) => items.into_iter().any(test),
+        Some(mut items) => items.any(test),
         None => test(value),
     }
 }
 
 fn text_test<'a>(test: TextTest, a: Value<'a>, b: Value<'a>, bump: &'a Bump) -> bool {
     let Value::Text(b) = b else { return false };
-    some(a, bump, &mut |v| match (v, test) {
+    some(a, bump, |v| match (v, test) {
         (Value::Text(a), TextTest::StartsWith) => a.starts_with(b),
         (Value::Text(a), TextTest::EndsWith) => a.ends_with(b),
         (Value::Text(a), TextTest::Contains) => memchr::memmem::find(a, b).is_some(),
