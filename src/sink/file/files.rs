@@ -1,5 +1,5 @@
 //! The files of one sink: which are open, how long each is, which are full.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,10 @@ pub(super) struct Files {
     settings: Settings,
     tracked: BTreeMap<PathBuf, Tracked>,
     journal: Option<Journal>,
+    /// Paths of which the journal tells that they get bytes of this epoch.
+    announced: BTreeSet<PathBuf>,
+    /// So many more may be opened before those that are open are counted.
+    room: usize,
     /// The last epoch that was sealed.
     epoch: u64,
     uses: u64,
@@ -46,7 +50,16 @@ pub(super) struct Files {
 impl Files {
     /// None is open.
     pub(super) fn new(settings: Settings) -> Files {
-        Files { settings, tracked: BTreeMap::new(), journal: None, epoch: 0, uses: 0, clock: Clock::System }
+        Files {
+            settings,
+            tracked: BTreeMap::new(),
+            journal: None,
+            announced: BTreeSet::new(),
+            room: 0,
+            epoch: 0,
+            uses: 0,
+            clock: Clock::System,
+        }
     }
 
     /// Brings all files back to what was sealed.
@@ -93,15 +106,30 @@ impl Files {
         Ok(Tracked { file: Some(file), length, is_stream, is_dirty: false, is_new: false, since: self.clock.now(), used: self.uses })
     }
 
+    /// Tells the journal of those paths that get their first bytes of this epoch: it is made durable once for all of them.
+    pub(super) fn announce<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) -> std::io::Result<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let epoch = self.epoch + 1;
+        let begun = |path: &Path| {
+            let length = match std::fs::metadata(path) {
+                Ok(present) if present.is_file() => Some(present.len()),
+                Err(e) if e.kind() == ErrorKind::NotFound => None,
+                // A stream has nothing to be undone, and a path that leads nowhere gets no bytes.
+                _ => return None,
+            };
+            Some(Entry::Begun { epoch, path: path.to_owned(), length })
+        };
+        let new: Vec<&Path> = paths.filter(|path| !self.tracked.contains_key(*path) && !self.announced.contains(*path)).collect();
+        journal.note(new.iter().filter_map(|path| begun(path)).collect())?;
+        self.announced.extend(new.into_iter().map(Path::to_owned));
+        Ok(())
+    }
+
     /// Begins to write to a path.
     fn begin(&mut self, path: &Path) -> std::io::Result<()> {
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        let present = std::fs::metadata(path).ok();
-        let is_new = present.is_none();
-        if let (Some(journal), true) = (&mut self.journal, present.as_ref().is_none_or(std::fs::Metadata::is_file)) {
-            let length = present.map(|m| m.len());
-            journal.note(Entry::Begun { epoch: self.epoch + 1, path: path.to_owned(), length })?;
-        }
+        let is_new = !path.exists();
+        self.announce(std::iter::once(path))?;
         let tracked = self.open(path, None)?;
         self.tracked.insert(path.to_owned(), Tracked { is_new, ..tracked });
         Ok(())
@@ -113,11 +141,15 @@ impl Files {
         if let Some((true, _)) = known {
             return Ok(());
         }
-        self.make_room()?;
+        self.make_room();
         let Some((_, length)) = known else { return self.begin(path) };
         match self.open(path, Some(length)) {
             // Somebody deleted it while it was closed.
-            Err(e) if e.kind() == ErrorKind::NotFound => self.begin(path),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                self.tracked.remove(path);
+                self.announced.remove(path);
+                self.begin(path)
+            }
             Err(e) => Err(e),
             Ok(opened) => {
                 if let Some(tracked) = self.tracked.get_mut(path) {
@@ -137,26 +169,33 @@ impl Files {
         tracked.write(bytes)
     }
 
-    /// Closes the file that was not written to for longest, where too many are open.
-    fn make_room(&mut self) -> std::io::Result<()> {
-        if self.tracked.values().filter(|t| t.file.is_some()).count() < SINK_FILES_OPEN_MAX {
-            return Ok(());
+    /// Closes those files that were not written to for longest, where too many are open. What they hold is made durable when the epoch is sealed.
+    fn make_room(&mut self) {
+        if self.room == 0 {
+            let mut uses: Vec<u64> = self.tracked.values().filter(|t| t.file.is_some()).map(|t| t.used).collect();
+            self.room = SINK_FILES_OPEN_MAX.saturating_sub(uses.len());
+            if self.room == 0 {
+                let many = uses.len() / 4;
+                let (_, newest, _) = uses.select_nth_unstable(many);
+                let newest = *newest;
+                self.tracked.values_mut().filter(|t| t.used <= newest).for_each(|t| t.file = None);
+                self.room = many;
+            }
         }
-        if let Some(tracked) = self.tracked.values_mut().filter(|t| t.file.is_some()).min_by_key(|t| t.used) {
-            tracked.sync()?;
-            tracked.file = None;
-        }
-        Ok(())
+        self.room -= 1;
     }
 
     /// Makes all durable, renames files that are full, and says how to come back to here.
     pub(super) fn seal(&mut self, epoch: u64) -> std::io::Result<Vec<u8>> {
-        for (path, tracked) in self.tracked.iter_mut().filter(|(_, t)| t.is_dirty && !t.is_stream) {
-            tracked.sync()?;
-            if std::mem::take(&mut tracked.is_new) {
-                sync_folder(path)?;
+        let mut folders = BTreeMap::new();
+        for (path, tracked) in self.tracked.iter().filter(|(_, t)| t.is_dirty && !t.is_stream) {
+            tracked.sync(path)?;
+            if tracked.is_new {
+                folders.insert(path.parent(), path);
             }
         }
+        folders.values().try_for_each(|path| sync_folder(path))?;
+        self.tracked.values_mut().for_each(|tracked| tracked.is_new &= !tracked.is_dirty);
         let now = self.clock.now();
         let full: Vec<PathBuf> = self
             .tracked
@@ -168,12 +207,14 @@ impl Files {
             self.rotate(&path, epoch, now)?;
         }
         self.epoch = epoch;
+        self.announced.clear();
         // Whatever is not written to any more is safe as it is; only what may rotate by its age is kept in mind.
         let (keeps, only) = (self.settings.rotates_by_age(), self.settings.path.clone());
         self.tracked.retain(|path, t| std::mem::take(&mut t.is_dirty) || keeps || t.is_stream || only.as_ref() == Some(path));
-        while self.tracked.len() > SINK_FILES_TRACKED_MAX {
-            let Some(oldest) = self.tracked.iter().min_by_key(|(_, t)| t.used).map(|(path, _)| path.clone()) else { break };
-            self.tracked.remove(&oldest);
+        if let Some(last) = self.tracked.len().checked_sub(SINK_FILES_TRACKED_MAX + 1) {
+            let mut uses: Vec<u64> = self.tracked.values().map(|t| t.used).collect();
+            let oldest = *uses.select_nth_unstable(last).1;
+            self.tracked.retain(|_, t| t.used > oldest);
         }
         let mut out = StateWriter::default();
         out.u8(VERSION);
@@ -189,7 +230,7 @@ impl Files {
     fn rotate(&mut self, path: &Path, epoch: u64, now: Timestamp) -> std::io::Result<()> {
         let to = rotated(path, now);
         if let Some(journal) = &mut self.journal {
-            journal.note(Entry::Renamed { epoch, from: path.to_owned(), to: to.clone() })?;
+            journal.note(vec![Entry::Renamed { epoch, from: path.to_owned(), to: to.clone() }])?;
         }
         self.tracked.remove(path);
         match std::fs::rename(path, &to) {
@@ -212,8 +253,15 @@ impl Files {
 }
 
 impl Tracked {
-    fn sync(&self) -> std::io::Result<()> {
-        self.file.as_ref().filter(|_| !self.is_stream).map_or(Ok(()), File::sync_data)
+    fn sync(&self, path: &Path) -> std::io::Result<()> {
+        match &self.file {
+            Some(file) => file.sync_data(),
+            None => match OpenOptions::new().write(true).open(path) {
+                // Somebody deleted it while it was closed.
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+                opened => opened?.sync_data(),
+            },
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, std::io::Error)> {

@@ -81,6 +81,8 @@ pub(super) struct Journal {
     path: PathBuf,
     file: Option<File>,
     entries: Vec<Entry>,
+    /// An entry was not written whole: what stands behind the others is cut off before more is written.
+    is_torn: bool,
 }
 
 impl Journal {
@@ -91,7 +93,7 @@ impl Journal {
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             other => other?,
         };
-        Ok(Journal { entries: read(&bytes), path, file: None })
+        Ok(Journal { entries: read(&bytes), path, file: None, is_torn: false })
     }
 
     /// Undoes what happened behind an epoch, and forgets all.
@@ -119,17 +121,25 @@ impl Journal {
         sync_folder(&self.path)
     }
 
-    /// Tells of something before it happens.
-    pub(super) fn note(&mut self, entry: Entry) -> std::io::Result<()> {
+    /// Tells of things before they happen.
+    pub(super) fn note(&mut self, entries: Vec<Entry>) -> std::io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if self.is_torn {
+            self.cut()?;
+        }
         if self.file.is_none() {
             self.file = Some(OpenOptions::new().create(true).append(true).open(&self.path)?);
             sync_folder(&self.path)?;
         }
         if let Some(file) = &mut self.file {
-            file.write_all(&framed(&entry))?;
+            self.is_torn = true;
+            file.write_all(&entries.iter().flat_map(framed).collect::<Vec<u8>>())?;
             file.sync_data()?;
         }
-        self.entries.push(entry);
+        self.is_torn = false;
+        self.entries.extend(entries);
         Ok(())
     }
 
@@ -194,13 +204,13 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::write(at("a"), "old").unwrap();
         let mut journal = Journal::open(at("j")).unwrap();
-        journal.note(Entry::Begun { epoch: 1, path: at("kept"), length: None }).unwrap();
+        journal.note(vec![Entry::Begun { epoch: 1, path: at("kept"), length: None }]).unwrap();
         fs::write(at("kept"), "1").unwrap();
-        journal.note(Entry::Begun { epoch: 2, path: at("a"), length: Some(3) }).unwrap();
+        journal.note(vec![Entry::Begun { epoch: 2, path: at("a"), length: Some(3) }]).unwrap();
         fs::write(at("a"), "old and new").unwrap();
-        journal.note(Entry::Renamed { epoch: 2, from: at("a"), to: at("a.1") }).unwrap();
+        journal.note(vec![Entry::Renamed { epoch: 2, from: at("a"), to: at("a.1") }]).unwrap();
         fs::rename(at("a"), at("a.1")).unwrap();
-        journal.note(Entry::Begun { epoch: 3, path: at("a"), length: None }).unwrap();
+        journal.note(vec![Entry::Begun { epoch: 3, path: at("a"), length: None }]).unwrap();
         fs::write(at("a"), "newer").unwrap();
         // A torn entry tells of nothing.
         let whole = fs::read(at("j")).unwrap();
@@ -224,9 +234,14 @@ mod tests {
         let path = folder.path().join("j");
         let mut journal = Journal::open(path.clone()).unwrap();
         let entry = |epoch: u64| Entry::Begun { epoch, path: "p".into(), length: Some(epoch) };
-        (1..=3).for_each(|epoch| journal.note(entry(epoch)).unwrap());
+        journal.note((1..=3).map(entry).collect()).unwrap();
         journal.forget(2).unwrap();
-        journal.note(entry(4)).unwrap();
+        // An entry that was not written whole does not hide those behind it.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend([9; 5]);
+        fs::write(&path, bytes).unwrap();
+        journal.is_torn = true;
+        journal.note(vec![entry(4)]).unwrap();
         // A death while it was made anew leaves nothing behind.
         fs::write(path.with_extension(MADE), "half").unwrap();
         assert_eq!(Journal::open(path.clone()).unwrap().entries, [entry(3), entry(4)]);

@@ -9,7 +9,7 @@ mod options;
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::files::Files;
@@ -87,11 +87,14 @@ impl FileSink {
         }
         let (mut outcomes, mut trouble) = (vec![Outcome::Accepted; body.rows()], None);
         let mut files = self.lock();
-        for (path, part) in parts {
+        let parts: Vec<(&str, PathBuf, Part)> =
+            parts.into_iter().map(|(name, part)| (name, self.settings.folder.join(name), part)).collect();
+        files.announce(parts.iter().map(|(_, path, _)| path.as_path())).map_err(|e| self.outage("cannot be begun", &e, Then::Retry))?;
+        for (name, path, part) in parts {
             let packed = self.settings.compression.pack(&part.bytes).map_err(|e| self.outage("cannot be packed", &e, Then::Retry))?;
-            let Err((_, e)) = files.write(&self.settings.folder.join(path), &packed) else { continue };
+            let Err((_, e)) = files.write(&path, &packed) else { continue };
             let outcome = if is_for_good(&e) {
-                Outcome::Rejected { status: None, reason: format!("{path}: {e}") }
+                Outcome::Rejected { status: None, reason: format!("{name}: {e}") }
             } else {
                 trouble = Some(self.outage("cannot be written", &e, Then::Retry));
                 Outcome::Retry
