@@ -25,6 +25,9 @@ const CONDITIONS: &[&str] = &[
     r#"has(code) && outcome != "failure""#,
     r#"nothing == "there""#,
     r#"code == "true""#,
+    r#"code == "4624" || code == 4625.0 || code in ["4720", "x"]"#,
+    r#"(tags == "odd" || "even" == tags) && has(code)"#,
+    r#"code == "4720" || (code == 4625 && outcome == "failure")"#,
 ];
 
 fn pipeline(rules: &[usize]) -> String {

@@ -32,20 +32,38 @@ impl Wanted {
 pub fn wants(condition: Expr) -> Vec<(String, Vec<Wanted>)> {
     let mut parts = Vec::new();
     condition.conjuncts(&mut parts);
-    let want = |part: Expr| match part.node {
+    parts.iter().filter_map(want).collect()
+}
+
+/// What a part of a condition wants of one field.
+fn want(part: &Expr) -> Option<(String, Vec<Wanted>)> {
+    match &part.node {
         Node::Binary(Binary::Equal, a, b) => match (&a.node, &b.node) {
             (Node::Name(field), other) | (other, Node::Name(field)) => Some((field.clone(), vec![Wanted::of(other)?])),
             _ => None,
         },
-        Node::Binary(Binary::In, a, b) => match (a.node, b.node) {
+        Node::Binary(Binary::In, a, b) => match (&a.node, &b.node) {
             (Node::Name(field), Node::List(items)) => {
-                Some((field, items.iter().map(|item| Wanted::of(&item.node)).collect::<Option<_>>()?))
+                Some((field.clone(), items.iter().map(|item| Wanted::of(&item.node)).collect::<Option<_>>()?))
             }
             _ => None,
         },
+        Node::Binary(Binary::Or, ..) => {
+            let mut sides = Vec::new();
+            part.sides(Binary::Or, &mut sides);
+            let mut wants = sides.into_iter().map(want);
+            let (field, mut values) = wants.next()??;
+            for want in wants {
+                let (other, more) = want?;
+                if other != field {
+                    return None;
+                }
+                values.extend(more);
+            }
+            Some((field, values))
+        }
         _ => None,
-    };
-    parts.into_iter().filter_map(want).collect()
+    }
 }
 
 /// The rules that want something of one field.

@@ -54,6 +54,9 @@ pub struct Combiner {
 /// So many are looked through; what is more stands in a table.
 const FEW: usize = 32;
 
+/// Room of the table of fields that is kept from event to event.
+const FIELDS_KEPT: usize = 1024;
+
 /// The raw texts of events stand line by line.
 const ORIGINAL: &[u8] = b"\"event.original\"";
 
@@ -101,9 +104,10 @@ impl Combiner {
     fn collect<'e>(&mut self, bytes: &'e [u8], events: impl Iterator<Item = &'e [u8]>, fields: Fields) {
         self.found.clear();
         self.firsts.clear();
-        if !self.by_key.is_empty() {
+        if self.by_key.capacity() > FIELDS_KEPT {
             self.by_key = HashTable::new();
         }
+        self.by_key.clear();
         if !self.lasts.is_empty() {
             (self.lasts, self.by_value) = Default::default();
         }
