@@ -132,20 +132,11 @@ impl Keys {
             None if self.all => Want::Extra,
             None => Want::Nothing,
         };
-        let number = match self.fields.get(field) {
-            Some(number) => *number,
-            None if self.fields.len() + 1 < KEYS_MAX => {
-                let number = self.fields.len() + 1;
-                self.fields.insert(field.into(), number);
-                number
-            }
-            None => CROWD,
-        };
         let time = self.naming.times.iter().position(|t| t.as_bytes() == field).filter(|_| self.event_time);
         let opening = Literal::new(&[self.naming.lead, name, &[self.naming.assign]].concat());
         let plain = if let Want::Slot(slot) = want { Some(slot).filter(|_| time.is_none()) } else { None };
-        let key =
-            Key { opening, len: name.len(), want, plain, full, full_at: Cell::new(Span::ABSENT), field: number, time, follower: BEGINNING };
+        let field = self.field_number(field);
+        let key = Key { opening, len: name.len(), want, plain, full, full_at: Cell::new(Span::ABSENT), field, time, follower: BEGINNING };
         let number = self.met.len().min(KEYS_MAX - 1);
         if number == self.met.len() {
             self.met.push(key);
@@ -155,6 +146,18 @@ impl Keys {
             self.by_name.remove(&old.opening.text()[lead..lead + old.len]);
         }
         self.by_name.insert(name.into(), number);
+        number
+    }
+
+    fn field_number(&mut self, field: &[u8]) -> usize {
+        if let Some(number) = self.fields.get(field) {
+            return *number;
+        }
+        let number = self.fields.len() + 1;
+        if number == KEYS_MAX {
+            return CROWD;
+        }
+        self.fields.insert(field.into(), number);
         number
     }
 }
