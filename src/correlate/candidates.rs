@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::component::operator::{Operator, Outputs};
-use crate::event::value::parse_number;
+use crate::event::value::{Num, parse_number};
 use crate::event::{Batch, Slot, Value};
 use crate::expr::ast::{Binary, Expr, Node};
 
@@ -14,15 +14,15 @@ pub enum Wanted {
     /// A text.
     Text(Box<[u8]>),
     /// A number, whole or not.
-    Number(f64),
+    Number(Num),
 }
 
 impl Wanted {
     fn of(node: &Node) -> Option<Wanted> {
         match node {
             Node::Text(text) => Some(Wanted::Text(text.as_bytes().into())),
-            Node::Int(number) => Some(Wanted::Number(*number as f64)),
-            Node::Float(number) => Some(Wanted::Number(*number)),
+            Node::Int(number) => Some(Wanted::Number(Num::Int(*number))),
+            Node::Float(number) => Some(Wanted::Number(Num::Float(*number))),
             _ => None,
         }
     }
@@ -91,7 +91,7 @@ impl FieldIndex {
         let number = match wanted {
             Wanted::Text(text) => {
                 self.texts.entry(text.clone()).or_default().push(rule);
-                parse_number(text).map(|number| number.float())
+                parse_number(text)
             }
             Wanted::Number(number) => {
                 self.reads_texts_as_numbers = true;
@@ -99,7 +99,7 @@ impl FieldIndex {
             }
         };
         if let Some(number) = number {
-            self.numbers.entry(bits(number)).or_default().push(rule);
+            self.numbers.entry(number.bits()).or_default().push(rule);
         }
     }
 
@@ -113,21 +113,16 @@ impl FieldIndex {
                 if self.reads_texts_as_numbers
                     && let Some(number) = parse_number(text)
                 {
-                    self.numbers.get(&bits(number.float())).into_iter().for_each(|rules| give(rules));
+                    self.numbers.get(&number.bits()).into_iter().for_each(|rules| give(rules));
                 }
             }
             Value::Number(text) => match parse_number(text) {
-                Some(number) => self.numbers.get(&bits(number.float())).into_iter().for_each(|rules| give(rules)),
+                Some(number) => self.numbers.get(&number.bits()).into_iter().for_each(|rules| give(rules)),
                 None => give(&self.all),
             },
             _ => give(&self.all),
         }
     }
-}
-
-/// Equal numbers have equal bits here.
-fn bits(number: f64) -> u64 {
-    if number == 0.0 { 0 } else { number.to_bits() }
 }
 
 /// See the module. The output of rule N is N + 1: there is no main one.

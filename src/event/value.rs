@@ -38,6 +38,12 @@ impl Num {
         }
     }
 
+    /// The same bits for all numbers that are equal; unequal ones may share them.
+    pub fn bits(self) -> u64 {
+        let number = self.float();
+        if number == 0.0 { 0 } else { number.to_bits() }
+    }
+
     /// Order by value; an integer and a decimal compare exactly where the decimal is an integer.
     pub fn compare(self, other: Num) -> Option<std::cmp::Ordering> {
         match (self, other) {

@@ -21,12 +21,6 @@ pub struct ConstantSet {
     truths: Vec<bool>,
 }
 
-/// Equal numbers have equal bits here.
-fn bits(number: Num) -> u64 {
-    let number = number.float();
-    if number == 0.0 { 0 } else { number.to_bits() }
-}
-
 impl ConstantSet {
     /// Adds a constant.
     pub fn insert(&mut self, constant: Constant) {
@@ -46,7 +40,7 @@ impl ConstantSet {
 
     fn insert_number(&mut self, number: Num, is_text: bool) {
         self.reads_texts |= !is_text;
-        self.numbers.entry(bits(number)).or_default().push((number, is_text));
+        self.numbers.entry(number.bits()).or_default().push((number, is_text));
     }
 
     /// Whether a value, or some element of an array, equals one of them.
@@ -63,7 +57,7 @@ impl ConstantSet {
 
     fn has_number(&self, asked: Option<Num>, may_be_text: bool) -> bool {
         let equals = |asked: Num| {
-            let alike = self.numbers.get(&bits(asked));
+            let alike = self.numbers.get(&asked.bits());
             alike.is_some_and(|all| {
                 all.iter().any(|(own, is_text)| (may_be_text || !is_text) && own.compare(asked).is_some_and(|order| order.is_eq()))
             })

@@ -87,14 +87,13 @@ impl Decoder for CefDecoder {
         let received = batch.input.received;
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            let extras = batch.extras_len();
             let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             let marks = map.of(at, line);
             let outcome = match dialect {
                 Dialect::Cef => cef(&mut it, marks, header, keys),
                 Dialect::Leef => leef(&mut it, marks, separators, header, keys),
             };
-            let time = it.time;
+            let (time, extras) = (it.time, it.extras);
             match outcome {
                 Ok(()) => {
                     if let Some((_, span)) = time

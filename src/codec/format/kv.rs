@@ -65,8 +65,8 @@ impl Decoder for KvDecoder {
         map.read(batch, subject);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            let extras = batch.extras_len();
             let mut it = PairRow::new(batch, usize::from(row), at, line, places);
+            let extras = it.extras;
             if pairs(options, keys, &mut it, map.of(at, line)) == 0 {
                 return refuse(batch, row, wanted, "no pair of a key and a value");
             }

@@ -227,7 +227,7 @@ pub(super) struct PairRow<'a> {
     pub(super) at: usize,
     pub(super) line: &'a [u8],
     /// Where the row's extras begin.
-    extras: usize,
+    pub(super) extras: usize,
     places: &'a mut Places,
     /// The best field met so far that tells when it happened, and its rank.
     pub(super) time: Option<(usize, Span)>,

@@ -72,6 +72,7 @@ impl Files {
             // Without a state nothing was ever sealed: what is there stays.
             journal.recover(sealed.as_ref().map_or(u64::MAX, |s| s.0))?;
             self.journal = Some(journal);
+            self.announced.clear();
         }
         let (epoch, files) = sealed.unwrap_or_default();
         self.epoch = epoch;
