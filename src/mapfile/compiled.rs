@@ -1,5 +1,5 @@
 //! A map file as indexes: which row is the first that matches an event.
-use super::exact::{ExactIndex, WHOLE};
+use super::exact::{ExactIndex, is_whole};
 use super::interval::IntervalIndex;
 use super::regex_column::RegexColumn;
 use super::rows::{Condition, GetterKind, MapFile, fold};
@@ -31,7 +31,6 @@ pub struct CompiledMap {
 #[derive(Debug, Default)]
 pub struct Scratch {
     folded: Vec<Option<String>>,
-    key: Vec<u64>,
 }
 
 impl CompiledMap {
@@ -104,7 +103,7 @@ impl CompiledMap {
             folded.extend(values.iter().enumerate().map(fold_of));
         }
         for index in &self.exact {
-            if let Some((first, more)) = index.find(values, folded, &mut scratch.key) {
+            if let Some((first, more)) = index.find(values, folded) {
                 if first < best && self.rest_holds(first, values) {
                     best = first;
                 } else if let Some(row) = more.iter().take_while(|row| **row < best).find(|row| self.rest_holds(**row, values)) {
@@ -189,7 +188,8 @@ fn insert_exact(indexes: &mut Vec<ExactIndex>, columns: Vec<(usize, bool)>, cond
         })
         .collect();
     // A long cell is found by its hash, and compared with the rest.
-    let decided = columns.iter().zip(&cells).filter(|(_, cell)| cell.len() <= WHOLE).map(|((i, _), _)| *i).collect();
+    let whole = |at: &usize| is_whole(cells[*at], *at, columns.len());
+    let decided = (0..columns.len()).filter(whole).map(|at| columns[at].0).collect();
     let at = indexes.iter().position(|index| index.columns == columns).unwrap_or_else(|| {
         indexes.push(ExactIndex::new(columns));
         indexes.len() - 1

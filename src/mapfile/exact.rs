@@ -1,25 +1,49 @@
 //! Rows with exact cells: one probe by all columns that are not empty.
 //!
-//! A cell of up to fifteen bytes is two words, length and all, so the key of a row is one run of words: what was packed to be hashed is what is compared,
-//! and no text is read twice. The words of a longer cell are its hash and length: whoever finds a row by one compares its text.
-use std::hash::BuildHasher as _;
+//! A cell of up to sixteen bytes is two words and its length, so what was read to be hashed is what is compared, and no text is read twice. The words of
+//! a longer cell are its hash and length: whoever finds a row by one compares its text.
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::simd::short_words;
+use crate::simd::ends;
+
+/// Cells that a key may have: their lengths share one word. More columns than that are hashed together into the last of them.
+const CELLS: usize = 8;
 
 /// Longest cell that its words hold whole.
-pub const WHOLE: usize = 15;
+const WHOLE: usize = 16;
 
-/// The columns are multiplied side by side: none waits for the one before.
+/// The length that says: only a hash.
+const HASHED: u64 = 0xff;
+
+/// Whether the key of a row with so many columns holds this cell whole. If not, it has to be compared.
+pub fn is_whole(cell: &str, column: usize, columns: usize) -> bool {
+    cell.len() <= WHOLE && (column + 1 < CELLS || columns <= CELLS)
+}
+
+/// The cells are multiplied side by side: none waits for the one before.
 #[inline(always)]
-fn hash_of(key: &[u64]) -> u64 {
-    let hash = key.as_chunks().0.iter().fold(0, |hash: u64, [low, high]| {
+fn hash_of(cells: &[[u64; 2]], lengths: u64) -> u64 {
+    let hash = cells.iter().fold(lengths, |hash, [low, high]| {
         let wide = u128::from(low ^ 0x9e37_79b9_7f4a_7c15) * u128::from(high ^ 0xd6e8_feb8_6659_fd93);
         hash.rotate_left(21) ^ wide as u64 ^ (wide >> 64) as u64
     });
     hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Compiled for each number of cells: those of an event then never leave the registers.
+macro_rules! by_cells {
+    ($columns:expr, $n:ident => $what:expr) => {
+        by_cells!($columns, $n => $what, 1 2 3 4 5 6 7)
+    };
+    ($columns:expr, $n:ident => $what:expr, $($few:literal)*) => {
+        match $columns {
+            $($few => { const $n: usize = $few; $what })*
+            _ => { const $n: usize = CELLS; $what }
+        }
+    };
 }
 
 /// An index over some columns.
@@ -28,8 +52,9 @@ pub struct ExactIndex {
     /// The getters whose cells form the key; `true`: folded.
     pub columns: Vec<(usize, bool)>,
     index: HashTable<u32>,
-    /// By entry: two words for each column; the first row that has the key, and above it where its others are in `more`.
-    entries: Vec<u64>,
+    /// By entry: the words of each cell; then the cells' lengths, and a word with the first row that has the key and, above it, where its others are
+    /// in `more`.
+    entries: Vec<[u64; 2]>,
     /// Further rows of a key, which need conditions of their own to differ. Most keys have none: the first list is theirs.
     more: Vec<Vec<u32>>,
     hasher: RandomState,
@@ -42,37 +67,61 @@ impl ExactIndex {
     }
 
     #[inline(always)]
-    fn pack(&self, text: &[u8]) -> [u64; 2] {
-        match short_words(text) {
-            Some([low, high]) if text.len() <= WHOLE => [low, high | (text.len() as u64) << 56],
-            _ => [self.hasher.hash_one(text), u64::MAX << 56 | text.len() as u64],
+    fn cell(&self, text: &[u8]) -> ([u64; 2], u64) {
+        match ends(text) {
+            Some(ends) => (ends, text.len() as u64),
+            None => ([self.hasher.hash_one(text), text.len() as u64], HASHED),
         }
     }
 
-    #[inline(always)]
-    fn find_entry(&self, key: &[u64]) -> (u64, Option<u32>) {
-        let hash = hash_of(key);
-        let stride = key.len() + 1;
-        let is = |entry: u32| {
-            let own = self.entries[entry as usize * stride..][..key.len()].as_chunks::<2>().0;
-            own.iter().zip(key.as_chunks::<2>().0).fold(0, |d, (a, b)| d | (a[0] ^ b[0]) | (a[1] ^ b[1])) == 0
-        };
-        (hash, self.index.find(hash, |entry| is(*entry)).copied())
+    #[inline(never)]
+    fn cell_of_many<'a>(&self, mut texts: impl Iterator<Item = Option<&'a [u8]>>) -> Option<([u64; 2], u64)> {
+        let mut hasher = self.hasher.build_hasher();
+        texts.try_for_each(|text| text.map(|text| text.hash(&mut hasher)))?;
+        Some(([hasher.finish(), 0], HASHED))
     }
 
-    /// Adds a row. Rows come in order.
-    pub fn insert(&mut self, cells: &[&str], row: u32) {
-        let key: Vec<u64> = cells.iter().flat_map(|cell| self.pack(cell.as_bytes())).collect();
-        let (hash, found) = self.find_entry(&key);
-        let Some(entry) = found else {
-            let stride = key.len() + 1;
-            let entry = (self.entries.len() / stride) as u32;
-            let entries = &self.entries;
-            self.index.insert_unique(hash, entry, |e| hash_of(&entries[*e as usize * stride..][..stride - 1]));
-            self.entries.extend_from_slice(&key);
-            return self.entries.push(u64::from(row));
+    /// The cells of a key of `N` cells, and their lengths. None where a text is absent.
+    #[inline(always)]
+    fn key<'a, const N: usize>(&self, text: impl Fn(usize) -> Option<&'a [u8]>) -> Option<([[u64; 2]; N], u64)> {
+        let mut cells = [[0; 2]; N];
+        let mut lengths = 0;
+        for (i, cell) in cells.iter_mut().enumerate() {
+            let length;
+            (*cell, length) = if i + 1 == CELLS && self.columns.len() > CELLS {
+                self.cell_of_many((i..self.columns.len()).map(&text))?
+            } else {
+                self.cell(text(i)?)
+            };
+            lengths = lengths << 8 | length;
+        }
+        Some((cells, lengths))
+    }
+
+    /// Where the lengths and rows of a key stand.
+    #[inline(always)]
+    fn place<const N: usize>(&self, cells: &[[u64; 2]; N], lengths: u64) -> Option<usize> {
+        let is = |entry: &u32| {
+            let own = &self.entries[*entry as usize * (N + 1)..][..N + 1];
+            own.iter().zip(cells).fold(own[N][0] ^ lengths, |differing, (a, b)| differing | a[0] ^ b[0] | a[1] ^ b[1]) == 0
         };
-        let rows = &mut self.entries[entry as usize * (key.len() + 1) + key.len()];
+        let entry = self.index.find(hash_of(cells, lengths), is)?;
+        Some(*entry as usize * (N + 1) + N)
+    }
+
+    fn insert_by<const N: usize>(&mut self, cells: &[&str], row: u32) {
+        let Some((cells, lengths)) = self.key::<N>(|i| Some(cells[i].as_bytes())) else { return };
+        let Some(place) = self.place(&cells, lengths) else {
+            let entries = &self.entries;
+            let stored = |entry: &u32| {
+                let own = &entries[*entry as usize * (N + 1)..][..N + 1];
+                hash_of(&own[..N], own[N][0])
+            };
+            self.index.insert_unique(hash_of(&cells, lengths), (entries.len() / (N + 1)) as u32, stored);
+            self.entries.extend_from_slice(&cells);
+            return self.entries.push([lengths, u64::from(row)]);
+        };
+        let [_, rows] = &mut self.entries[place];
         if *rows >> 32 == 0 {
             *rows |= (self.more.len() as u64) << 32;
             self.more.push(Vec::new());
@@ -80,16 +129,27 @@ impl ExactIndex {
         self.more[(*rows >> 32) as usize].push(row);
     }
 
+    /// Its own function for each number of cells: in one body with the others, what it needs is spilled to the stack.
+    #[inline(never)]
+    fn find_by<const N: usize>(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<(u32, &[u32])> {
+        let columns = &self.columns[..];
+        assert!(columns.len() >= N);
+        let (cells, lengths) = self.key::<N>(|i| match columns[i] {
+            (column, true) => folded[column].as_deref().map(str::as_bytes),
+            (column, false) => values[column],
+        })?;
+        let [_, rows] = self.entries[self.place(&cells, lengths)?];
+        Some((rows as u32, &self.more[(rows >> 32) as usize]))
+    }
+
+    /// Adds a row. Rows come in order.
+    pub fn insert(&mut self, cells: &[&str], row: u32) {
+        by_cells!(self.columns.len(), N => self.insert_by::<N>(cells, row))
+    }
+
     /// The rows whose key is that of the values, in order. None where a value is absent or no row has the key.
     #[inline]
-    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>], key: &mut Vec<u64>) -> Option<(u32, &[u32])> {
-        key.resize(self.columns.len() * 2, 0);
-        for ((column, fold), words) in self.columns.iter().zip(key.as_chunks_mut::<2>().0) {
-            let part = if *fold { folded[*column].as_deref().map(str::as_bytes) } else { values[*column] };
-            *words = self.pack(part?);
-        }
-        let entry = self.find_entry(key).1?;
-        let rows = self.entries[entry as usize * (key.len() + 1) + key.len()];
-        Some((rows as u32, &self.more[(rows >> 32) as usize]))
+    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<(u32, &[u32])> {
+        by_cells!(self.columns.len(), N => self.find_by::<N>(values, folded))
     }
 }

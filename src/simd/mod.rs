@@ -58,25 +58,39 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
 /// Bytes that a short text may have: most keys and values of an event are shorter.
 pub const SHORT: usize = 32;
 
-/// A text of at most 16 bytes as two words, filled up with zeros. It is read as overlapping words: bytes that are copied and read again as words would stall.
+/// The ends of a text of at most 16 bytes, as two words that overlap: with its length they are the text.
 #[inline(always)]
-pub fn short_words(text: &[u8]) -> Option<[u64; 2]> {
+pub fn ends(text: &[u8]) -> Option<[u64; 2]> {
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let len = text.len();
-    match (text.first_chunk::<8>(), text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        _ if len > 16 => None,
-        (Some(first), Some(last), ..) => Some([word(first), word(last).checked_shr(8 * (16 - len) as u32).unwrap_or(0)]),
-        (_, _, Some(first), Some(last)) => Some([half(first) | half(last) << (8 * (len - 4)), 0]),
-        _ => Some([text.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0]),
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return (text.len() <= 16).then(|| [word(first), word(last)]);
     }
+    Some(match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => [half(first), half(last)],
+        _ => [text.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)), 0],
+    })
+}
+
+/// A text of at most 16 bytes as two words, filled up with zeros. They are made of its ends: bytes that are copied and read again as words
+/// would stall.
+#[inline(always)]
+pub fn short_words(text: &[u8]) -> Option<[u64; 2]> {
+    let [first, last] = ends(text)?;
+    let len = text.len();
+    Some(match len {
+        // Half the bits at a time: no shift takes all 64.
+        8.. => [first, last >> (4 * (16 - len)) >> (4 * (16 - len))],
+        4.. => [first | last << (8 * (len - 4)), 0],
+        _ => [first, 0],
+    })
 }
 
 /// Whether two texts are the same. Short ones are compared without a call.
 #[inline(always)]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len()
-        && match (short_words(a), short_words(b)) {
+        && match (ends(a), ends(b)) {
             (Some(a), Some(b)) => a == b,
             _ => a == b,
         }
