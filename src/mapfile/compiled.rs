@@ -2,7 +2,7 @@
 use super::exact::{ExactIndex, is_whole};
 use super::interval::IntervalIndex;
 use super::regex_column::RegexColumn;
-use super::rows::{Condition, GetterKind, MapFile, fold};
+use super::rows::{Condition, Getter, GetterKind, MapFile, fold};
 
 /// No row.
 const NONE: u32 = u32::MAX;
@@ -93,24 +93,38 @@ impl CompiledMap {
     #[inline]
     pub fn find(&self, values: &[Option<&[u8]>], scratch: &mut Scratch) -> Option<u32> {
         let mut best = self.unconditional;
-        let folded = &mut scratch.folded;
         if self.folds {
-            let fold_of = |(i, v): (usize, &Option<&[u8]>)| {
-                let text = std::str::from_utf8((*v)?).ok()?;
-                (self.file.getters[i].kind == GetterKind::Folded).then(|| fold(text))
-            };
-            folded.clear();
-            folded.extend(values.iter().enumerate().map(fold_of));
+            self.fold(values, &mut scratch.folded);
         }
         for index in &self.exact {
-            if let Some((first, more)) = index.find(values, folded) {
-                if first < best && self.rest_holds(first, values) {
-                    best = first;
-                } else if let Some(row) = more.iter().take_while(|row| **row < best).find(|row| self.rest_holds(**row, values)) {
+            if let Some(rows) = index.find(values, &scratch.folded) {
+                if rows.first() < best && self.rest_holds(rows.first(), values) {
+                    best = rows.first();
+                } else if let Some(row) = index.more(rows).iter().take_while(|row| **row < best).find(|row| self.rest_holds(**row, values))
+                {
                     best = *row;
                 }
             }
         }
+        if !self.regex.is_empty() || !self.intervals.is_empty() {
+            best = self.find_before(best, values);
+        }
+        (best != NONE).then_some(best)
+    }
+
+    #[inline(never)]
+    fn fold(&self, values: &[Option<&[u8]>], folded: &mut Vec<Option<String>>) {
+        let fold_of = |(getter, value): (&Getter, &Option<&[u8]>)| {
+            let text = std::str::from_utf8((*value)?).ok()?;
+            (getter.kind == GetterKind::Folded).then(|| fold(text))
+        };
+        folded.clear();
+        folded.extend(self.file.getters.iter().zip(values).map(fold_of));
+    }
+
+    /// The first row that a pattern or a range finds before another.
+    #[inline(never)]
+    fn find_before(&self, mut best: u32, values: &[Option<&[u8]>]) -> u32 {
         for index in &self.regex {
             if let Some(value) = values[index.column] {
                 index.first(value, &mut best, &mut |row| self.rest_holds(row, values));
@@ -125,7 +139,7 @@ impl CompiledMap {
                 });
             }
         }
-        (best != NONE).then_some(best)
+        best
     }
 
     /// Whether the conditions hold that a row's index did not decide.

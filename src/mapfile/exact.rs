@@ -46,6 +46,18 @@ macro_rules! by_cells {
     };
 }
 
+/// The rows of a key: the first, and above it the number of the list of those behind it. A word, so that a look-up returns it in a register.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows(u64);
+
+impl Rows {
+    /// The first of them.
+    #[inline(always)]
+    pub fn first(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 /// An index over some columns.
 #[derive(Debug)]
 pub struct ExactIndex {
@@ -131,15 +143,14 @@ impl ExactIndex {
 
     /// Its own function for each number of cells: in one body with the others, what it needs is spilled to the stack.
     #[inline(never)]
-    fn find_by<const N: usize>(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<(u32, &[u32])> {
+    fn find_by<const N: usize>(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<Rows> {
         let columns = &self.columns[..];
         assert!(columns.len() >= N);
         let (cells, lengths) = self.key::<N>(|i| match columns[i] {
             (column, true) => folded[column].as_deref().map(str::as_bytes),
             (column, false) => values[column],
         })?;
-        let [_, rows] = self.entries[self.place(&cells, lengths)?];
-        Some((rows as u32, &self.more[(rows >> 32) as usize]))
+        Some(Rows(self.entries[self.place(&cells, lengths)?][1]))
     }
 
     /// Adds a row. Rows come in order.
@@ -147,9 +158,15 @@ impl ExactIndex {
         by_cells!(self.columns.len(), N => self.insert_by::<N>(cells, row))
     }
 
-    /// The rows whose key is that of the values, in order. None where a value is absent or no row has the key.
+    /// The rows whose key is that of the values. None where a value is absent or no row has the key.
     #[inline]
-    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<(u32, &[u32])> {
+    pub fn find(&self, values: &[Option<&[u8]>], folded: &[Option<String>]) -> Option<Rows> {
         by_cells!(self.columns.len(), N => self.find_by::<N>(values, folded))
+    }
+
+    /// The rows of a key behind the first, in order.
+    #[inline]
+    pub fn more(&self, rows: Rows) -> &[u32] {
+        &self.more[(rows.0 >> 32) as usize]
     }
 }

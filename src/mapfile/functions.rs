@@ -42,8 +42,8 @@ enum Function {
     OneOf,
     RegexToken(Pattern),
     SafeToInteger,
-    /// Pairs of key and value.
-    SimpleMap(Vec<(String, String)>),
+    /// Values by their keys.
+    SimpleMap(foldhash::HashMap<Vec<u8>, String>),
     Split(String, usize),
     ReplaceAll(Pattern, Vec<Piece>),
 }
@@ -115,15 +115,15 @@ pub fn parse(cell: &str) -> Result<Call<String>, (usize, String)> {
     Ok(Call { function, arguments })
 }
 
-/// Pairs of key and value; a last text of one character is what stands between them.
-fn pairs(arguments: &[Argument<String>]) -> Option<Vec<(String, String)>> {
+/// Values by their keys, of equal keys the first; a last text of one character is what stands between the two.
+fn pairs(arguments: &[Argument<String>]) -> Option<foldhash::HashMap<Vec<u8>, String>> {
     let texts: Option<Vec<&str>> = arguments.iter().map(|a| if let Argument::Text(t) = a { Some(t.as_str()) } else { None }).collect();
     let mut texts = texts?;
     let between = match texts.last() {
         Some(last) if texts.len() > 1 && last.chars().count() == 1 => texts.pop()?,
         _ => "=",
     };
-    texts.into_iter().map(|t| t.split_once(between).map(|(k, v)| (k.to_owned(), v.to_owned()))).collect()
+    texts.into_iter().rev().map(|t| t.split_once(between).map(|(k, v)| (k.into(), v.into()))).collect()
 }
 
 /// A replacement in pieces: `$1` is a group, `\\$` a dollar.
@@ -239,9 +239,9 @@ impl<F> Call<F> {
             }
             Function::SimpleMap(pairs) => {
                 let some = write(&self.arguments[0], out);
-                let found = pairs.iter().find(|(key, _)| some && key.as_bytes() == &out[start..]);
+                let found = pairs.get(&out[start..]).filter(|_| some);
                 out.truncate(start);
-                out.extend_from_slice(found.map_or(&[][..], |(_, value)| value.as_bytes()));
+                out.extend_from_slice(found.map_or("", String::as_str).as_bytes());
                 found.is_some()
             }
             Function::Split(delimiter, number) => {
@@ -324,6 +324,7 @@ mod tests {
         assert_eq!(run("__stringConstant(\"a, \\\"b\\\"\")").unwrap(), "a, \"b\"");
         assert_eq!(run("__simpleMap(user, \"Ann=1\", \"Bob=2\")").unwrap(), "2");
         assert_eq!(run("__simpleMap(user, \"Bob:x=y\", \":\")").unwrap(), "x=y");
+        assert_eq!(run("__simpleMap(user, \"Bob=first\", \"Bob=second\")").unwrap(), "first");
         assert_eq!(run("__simpleMap(none, \"=1\")"), None);
         assert_eq!(run("__simpleMap(n, \"41=a\")"), None);
         assert_eq!(run("__split(\"a, b, c\", \", \", 2)").unwrap(), "b");

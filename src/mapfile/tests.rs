@@ -18,7 +18,7 @@ proptest! {
         for row in &rows {
             let values: Vec<Option<&[u8]>> = row.iter().map(|cell| Some(cell.as_bytes())).collect();
             let folded: Vec<Option<String>> = row.iter().map(|cell| Some((*cell).to_owned())).collect();
-            let found = index.find(&values, &folded).map_or(Vec::new(), |(first, more)| [&[first], more].concat());
+            let found = index.find(&values, &folded).map_or(Vec::new(), |rows| [&[rows.first()], index.more(rows)].concat());
             let want: Vec<u32> = (0..).zip(inserted).filter(|(_, own)| *own == row).map(|(number, _)| number).collect();
             prop_assert_eq!(found, want);
             for absent in 0..columns {

@@ -38,7 +38,8 @@ pub static KIND: Kind<BindTransform> = Kind {
 #[derive(Clone)]
 enum Computed {
     Program(Program),
-    Call(Call<Option<Slot>>),
+    /// With its number among the calls of the file.
+    Call(Call<Option<Slot>>, usize),
 }
 
 /// One file at its place in a lane.
@@ -52,8 +53,10 @@ struct Step {
     computed: Arc<Vec<Vec<Option<Computed>>>>,
     reads: Vec<Slot>,
     hits: Vec<u64>,
-    /// Where groups of patterns are put, by row and setter.
-    groups: Vec<(u32, usize, Option<Found>)>,
+    /// Where groups of patterns are put, by the number of the call.
+    groups: Vec<Option<Found>>,
+    /// A computed text.
+    text: Vec<u8>,
 }
 
 fn bind(options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<OperatorFactory> {
@@ -126,6 +129,7 @@ fn bind_file(
     let mut reads: Vec<Slot> = getters.iter().flatten().copied().collect();
     let base = place.unwrap_or_else(|| Place::start_of(&map.file.path));
     let mut computed = Vec::new();
+    let mut calls = 0;
     if map.file.setters.iter().any(|s| matches!(s.kind, SetterKind::Expression(_))) {
         for row in &map.file.rows {
             let cells = map.file.setters.iter().zip(&row.values).map(|(setter, (cell, column))| {
@@ -133,7 +137,7 @@ fn bind_file(
                     return None;
                 }
                 let at = Place { line: row.line, column: *column, ..base.clone() };
-                compute(cell, &at, &mut reads, options, bind)
+                compute(cell, &at, &mut reads, &mut calls, options, bind)
             });
             computed.push(cells.collect());
         }
@@ -146,16 +150,33 @@ fn bind_file(
     if reloadable {
         bind.context.reloads.push(Box::new(MapReload::new(path.to_owned(), strict, Arc::clone(&handle))));
     }
-    Step { map: Local::new(&handle), getters, setters, computed: Arc::new(computed), reads, hits, groups: Vec::new() }
+    Step {
+        map: Local::new(&handle),
+        getters,
+        setters,
+        computed: Arc::new(computed),
+        reads,
+        hits,
+        groups: vec![None; calls],
+        text: Vec::new(),
+    }
 }
 
-fn compute(cell: &str, at: &Place, reads: &mut Vec<Slot>, options: &Options<'_>, bind: &mut Bind<'_, '_>) -> Option<Computed> {
+fn compute(
+    cell: &str,
+    at: &Place,
+    reads: &mut Vec<Slot>,
+    calls: &mut usize,
+    options: &Options<'_>,
+    bind: &mut Bind<'_, '_>,
+) -> Option<Computed> {
     if cell.starts_with("__") {
         return match functions::parse(cell) {
             Ok(call) => {
                 let call = call.map(|name| bind.read(&name));
                 reads.extend(call.fields().flatten());
-                Some(Computed::Call(call))
+                *calls += 1;
+                Some(Computed::Call(call, *calls - 1))
             }
             Err((offset, message)) => {
                 options.fault(Diagnostic::error(&at.plus(offset), "bad_function", message).help("see docs/map-files.md"));
@@ -232,21 +253,19 @@ impl Step {
                 batch.copy_column(*old, *new);
             }
         }
-        let groups = &mut self.groups;
+        let text = &mut self.text;
         let map = self.map.get();
         for row in rows {
             let at = usize::from(*row);
             let found = {
                 let mut values = [None; 8];
-                let mut more = Vec::new();
                 let values: &[Option<&[u8]>] = if self.getters.len() <= 8 {
                     for (value, slot) in values.iter_mut().zip(&self.getters) {
                         *value = text_of(batch, *slot, at, bump);
                     }
                     &values[..self.getters.len()]
                 } else {
-                    more.extend(self.getters.iter().map(|slot| text_of(batch, *slot, at, bump)));
-                    &more
+                    bump.alloc_slice_fill_iter(self.getters.iter().map(|slot| text_of(batch, *slot, at, bump)))
                 };
                 map.find(values, scratch)
             };
@@ -260,26 +279,22 @@ impl Step {
                 let span = match computed {
                     None => batch.derive(ValueKind::Text, cell.as_bytes()),
                     Some(Computed::Program(program)) => {
-                        let mut text = Vec::new();
+                        text.clear();
                         let event = BatchRow { batch, row: at };
                         let value = program.value(&event, bump);
                         let kind = if value.is_numeric() { ValueKind::Number } else { ValueKind::Text };
-                        if !value.write_text(&mut text) {
+                        if !value.write_text(text) {
                             continue;
                         }
-                        batch.derive(kind, &text)
+                        batch.derive(kind, text)
                     }
-                    Some(Computed::Call(call)) => {
-                        let mut text = Vec::new();
-                        let place = groups.iter().position(|(r, s, _)| (*r, *s) == (found, i)).unwrap_or_else(|| {
-                            groups.push((found, i, None));
-                            groups.len() - 1
-                        });
+                    Some(Computed::Call(call, number)) => {
+                        text.clear();
                         let value = |slot: &Option<Slot>| slot.map_or(crate::event::Value::Absent, |slot| batch.value(slot, at));
-                        if !call.write(value, &mut groups[place].2, &mut text) {
+                        if !call.write(value, &mut self.groups[*number], text) {
                             continue;
                         }
-                        batch.derive(if call.is_number() { ValueKind::Number } else { ValueKind::Text }, &text)
+                        batch.derive(if call.is_number() { ValueKind::Number } else { ValueKind::Text }, text)
                     }
                 };
                 batch.set(*new, at, span);
