@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use crate::component::operator::{Operator, Outputs};
 use crate::event::value::{Num, parse_number};
 use crate::event::{Batch, Slot, Value};
-use crate::expr::ast::{Binary, Expr, Node};
+use crate::expr::ast::{Binary, Expr, Node, Truth};
 
 /// A value that a rule wants a field to have.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,15 +29,28 @@ impl Wanted {
 }
 
 /// What parts of a condition want of fields: one of these values, or it is not true.
-pub fn wants(condition: Expr) -> Vec<(String, Vec<Wanted>)> {
-    let mut parts = Vec::new();
-    condition.conjuncts(&mut parts);
-    parts.iter().filter_map(want).collect()
+pub fn wants(condition: &Expr) -> Vec<(String, Vec<Wanted>)> {
+    match &condition.node {
+        Node::Truth(Truth::All, parts) => parts.iter().flat_map(wants).collect(),
+        Node::Truth(Truth::Any, sides) => {
+            let mut sides = sides.iter().map(wants);
+            let mut common = sides.next().unwrap_or_default();
+            for own in sides {
+                common.retain_mut(|(field, values)| {
+                    let more = own.iter().find(|(other, _)| other == field);
+                    more.iter().for_each(|(_, more)| values.extend_from_slice(more));
+                    more.is_some()
+                });
+            }
+            common
+        }
+        _ => want(condition).into_iter().collect(),
+    }
 }
 
-/// What a part of a condition wants of one field.
-fn want(part: &Expr) -> Option<(String, Vec<Wanted>)> {
-    match &part.node {
+/// What a comparison wants of its field.
+fn want(comparison: &Expr) -> Option<(String, Vec<Wanted>)> {
+    match &comparison.node {
         Node::Binary(Binary::Equal, a, b) => match (&a.node, &b.node) {
             (Node::Name(field), other) | (other, Node::Name(field)) => Some((field.clone(), vec![Wanted::of(other)?])),
             _ => None,
@@ -48,20 +61,6 @@ fn want(part: &Expr) -> Option<(String, Vec<Wanted>)> {
             }
             _ => None,
         },
-        Node::Binary(Binary::Or, ..) => {
-            let mut sides = Vec::new();
-            part.sides(Binary::Or, &mut sides);
-            let mut wants = sides.into_iter().map(want);
-            let (field, mut values) = wants.next()??;
-            for want in wants {
-                let (other, more) = want?;
-                if other != field {
-                    return None;
-                }
-                values.extend(more);
-            }
-            Some((field, values))
-        }
         _ => None,
     }
 }
@@ -199,7 +198,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_rule_misses_an_event_that_fulfils_its_condition(
-            wanted in prop::collection::vec((0usize..TEXTS.len(), 0usize..TEXTS.len(), 0u8..4), 1..12), asked in 0usize..TEXTS.len(), kind in 0u8..4)
+            wanted in prop::collection::vec((0usize..TEXTS.len(), 0usize..TEXTS.len(), 0u8..6), 1..12), asked in 0usize..TEXTS.len(), kind in 0u8..4)
         {
             let quoted = |at: usize| format!("{:?}", TEXTS[at]);
             let number = |at: usize| if parse_number(TEXTS[at].as_bytes()).is_some() && !TEXTS[at].starts_with('-') { TEXTS[at].to_owned() } else { quoted(at) };
@@ -207,7 +206,9 @@ mod tests {
                 0 => format!("f == {}", quoted(*a)),
                 1 => format!("{} == f && f != \"zz\"", number(*a)),
                 2 => format!("f in [{}, {}]", quoted(*a), number(*b)),
-                _ => format!("f == {} && f in [{}]", number(*a), quoted(*a)),
+                3 => format!("f == {} && f in [{}]", number(*a), quoted(*a)),
+                4 => format!("(f == {} && f != \"zz\") || f == {}", quoted(*a), number(*b)),
+                _ => format!("(f in [{}, {}] && f == {}) || (f == {} && f != 5)", number(*a), quoted(*a), number(*a), quoted(*b)),
             }).collect();
             let text = TEXTS[asked].as_bytes();
             let value = match kind {
@@ -216,19 +217,22 @@ mod tests {
                 2 if text.starts_with(b"[") => Value::Json(text),
                 _ => Value::Bool(true),
             };
-            let mut index = FieldIndex::of(Slot(0));
-            for (rule, condition) in conditions.iter().enumerate() {
-                let all = wants(expr::parse(condition).unwrap());
-                prop_assert!(!all.is_empty());
-                all[0].1.iter().for_each(|wanted| index.add(wanted, rule as u16));
+            // A rule may be found by whatever it wants: by the first here, by the last there.
+            let mut found = [Vec::new(), Vec::new()];
+            for (from, found) in found.iter_mut().enumerate() {
+                let mut index = FieldIndex::of(Slot(0));
+                for (rule, condition) in conditions.iter().enumerate() {
+                    let all = wants(&expr::parse(condition).unwrap());
+                    prop_assert!(!all.is_empty());
+                    all[from * (all.len() - 1)].1.iter().for_each(|wanted| index.add(wanted, rule as u16));
+                }
+                index.give(value, |rules| found.extend_from_slice(rules));
             }
-            let mut found = Vec::new();
-            index.give(value, |rules| found.extend_from_slice(rules));
             let bump = Bump::new();
             for (rule, condition) in conditions.iter().enumerate() {
                 let program = expr::compile_truth(&expr::parse(condition).unwrap(), &mut One).unwrap();
                 if program.holds(&Of(value), &bump) {
-                    prop_assert!(found.contains(&(rule as u16)), "{condition} {value:?}");
+                    prop_assert!(found.iter().all(|found| found.contains(&(rule as u16))), "{condition} {value:?}");
                 }
             }
         }

@@ -14,7 +14,7 @@ impl Expr {
     pub fn lists(&self, out: &mut Vec<String>) {
         match &self.node {
             Node::Bool(_) | Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::Name(_) => {}
-            Node::List(items) => items.iter().for_each(|item| item.lists(out)),
+            Node::List(items) | Node::Truth(_, items) => items.iter().for_each(|item| item.lists(out)),
             Node::Unary(_, a) => a.lists(out),
             Node::Binary(_, a, b) => [a, b].iter().for_each(|side| side.lists(out)),
             Node::Choice(a, b, c) => [a, b, c].iter().for_each(|part| part.lists(out)),
@@ -28,36 +28,24 @@ impl Expr {
     }
 
     /// What must be true for it to be true: the sides of its outermost `&&`.
-    pub fn conjuncts(self, out: &mut Vec<Expr>) {
+    pub fn conjuncts(self) -> Vec<Expr> {
         match self.node {
-            Node::Binary(Binary::And, a, b) => {
-                a.conjuncts(out);
-                b.conjuncts(out);
-            }
-            _ => out.push(self),
+            Node::Truth(Truth::All, sides) => sides,
+            _ => vec![self],
         }
     }
 
-    /// The sides of an outermost `&&` or `||`.
-    pub fn sides<'e>(&'e self, op: Binary, out: &mut Vec<&'e Expr>) {
-        match &self.node {
-            Node::Binary(own, a, b) if *own == op => [a, b].iter().for_each(|side| side.sides(op, out)),
-            _ => out.push(self),
-        }
-    }
-
-    /// Parts with `&&` or `||` between them, as a tree that is not deep.
-    pub fn joined(op: Binary, mut parts: Vec<Expr>) -> Expr {
-        while parts.len() > 1 {
-            let mut rest = std::mem::take(&mut parts).into_iter();
-            while let Some(a) = rest.next() {
-                parts.push(match rest.next() {
-                    Some(b) => Expr { at: a.at, node: Node::Binary(op, Box::new(a), Box::new(b)) },
-                    None => a,
-                });
+    /// Sides with `&&` or `||` between them; one side alone is itself. Those of a side that is of the same kind become its own.
+    pub fn truth(kind: Truth, sides: Vec<Expr>) -> Expr {
+        let at = sides.first().map_or(0, |side| side.at);
+        let mut flat = Vec::with_capacity(sides.len());
+        for side in sides {
+            match side.node {
+                Node::Truth(own, inner) if own == kind => flat.extend(inner),
+                _ => flat.push(side),
             }
         }
-        parts.pop().unwrap_or(Expr { at: 0, node: Node::Bool(op == Binary::And) })
+        if flat.len() == 1 { flat.remove(0) } else { Expr { at, node: Node::Truth(kind, flat) } }
     }
 }
 
@@ -78,6 +66,8 @@ pub enum Node {
     List(Vec<Expr>),
     /// `!a`, `-a`.
     Unary(Unary, Box<Expr>),
+    /// `a && b && c`, `a || b`: as many sides as stand there, so that a long chain is no deep tree.
+    Truth(Truth, Vec<Expr>),
     /// `a + b`.
     Binary(Binary, Box<Expr>, Box<Expr>),
     /// `a ? b : c`.
@@ -95,13 +85,18 @@ pub enum Unary {
     Negate,
 }
 
+/// Operators between truths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// `&&`: all of them.
+    All,
+    /// `||`: any of them.
+    Any,
+}
+
 /// Operators between two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
-    /// `||`
-    Or,
-    /// `&&`
-    And,
     /// `==`
     Equal,
     /// `!=`

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
-use super::ast::{Binary, Expr, Node, Unary};
+use super::ast::{Binary, Expr, Node, Truth, Unary};
 use super::eval::{Constant, ListRef, Op, Program, TextTest};
 use super::functions::{self, ZoneOf};
 use super::parse::Fault;
@@ -124,6 +124,13 @@ impl Compiler<'_> {
                 }
             },
             Node::Choice(a, b, c) => Op::Choice(Box::new([self.truth(a), self.op(b), self.op(c)])),
+            Node::Truth(kind, sides) => {
+                let items = sides.iter().map(|side| self.truth(side)).collect();
+                match kind {
+                    Truth::All => Op::All(items),
+                    Truth::Any => any_of(items),
+                }
+            }
             Node::Binary(op, a, b) => self.binary(*op, a, b),
             Node::Call(name, arguments) => self.call(expr.at, name, arguments),
         }
@@ -131,12 +138,6 @@ impl Compiler<'_> {
 
     fn binary(&mut self, op: Binary, a: &Expr, b: &Expr) -> Op {
         match op {
-            Binary::And | Binary::Or => {
-                let mut sides = Vec::new();
-                [a, b].iter().for_each(|side| side.sides(op, &mut sides));
-                let items: Vec<Op> = sides.into_iter().map(|side| self.truth(side)).collect();
-                if op == Binary::And { Op::All(items) } else { any_of(items) }
-            }
             Binary::In => {
                 let left = self.op(a);
                 match &b.node {

@@ -1,5 +1,5 @@
 //! From tokens to a tree, by precedence climbing: `? :`, `||`, `&&`, comparisons and `in`, `+ -`, `* / %`, `! -`, methods.
-use super::ast::{Binary, Expr, Node, Unary};
+use super::ast::{Binary, Expr, Node, Truth, Unary};
 use super::lex::{Token, lex};
 use crate::limits::{EXPRESSION_CHAIN_MAX, EXPRESSION_DEPTH_MAX};
 
@@ -104,10 +104,6 @@ impl Parser {
             (">", Binary::Greater),
         ];
         let table: &[(&'static str, Binary)] = match level {
-            0 if self.word("or") => return Some(Binary::Or),
-            0 => &[("||", Binary::Or)],
-            1 if self.word("and") => return Some(Binary::And),
-            1 => &[("&&", Binary::And)],
             2 if self.word("in") => return Some(Binary::In),
             2 => &COMPARE,
             3 => &[("+", Binary::Add), ("-", Binary::Subtract)],
@@ -116,22 +112,26 @@ impl Parser {
         table.iter().find(|(s, _)| self.symbol(&[s]).is_some()).map(|(_, op)| *op)
     }
 
+    fn truth(&mut self, level: usize, kind: Truth, word: &str, symbol: &'static str) -> Result<Expr, Fault> {
+        let mut sides = vec![self.binary(level + 1)?];
+        while self.word(word) || self.symbol(&[symbol]).is_some() {
+            sides.push(self.binary(level + 1)?);
+        }
+        Ok(Expr::truth(kind, sides))
+    }
+
     fn binary(&mut self, level: usize) -> Result<Expr, Fault> {
-        if level == 5 {
-            return self.unary();
+        match level {
+            0 => return self.truth(level, Truth::Any, "or", "||"),
+            1 => return self.truth(level, Truth::All, "and", "&&"),
+            5 => return self.unary(),
+            _ => {}
         }
         let mut left = self.binary(level + 1)?;
         let mut follows = false;
         loop {
             let at = self.at();
             let Some(op) = self.operator(level) else { return Ok(left) };
-            if matches!(op, Binary::And | Binary::Or) {
-                let mut sides = vec![left, self.binary(level + 1)?];
-                while self.operator(level).is_some() {
-                    sides.push(self.binary(level + 1)?);
-                }
-                return Ok(Expr::joined(op, sides));
-            }
             if std::mem::replace(&mut follows, true) {
                 self.lengthen(at)?;
             }

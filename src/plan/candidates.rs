@@ -21,7 +21,7 @@ impl Builder<'_, '_> {
         let mut wanted: Vec<Vec<(String, Vec<Wanted>)>> = Vec::new();
         for (name, _) in &rules {
             let condition = self.graph.members[name].node.get("where").and_then(Node::text);
-            wanted.push(condition.and_then(|text| expr::parse(&text).ok()).map(wants).unwrap_or_default());
+            wanted.push(condition.and_then(|text| expr::parse(&text).ok()).map_or(Vec::new(), |tree| wants(&tree)));
         }
         // Each rule goes by the field of which the most different values are wanted: it tells the rules apart best.
         let mut values: BTreeMap<&str, Vec<&Wanted>> = BTreeMap::new();

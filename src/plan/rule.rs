@@ -17,7 +17,7 @@ use crate::correlate::payload::reserved;
 use crate::correlate::port::Port;
 use crate::diagnostic::Diagnostic;
 use crate::event::Slot;
-use crate::expr::ast::{Binary, Expr};
+use crate::expr::ast::{Expr, Truth};
 use crate::expr::eval::ListRef;
 use crate::expr::{self, Environment, Program, Template};
 use crate::list::ListSpec;
@@ -171,12 +171,10 @@ fn conditions(options: &Options<'_>, names: &mut RuleNames<'_, '_, '_>) -> Optio
         Ok(tree) if reads_copies(&tree) => tree,
         _ => return Some((Some(compile_at(&source, &place, true, options, names)?), None)),
     };
-    let mut parts = Vec::new();
-    tree.conjuncts(&mut parts);
-    let (later, now): (Vec<Expr>, Vec<Expr>) = parts.into_iter().partition(reads_copies);
+    let (later, now): (Vec<Expr>, Vec<Expr>) = tree.conjuncts().into_iter().partition(reads_copies);
     let mut compile = |parts: Vec<Expr>| match parts.len() {
         0 => Some(None),
-        _ => compile_tree_at(Ok(Expr::joined(Binary::And, parts)), &place, true, options, names).map(Some),
+        _ => compile_tree_at(Ok(Expr::truth(Truth::All, parts)), &place, true, options, names).map(Some),
     };
     Some((compile(now)?, compile(later)?))
 }
