@@ -18,9 +18,15 @@ const WHOLE: usize = 16;
 /// The length that says: only a hash.
 const HASHED: u64 = 0xff;
 
+/// Whether a column's cell is one of those that are hashed together.
+#[inline(always)]
+fn is_joint(column: usize, columns: usize) -> bool {
+    column + 1 >= CELLS && columns > CELLS
+}
+
 /// Whether the key of a row with so many columns holds this cell whole. If not, it has to be compared.
 pub fn is_whole(cell: &str, column: usize, columns: usize) -> bool {
-    cell.len() <= WHOLE && (column + 1 < CELLS || columns <= CELLS)
+    cell.len() <= WHOLE && !is_joint(column, columns)
 }
 
 /// The cells are multiplied side by side: none waits for the one before.
@@ -100,11 +106,8 @@ impl ExactIndex {
         let mut lengths = 0;
         for (i, cell) in cells.iter_mut().enumerate() {
             let length;
-            (*cell, length) = if i + 1 == CELLS && self.columns.len() > CELLS {
-                self.cell_of_many((i..self.columns.len()).map(&text))?
-            } else {
-                self.cell(text(i)?)
-            };
+            (*cell, length) =
+                if is_joint(i, self.columns.len()) { self.cell_of_many((i..self.columns.len()).map(&text))? } else { self.cell(text(i)?) };
             lengths = lengths << 8 | length;
         }
         Some((cells, lengths))

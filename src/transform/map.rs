@@ -275,11 +275,11 @@ impl Step {
                 if cell.is_empty() {
                     continue;
                 }
+                text.clear();
                 let computed = self.computed.get(found as usize).and_then(|row| row[i].as_ref());
                 let span = match computed {
                     None => batch.derive(ValueKind::Text, cell.as_bytes()),
                     Some(Computed::Program(program)) => {
-                        text.clear();
                         let event = BatchRow { batch, row: at };
                         let value = program.value(&event, bump);
                         let kind = if value.is_numeric() { ValueKind::Number } else { ValueKind::Text };
@@ -289,7 +289,6 @@ impl Step {
                         batch.derive(kind, text)
                     }
                     Some(Computed::Call(call, number)) => {
-                        text.clear();
                         let value = |slot: &Option<Slot>| slot.map_or(crate::event::Value::Absent, |slot| batch.value(slot, at));
                         if !call.write(value, &mut self.groups[*number], text) {
                             continue;
