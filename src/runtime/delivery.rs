@@ -26,10 +26,6 @@ use crate::component::sink::{Body, OutRow};
 use crate::event::Batch;
 use crate::plan::PlannedInput;
 
-/// Barriers that a sink without state may have passed before what is before the first of them is settled: a row that is put off for ever stops the rest
-/// in the end, and what is read again after a crash is bounded.
-const AHEAD_MAX: usize = 2;
-
 /// How long a barrier waits for a body under way, and all that leads to the sink with it, before a buffered sink seals what it had before: a peer that is
 /// quick need not be sent it again after a crash, and one that is slow stops nothing.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -86,7 +82,9 @@ pub struct Delivery {
     filling: Option<Stopwatch>,
     /// Bodies are under way that went by the disk buffer, and nothing is in it.
     is_direct: bool,
-    /// Barriers that wait for their rows to be there, oldest first. Only a sink that runs ahead takes rows meanwhile.
+    /// Barriers that wait for their rows to be there, oldest first. Only a sink that runs ahead takes rows meanwhile: no further than epochs may be open, so
+    /// that a row that is put off for ever stops the rest in the end, and what is read again after a crash is bounded. Fewer would starve a peer that takes
+    /// longer over the bodies under way than an epoch lasts.
     sealing: VecDeque<Barrier>,
     runs_ahead: bool,
     /// A barrier that waits for the disk, and what the sink had sealed at it, in which epoch.
@@ -180,7 +178,7 @@ impl Delivery {
             if self.syncing.is_none() && self.seal(barrier).await == Step::Worked {
                 return Step::Worked;
             }
-            if !self.runs_ahead || self.sealing.len() >= AHEAD_MAX {
+            if !self.runs_ahead {
                 return step;
             }
         }
