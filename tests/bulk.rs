@@ -6,10 +6,11 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use outside::{folder, killed_after, said, started, text, tripline, until};
+use outside::{folder, killed_after, said, started, stopped, text, tripline, until};
 use peer::{Deal, Peer};
 use serde_json::Value;
 
@@ -197,6 +198,50 @@ fn a_stop_with_a_dead_sink_says_so_and_loses_nothing() {
     let out = tripline(folder.path(), &["run", "pipeline.yaml", "--admin", "off", "--until-end"]);
     assert!(out.status.success());
     assert_eq!(numbers(&peer, "logs").len(), 10);
+}
+
+/// A sink that takes nothing may be what the reload is to mend: it is waited for as long as at a stop, and the new pipeline reads again what it did not take.
+#[test]
+fn a_reload_with_a_dead_sink_takes_the_new_one() {
+    let (dead, well) = (Peer::start(&vec![Deal::Status(401); 100_000]), Peer::start(&[]));
+    let text_of = |peer: &Peer| format!("stop_timeout: 300ms\n{}", pipeline(peer, "index: logs").replace("follow: false", "follow: true"));
+    let folder = folder(&text_of(&dead));
+    lines(folder.path(), 0, 500);
+    let child = started(folder.path());
+    until("a refused body", || dead.seen.lock().unwrap().requests > 2);
+    fs::write(folder.path().join("pipeline.yaml"), text_of(&well)).unwrap();
+    Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    until("all rows", || numbers(&well, "logs").len() == 500);
+    lines(folder.path(), 500, 600);
+    until("new rows", || numbers(&well, "logs").len() == 600);
+    let words = stopped(child, folder.path());
+    assert!(words.contains("starting behind epoch"), "{words}");
+    assert_eq!((well.documents("logs").len(), dead.documents("logs").len()), (600, 0));
+}
+
+/// What came on standard input cannot be read again: the old sink is waited for.
+#[test]
+fn a_reload_with_a_dead_sink_loses_nothing_of_standard_input() {
+    let dead = Peer::start(&vec![Deal::Status(503); 100_000]);
+    let text_of = pipeline(&dead, "index: logs").replace("type: file, paths: [in.log], follow: false", "type: stdin");
+    let folder = folder(&format!("stop_timeout: 200ms\n{text_of}"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["run", "pipeline.yaml", "--admin", "off"]).current_dir(folder.path()).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    (0..10).for_each(|n| writeln!(input, "{{\"@timestamp\":\"2026-11-25T00:00:00Z\",\"n\":{n}}}").unwrap());
+    until("a refused body", || dead.seen.lock().unwrap().requests > 2);
+    Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    let refused = dead.seen.lock().unwrap().requests;
+    until("tries behind the time of a stop", || dead.seen.lock().unwrap().requests > refused + 6);
+    dead.seen.lock().unwrap().deals.clear();
+    until("all rows", || numbers(&dead, "logs").len() == 10);
+    writeln!(input, "{{\"@timestamp\":\"2026-11-25T00:00:00Z\",\"n\":10}}").unwrap();
+    drop(input);
+    let out = child.wait_with_output().unwrap();
+    let words = text(&out.stderr);
+    assert!(out.status.success() && words.contains("the pipeline was loaded again") && !words.contains("starting behind"), "{words}");
+    assert_eq!(numbers(&dead, "logs").len(), 11);
 }
 
 #[test]

@@ -130,6 +130,10 @@ fn elasticsearch_with_tls_and_users() {
         let words = connect(&options);
         assert!(words.contains(what) && words.contains("failed es:") && !words.contains("wrong-word"), "{options}: {words}");
     }
+    let words = connect(&format!("{authority}, {}", user("admin", "right-word")));
+    assert!(words.contains("ok     es: Elasticsearch 9."), "{words}");
+    let words = connect(&format!("{authority}, {}", user("ada", "right-word")));
+    assert!(words.contains("ok     es: Elasticsearch knows `ada`, and does not tell it its version"), "{words}");
     // With a wrong password nothing is lost, and the right one goes on where it stopped.
     let folder = pipeline(&node, &format!("index: open-1, {authority}, {}", user("ada", "wrong-word")));
     lines(folder.path(), 20_000);
@@ -158,6 +162,42 @@ fn elasticsearch_with_tls_and_users() {
     fs::write(&file, fs::read_to_string(&file).unwrap().replace("user: ada", "user: admin")).unwrap();
     let (summary, _) = finished(folder.path(), &[]);
     assert_eq!((node.count("open-*"), node.count("closed-3"), &summary["dead_letters"]), (20_600, 100, &0.into()));
+    api_keys(&node, &authority);
+}
+
+/// Keys that the server makes: one that it took back loses nothing and stands in no word; the new one is taken where the old one stood, at SIGHUP.
+fn api_keys(node: &Node, authority: &str) {
+    let made = || {
+        let role = r#"{"indices":[{"names":["keyed"],"privileges":["auto_configure","create_doc"]}]}"#;
+        let (status, key) =
+            node.ask("POST", "/_security/api_key", &format!(r#"{{"name":"tripline","role_descriptors":{{"writer":{role}}}}}"#));
+        assert_eq!(status, 200, "{key}");
+        ["id", "encoded"].map(|field| key[field].as_str().unwrap().to_owned())
+    };
+    let ([id, taken_back], [_, good]) = (made(), made());
+    let (status, reply) = node.ask("DELETE", "/_security/api_key", &format!(r#"{{"ids":["{id}"]}}"#));
+    assert_eq!((status, reply["invalidated_api_keys"].as_array().map(Vec::len)), (200, Some(1)), "{reply}");
+    let folder = pipeline(node, &format!("index: keyed, {authority}, auth: {{api_key: {{file: key}}}}, retry: {{max: 100ms}}"));
+    let file = folder.path().join("pipeline.yaml");
+    fs::write(&file, format!("stop_timeout: 1s\n{}", fs::read_to_string(&file).unwrap())).unwrap();
+    lines(folder.path(), 20_000);
+    let key = folder.path().join("key");
+    fs::write(&key, format!("{taken_back}\n")).unwrap();
+    let connect = || said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+    let refused = connect();
+    assert!(refused.contains("failed es:") && refused.contains("401") && !refused.contains(&taken_back), "{refused}");
+    let child = started(folder.path());
+    let words = || fs::read_to_string(folder.path().join("words.log")).unwrap();
+    until("the outage", || words().contains("sink_outage"));
+    assert_eq!(node.count("keyed"), 0);
+    fs::write(&key, format!("{good}\n")).unwrap();
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success() && words().contains("401"), "{}", words());
+    assert!(!words().contains(&taken_back) && !words().contains(&good), "{}", words());
+    assert_eq!(node.count("keyed"), 20_000);
+    let taken = connect();
+    assert!(taken.contains("ok     es: Elasticsearch knows `admin` by its API key `tripline`"), "{taken}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub struct BoundSource {
     pub facts: FactNames,
     /// The fact that tells the time of events whose format and options name none.
     pub time: Option<&'static str>,
-    /// What the process has one of: a second source of the kind would take a part of its lines.
+    /// What the process has one of: a second source of the kind would take a part of its lines, and what was read of it cannot be read again.
     pub only: Option<&'static str>,
 }
 

@@ -10,11 +10,12 @@ use super::graph::{Family, Graph, TOP, graph};
 use super::lists::{Readings, lists_of};
 use super::picture::Picture;
 use super::sink::PlannedSink;
+use super::time_section::{TimeSection, time_options};
 use super::unit::UnitInProgress;
 use super::{buffers, lane, lists, tables};
 use crate::clock::Clock;
 use crate::codec::format::Subject;
-use crate::codec::format::time::{FORMATS, TimeFormat, TimeRule, Zone};
+use crate::codec::format::time::TimeRule;
 use crate::component::bind::{Context, Tables};
 use crate::component::correlator::{Correlator, Extractor};
 use crate::component::operator::OperatorFactory;
@@ -23,9 +24,9 @@ use crate::component::view::{DecoderPlan, SlotInfo};
 use crate::component::{Kind, OutputNames, Reload};
 use crate::config::{Node, Options};
 use crate::correlate::options::RuleSpec;
-use crate::diagnostic::{Diagnostic, Diagnostics, nearest, suggest};
+use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::event::Slot;
-use crate::limits::{BARRIER_INTERVAL_MS, IDLE_TIMEOUT, JUMP_MAX, SKEW_MAX, STOP_TIMEOUT_MS};
+use crate::limits::{BARRIER_INTERVAL_MS, STOP_TIMEOUT_MS};
 use crate::list::SharedList;
 use crate::mapfile::CompiledMap;
 use crate::metrics::Registry;
@@ -121,6 +122,8 @@ pub struct PlannedSource {
     pub kind: &'static str,
     /// Makes it.
     pub factory: SourceFactory,
+    /// Whether what it gave can be read again.
+    pub is_replayable: bool,
     /// Silence after which a partition is idle.
     pub idle_timeout: i64,
     /// How far its partitions may run ahead.
@@ -416,12 +419,11 @@ impl<'a> Builder<'a, '_> {
             let options = Options::new(name, node, self.faults);
             let Some(kind) = kind_of(&options, crate::source::KINDS) else { continue };
             let bound: Option<BoundSource> = (kind.bind)(&options);
-            let (mut rule, policy, section) = time_options(&options);
+            let TimeSection { mut rule, policy, field: mut time_field, idle_timeout, skew_max } = time_options(&options);
             let formats: Vec<Format> = match options.get("format") {
                 Some(format) => Format::read_chain(format, &options),
                 None => Format::by_name(bound.as_ref().map_or("raw", |b| b.format)).into_iter().collect(),
             };
-            let mut time_field = section.time_field;
             if let Some(time) = bound.as_ref().and_then(|b| b.time)
                 && time_field.is_none()
                 && !formats.iter().any(Format::has_time)
@@ -440,8 +442,9 @@ impl<'a> Builder<'a, '_> {
                 name: name.to_owned(),
                 kind: kind.name,
                 factory,
-                idle_timeout: section.idle_timeout,
-                skew_max: section.skew_max,
+                is_replayable: only.is_none(),
+                idle_timeout,
+                skew_max,
                 buffer: buffers.remove(name).unwrap_or_default(),
             });
         }
@@ -455,46 +458,4 @@ impl<'a> Builder<'a, '_> {
             self.bind_alone(name);
         }
     }
-}
-
-/// What `time:` says besides rule and policy.
-struct TimeSection {
-    time_field: Option<String>,
-    idle_timeout: i64,
-    skew_max: i64,
-}
-
-fn time_options(options: &Options<'_>) -> (TimeRule, TimePolicy, TimeSection) {
-    let section = options.section("time");
-    let s = section.as_ref();
-    let mut format = TimeFormat::default();
-    if let Some((text, place)) = s.and_then(|s| s.placed("format")) {
-        match TimeFormat::read(&text) {
-            Ok(found) => format = found,
-            Err(message) => {
-                let known = nearest(&text, FORMATS.iter().copied()).map(|k| format!("did you mean `{k}`? ")).unwrap_or_default();
-                let help = format!("{known}one of {}, or a form as that of strftime: \"%d/%b/%Y:%H:%M:%S %z\"", FORMATS.join(", "));
-                options.fault(Diagnostic::error(&place, "bad_time_format", message).help(help));
-            }
-        }
-    }
-    let mut rule = TimeRule { format, ..TimeRule::default() };
-    if let Some((zone, place)) = s.and_then(|s| s.placed("zone")) {
-        match Zone::named(&zone) {
-            Some(zone) => rule.zone = zone,
-            None => options.fault(
-                Diagnostic::error(&place, "unknown_zone", format!("there is no time zone `{zone}`"))
-                    .help("a name of the IANA database, as in Europe/Paris"),
-            ),
-        }
-    }
-    rule.year = s.and_then(|s| s.count("year")).map(|y| y as i64);
-    let duration = |key: &str, default: i64| s.and_then(|s| s.duration(key)).unwrap_or(default);
-    let policy = TimePolicy { lateness: duration("lateness", 0), jump_max: duration("jump_max", JUMP_MAX) };
-    let section = TimeSection {
-        time_field: s.and_then(|s| s.text("field")),
-        idle_timeout: duration("idle_timeout", IDLE_TIMEOUT),
-        skew_max: duration("skew_max", SKEW_MAX),
-    };
-    (rule, policy, section)
 }

@@ -72,7 +72,7 @@ pub const TOP: &[Field] = &[
         "the admin port",
     ),
     Field::optional("barrier", Type::Section(&[Field::optional("interval", Type::Duration, "time between epochs; default 1s")]), "epochs"),
-    Field::optional("stop_timeout", Type::Duration, "how long a stop waits for sinks; default 30s"),
+    Field::optional("stop_timeout", Type::Duration, "how long a stop or a reload waits for sinks; default 30s"),
 ];
 
 /// Reads the graph of a file.

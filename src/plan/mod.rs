@@ -14,6 +14,7 @@ pub mod picture;
 mod rule;
 mod sink;
 pub mod tables;
+mod time_section;
 mod unit;
 
 pub use bind::{Errors, Plan, PlannedLane, PlannedNode, PlannedRule, PlannedSource, PlannedTap, TargetPlan, plan};

@@ -47,6 +47,8 @@ pub enum Outcome {
 enum End {
     Over(Outcome),
     Reload(Box<Plan>),
+    /// The same, from the last epoch: the one after it was given up.
+    Torn(Box<Plan>),
     Panicked(String, Option<Culprit>),
     Rewind(String),
 }
@@ -84,6 +86,13 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
             (_, End::Reload(new)) => {
                 host.word("info", "reloaded", "the pipeline was loaded again");
                 before = Some(std::mem::replace(&mut plan, *new));
+            }
+            (epoch, End::Torn(new)) => {
+                let why = "its sinks did not take the rows of the next epoch";
+                host.word("warn", "reloaded", &format!("the pipeline was loaded again, starting behind epoch {epoch}: {why}"));
+                before = Some(std::mem::replace(&mut plan, *new));
+                settle(&plan, options, &mut *store, host)?;
+                cut_dead_letters(options, &*store)?;
             }
             (epoch, End::Rewind(message)) => {
                 host.word("warn", "rewound", &format!("{message}: starting again behind epoch {epoch}"));
@@ -159,7 +168,7 @@ fn run_units(plan: &mut Plan, topology: Topology, store: &mut dyn Store, host: &
     match &end {
         // Whoever holds rows for a reader that went away is not waited for.
         End::Over(Outcome::ReaderGone(_)) => {}
-        End::Panicked(..) | End::Rewind(_) => crew.call_off(),
+        End::Panicked(..) | End::Rewind(_) | End::Torn(_) => crew.call_off(),
         End::Over(_) | End::Reload(_) => crew.join(),
     }
     Ok((coordinator.record.epoch, end))
@@ -214,7 +223,8 @@ fn coordinate(
     let (mut asked, mut reloaded) = (Stopwatch::start(), Stopwatch::start());
     let mut stopping: Option<Stopwatch> = None;
     let mut troubled = false;
-    let mut next: Option<Box<Plan>> = None;
+    let mut next: Option<(Box<Plan>, Stopwatch)> = None;
+    let stop_timeout = Duration::from_nanos(plan.stop_timeout.unsigned_abs());
     loop {
         while let Some(report) = reports.receive() {
             match &report {
@@ -247,7 +257,7 @@ fn coordinate(
         }
         if coordinator.is_done() {
             return Ok(match next.filter(|_| stopping.is_none()) {
-                Some(plan) => End::Reload(plan),
+                Some((plan, _)) => End::Reload(plan),
                 None => End::Over(Outcome::Durable(coordinator.record.epoch)),
             });
         }
@@ -255,12 +265,17 @@ fn coordinate(
             stopping = Some(Stopwatch::start());
             coordinator.hurry();
         }
-        if !coordinator.is_ending()
+        if stopping.is_none()
             && let Some(plan) = host.reload()
         {
-            next = Some(Box::new(plan));
+            next = Some((Box::new(plan), Stopwatch::start()));
             coordinator.hurry();
             coordinator.ask(true);
+        }
+        // A sink may be away for what the new plan mends: where all can be read again, it is not waited for longer than at a stop.
+        let may_tear = stopping.is_none() && plan.sources.iter().all(|source| source.is_replayable);
+        if let Some((plan, _)) = next.take_if(|(_, since)| may_tear && since.elapsed() >= stop_timeout) {
+            return Ok(End::Torn(plan));
         }
         if (stopping.is_some() || coordinator.ended.iter().all(|e| *e)) && !coordinator.is_ending() {
             coordinator.ask(true);
@@ -269,7 +284,7 @@ fn coordinate(
             coordinator.ask(false);
         }
         if let Some(since) = &stopping
-            && since.elapsed() >= Duration::from_nanos(plan.stop_timeout.unsigned_abs())
+            && since.elapsed() >= stop_timeout
         {
             let where_ = match coordinator.phase() {
                 Some(Phase::Open) => "operators have not come to its barrier",

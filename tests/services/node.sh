@@ -1,7 +1,7 @@
 #!/bin/bash
 # Starts a real Elasticsearch (KIND es) or OpenSearch (KIND os) node on loopback, from the vendor's own zip in Maven Central, and returns when it answers.
 #   node.sh KIND ROOT PORT [--heap=SIZE] [--secure=FOLDER] [LINE OF ITS yml]…
-# FOLDER (es): node.key and node.crt for TLS, roles.yml, and users: a line of name, password and role for each.
+# FOLDER (es): node.key and node.crt for TLS, roles.yml, and users: a line of name, password and role for each. API keys can be made too.
 # Its process id stands in ROOT/node/pid. What cannot be had is said as "skipped: …", with exit status 3. Zips and what is unpacked from them stay in CACHE.
 set -eu
 KIND=$1 ROOT=$2 PORT=$3; shift 3
@@ -42,6 +42,22 @@ fetch() { # GROUP NAME VERSION
   exec 9>&-
 }
 
+# The test zip of Elasticsearch lacks what API keys and `GET /` need: parts/ brings it, compiled against what is there.
+missing_parts() {
+  source=$(dirname "$0")/parts/MissingParts.java plugin=$HOME_OF/plugins/parts new=$CACHE/compiling
+  exec 9>"$CACHE/lock"; flock 9
+  if ! cmp -s "$source" "$plugin/MissingParts.java"; then
+    [ -x "$JAVA/bin/javac" ] || skip "no compiler in $JAVA"
+    rm -rf "$new"; mkdir -p "$new/classes" "$new/parts" "$HOME_OF/plugins"
+    "$JAVA/bin/javac" -nowarn -cp "$HOME_OF/lib/*" -d "$new/classes" "$source"
+    "$JAVA/bin/jar" -c -f "$new/parts/parts.jar" -C "$new/classes" .
+    printf '%s\n' "name=parts" "description=what the test zip lacks" "version=1" "classname=tripline.tests.MissingParts" \
+      "java.version=21" "elasticsearch.version=$ES" >"$new/parts/plugin-descriptor.properties"
+    cp "$source" "$new/parts/"; chmod -R a+rX "$new"; rm -rf "$plugin"; mv "$new/parts" "$plugin"; rm -rf "$new"
+  fi
+  exec 9>&-
+}
+
 JAVA=$(java_home)
 if [ "$KIND" = es ]; then NAME=elasticsearch VERSION=$ES PREFIX=ES; fetch org.elasticsearch.distribution.integ-test-zip $NAME $VERSION
 else NAME=opensearch VERSION=$OS PREFIX=OPENSEARCH; fetch org.opensearch.distribution.integ-test-zip $NAME $VERSION; fi
@@ -58,6 +74,7 @@ mkdir -p "$WORK/config" "$WORK/data" "$WORK/logs" "$WORK/tmp"; cp -rn "$HOME_OF/
 } >"$WORK/config/$NAME.yml"
 sed -i -e '/-Xlog:gc/d' -e '/HeapDumpPath/d' -e '/ErrorFile/d' "$WORK/config/jvm.options"
 if [ -n "$SECURE" ] && [ ! -f "$WORK/config/node.key" ]; then
+  missing_parts
   cp "$SECURE/node.key" "$SECURE/node.crt" "$SECURE/roles.yml" "$WORK/config/"
   while read -r name password role; do
     env -i PATH="$PATH" "ES_JAVA_HOME=$JAVA" "ES_PATH_CONF=$WORK/config" CLI_JAVA_OPTS=-Xmx64m "$HOME_OF/bin/elasticsearch-users" useradd "$name" -p "$password" -r "$role"

@@ -80,6 +80,14 @@ pub fn product(reply: &[u8]) -> String {
     )
 }
 
+/// Whom the product takes us for, from its answer to `GET /_security/_authenticate`.
+pub fn known_as(reply: &[u8]) -> String {
+    let who: Value = serde_json::from_slice(reply).unwrap_or_default();
+    let name = who["username"].as_str().unwrap_or("?");
+    let key = who["api_key"]["name"].as_str().map(|key| format!(" by its API key `{key}`")).unwrap_or_default();
+    format!("Elasticsearch knows `{name}`{key}, and does not tell it its version (cluster privilege `monitor`)")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
