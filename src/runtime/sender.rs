@@ -272,6 +272,10 @@ impl Sender {
     /// Sends bodies, and takes back those that have landed.
     pub async fn fly(&mut self) -> Step {
         let mut step = Step::Idle;
+        // Connections are tasks beside this one, on its thread: where rows never cease to come, they have a turn only here.
+        if !self.flights.is_empty() {
+            tokio::task::yield_now().await;
+        }
         while !self.is_gone {
             self.rest.take_if(|rest| rest.is_over());
             self.pace.take_if(|pace| pace.is_over());
