@@ -6,6 +6,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -379,6 +380,31 @@ fn a_broker_that_dies_is_waited_for() {
         .map(|m| serde_json::from_slice::<Value>(m.payload().unwrap()).unwrap()["n"].as_u64().unwrap())
         .collect::<Vec<_>>();
     assert!(numbers.iter().copied().eq(0..COUNT as u64), "{} messages", numbers.len());
+}
+
+/// A connection that is taken and never answered is told, by `check` too, and nothing is lost.
+#[test]
+fn a_broker_that_never_answers_is_told_and_waited_for() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("mute", 1);
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap().to_string();
+    std::thread::spawn(move || mute.incoming().collect::<Vec<_>>());
+    let to = to_topic(&broker, &numbered(1, 0, 1000).map(|(_, line)| line + "\n").collect::<String>(), "topic: mute");
+    let from = broker.pipeline("mute", "", TO_FILE);
+    for (folder, word) in [(&to, "sink_outage"), (&from, "source_outage")] {
+        let file = folder.path().join("pipeline.yaml");
+        let well = fs::read_to_string(&file).unwrap();
+        fs::write(&file, well.replace(&broker.address(), &address)).unwrap();
+        let told = said(&tripline(folder.path(), &["check", "pipeline.yaml", "--connect"]));
+        assert!(told.contains(&format!("failed k: {address}: ")), "{told}");
+        let mut child = started(folder.path());
+        until(word, || fs::read_to_string(folder.path().join("words.log")).unwrap().contains(word));
+        child.kill().and_then(|()| child.wait()).unwrap();
+        fs::write(&file, well).unwrap();
+        run(folder.path());
+    }
+    assert_eq!((broker.messages("mute", 1).len(), count(from.path())), (1000, 1000));
 }
 
 #[test]

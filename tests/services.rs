@@ -63,6 +63,26 @@ fn mapping_conflict(node: &Node) {
     }
 }
 
+/// An index that may not be written, by its owner's will and as the server closes it on a full disk: rows are held, and there when it is opened.
+fn read_only(node: &Node) {
+    assert_eq!(node.ask("PUT", "/closed", "").0, 200);
+    let set = |block: &str, value: &str| {
+        assert_eq!(node.ask("PUT", "/closed/_settings", &format!(r#"{{"index.blocks.{block}":{value}}}"#)).0, 200)
+    };
+    for (round, block, status) in [(1, "write", "403"), (2, "read_only_allow_delete", "429")] {
+        set(block, "true");
+        let folder = pipeline(node, "index: closed, batch: {bytes: 50KiB}, in_flight_max: 1, retry: {max: 100ms}");
+        lines(folder.path(), 5000);
+        let mut child = started(folder.path());
+        let words = || fs::read_to_string(folder.path().join("words.log")).unwrap();
+        until("the outage", || words().contains("sink_outage"));
+        set(block, "null");
+        assert!(child.wait().unwrap().success(), "{}", words());
+        assert!(words().contains(&format!("puts rows off with {status}")) && words().contains("sink_recovered"), "{}", words());
+        assert_eq!(node.count("closed"), round * 5000);
+    }
+}
+
 /// The sink's own index template has said how the fields of an index are mapped.
 fn mapped(node: &Node, index: &str) {
     let (status, found) = node.ask("GET", &format!("/{index}/_mapping"), "");
@@ -96,6 +116,7 @@ fn elasticsearch() {
     let Some(node) = Node::start(&["node.sh", "es"], "indexing_pressure.memory.limit: 512kb") else { return };
     killed_often(&node, "killed", "index: killed, batch: {bytes: 100KiB}, in_flight_max: 16, retry: {min: 10ms, max: 200ms}");
     mapping_conflict(&node);
+    read_only(&node);
     let folder = pipeline(&node, "index: 'mapped-{host}', install_template: true");
     lines(folder.path(), 100);
     finished(folder.path(), &[]);

@@ -479,3 +479,49 @@ fn spread() -> u16 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0u8) as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::component::BoxFuture;
+    use crate::runtime::assemble::blocking;
+
+    /// Answers from a task of its own, as a connection does.
+    struct Remote;
+
+    impl Sink for Remote {
+        fn connect(&self, _last: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+            Box::pin(async { Ok(()) })
+        }
+        fn send<'a>(&'a self, _body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
+            Box::pin(async { Handle::current().spawn(async { Sent::All }).await.map_err(|e| Outage::new(e.to_string())) })
+        }
+        fn seal(&self, _epoch: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    #[test]
+    fn a_body_lands_though_rows_never_cease_to_come() {
+        let registry = Registry::default();
+        let mut sender = Sender::new(SenderParts {
+            name: "es".to_owned(),
+            sink: Arc::new(Remote),
+            packing: Packing::default(),
+            reports: Reports::default(),
+            outcomes: Outcomes::new(&registry, "es"),
+            dead_letter: DeadLetter::Nowhere,
+            clock: Clock::System,
+        });
+        sender.push(Body { bytes: b"row\n".to_vec(), ends: vec![4], ..Body::default() });
+        blocking().unwrap().block_on(async {
+            // Nothing here waits, as where each step finds rows to take.
+            for _ in 0..10 {
+                sender.fly().await;
+            }
+        });
+        assert!(sender.is_empty());
+    }
+}
