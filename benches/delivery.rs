@@ -82,7 +82,8 @@ fn main() {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         if is_busy.load(Ordering::Relaxed) {
             while !has_read(child.id(), text.len()) {
-                std::thread::sleep(Duration::from_millis(1));
+                // Not more often: to ask takes a tenth of a millisecond of a core that the process could use.
+                std::thread::sleep(Duration::from_millis(5));
             }
             is_busy.store(false, Ordering::Relaxed);
         }

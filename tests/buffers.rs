@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use outside::{fed, finished, folder, got, killed_after, said, served, started, text, tripline, until};
+use outside::{fed, finished, folder, got, killed_after, said, served, signal, started, text, tripline, until};
 use peer::Peer;
 use serde_json::Value;
 
@@ -147,7 +147,7 @@ fn a_stop_does_not_wait_for_a_peer_that_is_away() {
     let mut child = started(folder.path());
     until("the other sink has all", || lines(&folder.path().join("out.ndjson")) == 5_000);
     let asked = Instant::now();
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    signal(&child, "TERM");
     assert!(child.wait().unwrap().success());
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     peer.away(false);
@@ -381,7 +381,7 @@ fn what_waits_is_not_forgotten_by_a_changed_pipeline_or_program() {
     fs::write(&segment, older).unwrap();
     let out = run();
     assert!(
-        said(&out).contains("it has form 0, and this program reads form 2: let the program that wrote it deliver it first"),
+        said(&out).contains("it has form 0, and this program reads form 3: let the program that wrote it deliver it first"),
         "{}",
         said(&out)
     );

@@ -18,6 +18,9 @@ pub const REST: Duration = Duration::from_millis(500);
 /// After so many bytes a sync begins, so that a barrier finds little left to wait for.
 const SYNC_BYTES: u64 = 16 << 20;
 
+/// So many bodies are packed at a time: the next one is not held up by a thread that has lost its core.
+const PACKED_AT_ONCE: usize = 2;
+
 /// What is told of a queue without room.
 const FULL: &str = "it is full: what leads to it waits for its sink";
 
@@ -44,12 +47,12 @@ pub struct Buffered {
     rest: Option<Stopwatch>,
     /// Whether the end of an outage is still to be told.
     is_told: bool,
-    /// A body on its way into the queue. It is not lost where it cannot be packed.
+    /// Bodies on their way into the queue. They are not lost where they cannot be packed.
     packing: Beside<(Body, Result<Packed>)>,
-    /// One that was packed, and cannot be put now.
+    /// The first of them, which was packed and cannot be put now.
     packed: Option<(Body, Result<Packed>)>,
-    /// Memory of one that was put.
-    spare: (Body, Option<Packed>),
+    /// Memory of those that were put.
+    spares: Vec<(Body, Packed)>,
     syncing: Beside<Result<Place>>,
     /// The next body, read ahead of its time.
     reading: Beside<Result<ReadBody>>,
@@ -76,7 +79,7 @@ impl Buffered {
             is_told: false,
             packing: Beside::default(),
             packed: None,
-            spare: (Body::default(), None),
+            spares: Vec::new(),
             syncing: Beside::default(),
             reading: Beside::default(),
         }
@@ -92,7 +95,7 @@ impl Buffered {
         self.parts.disk.is_read() && !self.is_coming()
     }
 
-    /// Whether a body is on its way into the queue.
+    /// Whether bodies are on their way into the queue.
     pub fn is_coming(&self) -> bool {
         self.packing.is_busy() || self.packed.is_some()
     }
@@ -132,32 +135,33 @@ impl Buffered {
         self.judge(outcome, body.rows(), has_other_way)
     }
 
-    /// Sends a body on its way into the queue: it is packed beside the work. Leaves memory for the next one, or says no where another is on its way.
+    /// Sends a body on its way into the queue: it is packed beside the work. Leaves memory for the next one, or says no where enough are on their way.
     pub fn begin(&mut self, body: &mut Body, signal: &Arc<Signal>) -> bool {
-        if self.is_coming() {
+        if self.packing.count() + usize::from(self.packed.is_some()) >= PACKED_AT_ONCE {
             return false;
         }
-        let (spare, packed) = std::mem::take(&mut self.spare);
-        let body = std::mem::replace(body, spare);
+        let (spare, packed) = self.spares.pop().map_or_else(Default::default, |(body, packed)| (body, Some(packed)));
+        let mut body = std::mem::replace(body, spare);
         self.packing.begin(signal, move || {
-            let packed = packed.map_or_else(Packed::new, Ok).and_then(|mut packed| packed.pack(&body).map(|()| packed));
+            let packed = packed.map_or_else(Packed::new, Ok).and_then(|mut packed| packed.pack(&mut body).map(|()| packed));
             (body, packed)
         });
         true
     }
 
-    /// Puts what was packed into the queue.
+    /// Puts what was packed into the queue, in its order.
     fn take_in(&mut self) {
-        let Some((mut body, packed)) = self.packing.collect().or_else(|| self.packed.take()) else { return };
-        let outcome = self.attempt(|disk| match &packed {
-            Ok(packed) => disk.append_packed(packed),
-            Err(_) => disk.append(&body),
-        });
-        if self.judge(outcome, body.rows(), false) == Put::Held {
-            self.packed = Some((body, packed));
-        } else {
+        while let Some((mut body, packed)) = self.packed.take().or_else(|| self.packing.collect()) {
+            let outcome = self.attempt(|disk| match &packed {
+                Ok(packed) => disk.append_packed(packed),
+                Err(_) => disk.append(&body),
+            });
+            if self.judge(outcome, body.rows(), false) == Put::Held {
+                self.packed = Some((body, packed));
+                return;
+            }
             body.clear();
-            self.spare = (body, packed.ok());
+            self.spares.extend(packed.ok().map(|packed| (body, packed)));
         }
     }
 
@@ -208,8 +212,8 @@ impl Buffered {
     /// Takes the next body out of the queue if it was read; if not, it soon will be, and the signal says so. While it is sent, the one behind it is read
     /// into an empty one.
     pub fn next(&mut self, spare: impl FnOnce() -> Body, signal: &Arc<Signal>) -> Result<Option<Body>> {
-        let body = self.reading.collect().transpose()?.map(|(body, bytes)| {
-            self.parts.disk.note_read(bytes);
+        let body = self.reading.collect().transpose()?.map(|(body, record)| {
+            self.parts.disk.note_read(record);
             body
         });
         if !self.reading.is_busy() {
