@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use outside::{fed, folder, got, said, started, stopped, text, tripline, until};
+use outside::{fed, folder, got, said, signal, started, stopped, text, tripline, until};
 use serde_json::Value;
 
 fn spawn(folder: &Path, words: &[&str]) -> Child {
@@ -82,7 +82,7 @@ fn a_full_disk_is_held_against_and_named_at_the_stop() {
     let said = || fs::read_to_string(f.path().join("words.log")).unwrap();
     until("an outage", || said().contains("sink_outage"));
     assert!(child.try_wait().unwrap().is_none(), "a full disk must not end the run");
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    signal(&child, "TERM");
     let status = child.wait().unwrap();
     let said = said();
     assert_eq!(status.code(), Some(1), "{said}");

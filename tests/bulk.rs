@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use outside::{folder, killed_after, said, started, stopped, text, tripline, until};
+use outside::{folder, killed_after, said, signal, started, stopped, text, tripline, until};
 use peer::{Deal, Peer};
 use serde_json::Value;
 
@@ -190,7 +190,7 @@ fn a_stop_with_a_dead_sink_says_so_and_loses_nothing() {
     lines(folder.path(), 0, 10);
     let mut child = started(folder.path());
     until("a refused body", || peer.seen.lock().unwrap().requests > 2);
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let words = fs::read_to_string(folder.path().join("words.log")).unwrap();
     assert!(words.contains("a sink does not take its rows"), "{words}");
@@ -210,7 +210,7 @@ fn a_reload_with_a_dead_sink_takes_the_new_one() {
     let child = started(folder.path());
     until("a refused body", || dead.seen.lock().unwrap().requests > 2);
     fs::write(folder.path().join("pipeline.yaml"), text_of(&well)).unwrap();
-    Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    signal(&child, "HUP");
     until("all rows", || numbers(&well, "logs").len() == 500);
     lines(folder.path(), 500, 600);
     until("new rows", || numbers(&well, "logs").len() == 600);
@@ -231,7 +231,7 @@ fn a_reload_with_a_dead_sink_loses_nothing_of_standard_input() {
     let mut input = child.stdin.take().unwrap();
     (0..10).for_each(|n| writeln!(input, "{{\"@timestamp\":\"2026-11-25T00:00:00Z\",\"n\":{n}}}").unwrap());
     until("a refused body", || dead.seen.lock().unwrap().requests > 2);
-    Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    signal(&child, "HUP");
     let refused = dead.seen.lock().unwrap().requests;
     until("tries behind the time of a stop", || dead.seen.lock().unwrap().requests > refused + 6);
     dead.seen.lock().unwrap().deals.clear();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use outside::{fed, finished, folder, text, tripline, until};
+use outside::{fed, finished, folder, signal, text, tripline, until};
 
 const PIPELINE: &str =
     "sources: {a: {type: file, paths: ['logs/app.log*'], original: false}}\nsinks: {o: {type: file, inputs: [a], path: out.ndjson}}\n";
@@ -69,7 +69,7 @@ impl Live<'_> {
     }
 
     fn stop(mut self) {
-        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        signal(&self.child, "TERM");
         assert!(self.child.wait().unwrap().success());
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use outside::{folder, started, text, tripline, until};
+use outside::{folder, signal, started, text, tripline, until};
 use serde_json::Value;
 
 /// The alerts of a rule that wants four lines of a host within a minute, and the summary.
@@ -141,7 +141,7 @@ sinks: {o: {type: file, inputs: [m], path: out.ndjson}}
     std::thread::sleep(Duration::from_millis(4500));
     append("{\"k\":\"a\"}\n");
     assert!(wait_for(3));
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    signal(&child, "TERM");
     let words = text(&child.wait_with_output().unwrap().stderr);
     assert!(words.contains("reload_failed") && words.contains("m.map.csv:3:1"), "{words}");
     assert_eq!(written(), "{\"k\":\"a\",\"v\":\"one\"}\n{\"k\":\"a\",\"v\":\"one\"}\n{\"k\":\"a\",\"v\":\"three\"}\n");

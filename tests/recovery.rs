@@ -7,17 +7,18 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outside::folder;
+use outside::{folder, signal};
 use serde_json::Value;
 use tripline::clock::{Clock, Stopwatch};
-use tripline::component::{Operator, Outputs};
+use tripline::component::sink::{Body, OutRow, Outage, Outcome as SinkOutcome, Sent, Sink};
+use tripline::component::{BoxFuture, Operator, Outputs};
 use tripline::event::Batch;
 use tripline::metrics::Registry;
-use tripline::plan::load_plan;
+use tripline::plan::{Plan, load_plan};
 use tripline::runtime::assemble::RunOptions;
 use tripline::runtime::sender::Health;
 use tripline::runtime::topology::{Host, run};
@@ -37,6 +38,34 @@ impl Operator for Fragile {
     }
 }
 
+/// Refuses some rows, panics at others, and takes the rest.
+struct FragileSink(Arc<Mutex<String>>);
+
+impl Sink for FragileSink {
+    fn connect(&self, _: Option<&[u8]>) -> BoxFuture<'_, Result<(), Outage>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn encode(&self, row: &OutRow<'_>, body: &mut Body) {
+        assert!(!row.batch.input.line(row.row).starts_with(b"broken"), "a broken row");
+        row.end(row.identity(), body);
+    }
+    fn send<'a>(&'a self, body: &'a Arc<Body>) -> BoxFuture<'a, Result<Sent, Outage>> {
+        let judge = |row: usize| {
+            let text = str::from_utf8(&body.bytes[body.range(row..row + 1)]).unwrap();
+            if text.contains("refused") {
+                return SinkOutcome::Rejected { status: Some(400), reason: "refused".to_owned() };
+            }
+            self.0.lock().unwrap().push_str(text);
+            SinkOutcome::Accepted
+        };
+        let rows = (0..body.rows()).map(judge).collect();
+        Box::pin(async { Ok(Sent::Rows(rows, None)) })
+    }
+    fn seal(&self, _: u64) -> BoxFuture<'_, Result<Vec<u8>, Outage>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
 #[derive(Default)]
 struct Listener(Vec<String>);
 
@@ -50,16 +79,24 @@ impl Host for Listener {
     }
 }
 
-/// Runs lines through the fragile operator. Returns what came out, what stands in the dead letter, and the words on the way.
-fn through(lines: &[String], with_dead_letter: bool) -> (Result<(), String>, String, String, Vec<String>) {
+/// What came of a run.
+struct Ran {
+    outcome: Result<(), String>,
+    out: String,
+    /// Dead letters of the source and of the sink.
+    dead: [String; 2],
+    words: Vec<String>,
+}
+
+/// Runs lines through one unit that was broken.
+fn through(lines: &[String], with_dead_letter: bool, break_it: impl FnOnce(&mut Plan)) -> Ran {
     let folder = folder(
         "barrier: {interval: 5ms}\nsources: {a: {type: file, paths: [in.log], original: false}}\ntransforms: {t: {type: filter, inputs: [a], where: 'true'}}\nsinks: {o: {type: file, inputs: [t], path: out.ndjson}}\n",
     );
     fs::write(folder.path().join("in.log"), lines.join("\n") + "\n").unwrap();
     let (plan, _) = load_plan(&[folder.path().join("pipeline.yaml")], Clock::System, &|_| None, &[], &Registry::default());
     let mut plan = plan.unwrap();
-    let moods = Arc::new(AtomicU32::new(0));
-    plan.lanes[0].nodes[0].factory = Box::new(move || Box::new(Fragile(Arc::clone(&moods))));
+    break_it(&mut plan);
     let state = folder.path().join("state");
     let options = RunOptions {
         shards: 2,
@@ -72,7 +109,13 @@ fn through(lines: &[String], with_dead_letter: bool) -> (Result<(), String>, Str
     let mut host = Listener::default();
     let outcome = run(plan, &options, Box::new(MemoryStore::default()), &mut host).map(drop).map_err(|e| e.0);
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    (outcome, read(&folder.path().join("out.ndjson")), read(&state.join("dead_letter/a.ndjson")), host.0)
+    let dead = ["a", "o"].map(|node| read(&state.join(format!("dead_letter/{node}.ndjson"))));
+    Ran { outcome, out: read(&folder.path().join("out.ndjson")), dead, words: host.0 }
+}
+
+fn with_a_fragile_operator(plan: &mut Plan) {
+    let moods = Arc::new(AtomicU32::new(0));
+    plan.lanes[0].nodes[0].factory = Box::new(move || Box::new(Fragile(Arc::clone(&moods))));
 }
 
 #[test]
@@ -82,7 +125,7 @@ fn a_row_that_breaks_a_unit_is_left_out_and_no_other() {
         _ => format!("line {i}"),
     };
     let lines: Vec<String> = (0..4_000).map(name).collect();
-    let (outcome, out, dead, words) = through(&lines, true);
+    let Ran { outcome, out, dead: [dead, _], words } = through(&lines, true, with_a_fragile_operator);
     outcome.unwrap();
     let got: Vec<String> = out.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["message"].as_str().unwrap().to_owned()).collect();
     let want: Vec<&String> = lines.iter().filter(|l| l.starts_with("line")).collect();
@@ -95,9 +138,33 @@ fn a_row_that_breaks_a_unit_is_left_out_and_no_other() {
 }
 
 #[test]
+fn what_a_sink_was_refused_before_a_panic_stands_in_the_dead_letter_once() {
+    let name = |i: usize| match i {
+        100 | 700 | 1_499 => format!("refused {i}"),
+        900 | 1_490 => format!("broken {i}"),
+        _ => format!("line {i}"),
+    };
+    let lines: Vec<String> = (0..1_500).map(name).collect();
+    let taken = Arc::new(Mutex::new(String::new()));
+    let taken_too = Arc::clone(&taken);
+    let ran = through(&lines, true, move |plan| plan.sinks[0].factory = Box::new(move |_| Box::new(FragileSink(Arc::clone(&taken_too)))));
+    ran.outcome.unwrap();
+    let texts = |dead: &str, of: fn(&Value) -> &Value| -> Vec<String> {
+        let mut texts: Vec<String> = dead.lines().map(|l| of(&serde_json::from_str(l).unwrap()).as_str().unwrap().to_owned()).collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(texts(&ran.dead[1], |letter| &letter["event"]["message"]), ["refused 100", "refused 1499", "refused 700"]);
+    // Whichever unit a row breaks, its text is one of its source: there it can be replayed.
+    assert_eq!(texts(&ran.dead[0], |letter| &letter["raw"]), ["broken 1490", "broken 900"]);
+    let taken = taken.lock().unwrap();
+    assert!((0..1_500).filter(|i| name(*i).starts_with("line")).all(|i| taken.contains(&format!("\"line {i}\""))));
+}
+
+#[test]
 fn a_fault_that_passes_costs_no_row() {
     let lines: Vec<String> = (0..50).map(|i| if i == 20 { "moody".into() } else { format!("line {i}") }).collect();
-    let (outcome, out, dead, words) = through(&lines, true);
+    let Ran { outcome, out, dead: [dead, _], words } = through(&lines, true, with_a_fragile_operator);
     outcome.unwrap();
     assert_eq!((out.lines().count(), dead.as_str()), (50, ""));
     assert_eq!(words.iter().filter(|w| *w == "panicked").count(), 2);
@@ -105,7 +172,7 @@ fn a_fault_that_passes_costs_no_row() {
 
 #[test]
 fn without_a_dead_letter_a_panic_ends_the_run() {
-    let (outcome, ..) = through(&["broken".into()], false);
+    let Ran { outcome, .. } = through(&["broken".into()], false, with_a_fragile_operator);
     assert!(outcome.unwrap_err().contains("`a` panicked"));
 }
 
@@ -137,11 +204,11 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+        signal(&self.child, name);
     }
 
     fn stop(mut self) -> Value {
-        self.signal("-TERM");
+        self.signal("TERM");
         let summary = self.until("summary");
         assert!(self.child.wait().unwrap().success());
         summary
@@ -186,7 +253,7 @@ fn a_reload_keeps_state_and_loses_no_line() {
     wait_for("first events", || count(at, "events.ndjson") == 2);
     // A faulty file changes nothing and says why.
     fs::write(at.join("pipeline.yaml"), LIVE.replace("count: 3", "cuont: 3")).unwrap();
-    running.signal("-HUP");
+    running.signal("HUP");
     while !running.until("reload")["message"].as_str().unwrap().contains("did you mean `count`?") {}
     running.until("reload_failed");
     // A title keeps the two hits that the window holds; a sink that is new writes what comes from now on.
@@ -195,7 +262,7 @@ fn a_reload_keeps_state_and_loses_no_line() {
         LIVE.replace("title: first", "title: second") + "  more: {type: file, inputs: [a], path: more.ndjson}\n",
     )
     .unwrap();
-    running.signal("-HUP");
+    running.signal("HUP");
     running.until("reloaded");
     running.until("ready");
     append(at, 2, 1);
@@ -204,7 +271,7 @@ fn a_reload_keeps_state_and_loses_no_line() {
     // Many reloads while lines come.
     for round in 0..5 {
         append(at, 3 + round * 100, 100);
-        running.signal("-HUP");
+        running.signal("HUP");
         running.until("reloaded");
     }
     wait_for("all events", || count(at, "events.ndjson") == 503);
@@ -244,7 +311,7 @@ fn a_sink_that_cannot_be_opened_at_a_reload_leaves_all_as_it_was() {
     let mut running = Running::start(at, &["run", "pipeline.yaml", "--admin", "off"]);
     running.until("ready");
     fs::write(at.join("pipeline.yaml"), LIVE.to_owned() + "  bad: {type: file, inputs: [a], path: in.ndjson/under/a/file}\n").unwrap();
-    running.signal("-HUP");
+    running.signal("HUP");
     assert!(running.until("reload_failed")["message"].as_str().unwrap().contains("the pipeline goes on as it was"));
     append(at, 1, 4);
     wait_for("events", || count(at, "events.ndjson") == 5);
@@ -263,7 +330,7 @@ fn standard_input_flows_on_over_a_reload() {
     running.until("ready");
     input.write_all(b"{\"n\":1}\n{\"n\"").unwrap();
     wait_for("first line", || count(at, "out.ndjson") == 1);
-    running.signal("-HUP");
+    running.signal("HUP");
     running.until("reloaded");
     input.write_all(b":2}\n{\"n\":3}\n").unwrap();
     wait_for("the rest", || count(at, "out.ndjson") == 3);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outside::{finished, folder, killed_after, said, started, text, tripline, until};
+use outside::{finished, folder, killed_after, said, signal, started, text, tripline, until};
 use serde_json::Value;
 use server::certificates::certificates;
 use server::node::Node;
@@ -212,7 +212,7 @@ fn api_keys(node: &Node, authority: &str) {
     until("the outage", || words().contains("sink_outage"));
     assert_eq!(node.count("keyed"), 0);
     fs::write(&key, format!("{good}\n")).unwrap();
-    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    signal(&child, "HUP");
     let out = child.wait_with_output().unwrap();
     assert!(out.status.success() && words().contains("401"), "{}", words());
     assert!(!words().contains(&taken_back) && !words().contains(&good), "{}", words());

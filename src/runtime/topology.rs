@@ -59,8 +59,7 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
     let mut before: Option<Plan> = None;
     let mut is_first = true;
     let mut rewinds = Rewinds::default();
-    settle(&plan, options, &mut *store, host)?;
-    cut_dead_letters(options, &*store)?;
+    go_back(&plan, options, &mut *store, host)?;
     loop {
         let topology = match (Topology::new(&plan, options, &mut *store, &caution), before.take()) {
             (Ok(topology), _) => topology,
@@ -91,16 +90,17 @@ pub fn run(mut plan: Plan, options: &RunOptions, mut store: Box<dyn Store>, host
                 let why = "its sinks did not take the rows of the next epoch";
                 host.word("warn", "reloaded", &format!("the pipeline was loaded again, starting behind epoch {epoch}: {why}"));
                 before = Some(std::mem::replace(&mut plan, *new));
-                settle(&plan, options, &mut *store, host)?;
-                cut_dead_letters(options, &*store)?;
+                go_back(&plan, options, &mut *store, host)?;
             }
             (epoch, End::Rewind(message)) => {
                 host.word("warn", "rewound", &format!("{message}: starting again behind epoch {epoch}"));
                 rewinds.rest(epoch, host);
-                settle(&plan, options, &mut *store, host)?;
-                cut_dead_letters(options, &*store)?;
+                go_back(&plan, options, &mut *store, host)?;
             }
-            (epoch, End::Panicked(name, culprit)) => recover(&plan, options, &mut caution, epoch, (&name, culprit), host)?,
+            (epoch, End::Panicked(name, culprit)) => {
+                recover(&plan, options, &mut caution, epoch, (&name, culprit), host)?;
+                go_back(&plan, options, &mut *store, host)?;
+            }
         }
     }
 }
@@ -127,6 +127,12 @@ fn sleep(longest: Duration, host: &dyn Host) {
     while since.elapsed() < longest && host.stops() == 0 {
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Leaves nothing of what came behind the last epoch: it comes again.
+fn go_back(plan: &Plan, options: &RunOptions, store: &mut dyn Store, host: &mut dyn Host) -> Result<(), RunError> {
+    settle(plan, options, store, host)?;
+    cut_dead_letters(options, store)
 }
 
 /// Learns whether an epoch that was only prepared counts. A peer that cannot say is asked until it can.
@@ -193,12 +199,14 @@ fn recover(
             Ok(())
         }
         Answer::Without(row) => {
-            let reason = "a unit panicked at this row";
+            let reason = format!("`{name}` panicked at this row");
+            // Its text is one of its source, whichever unit it broke: there it can be replayed.
+            let node = row.origin.source.as_str();
             let id = row.origin.event_id(row.position, &row.line);
             let time = plan.clock.now();
-            let letter = Letter { id, stage: "transform", reason, status: None, time, event: None, raw: Some(&row.line) };
-            dead_letter::put(&folder, name, std::iter::once(letter)).map_err(|e| RunError(format!("dead letter of `{name}`: {e}")))?;
-            plan.registry.counter("tripline_dead_letters_total", &[("node", name)]).increment(1);
+            let letter = Letter { id, stage: "transform", reason: &reason, status: None, time, event: None, raw: Some(&row.line) };
+            dead_letter::put(&folder, node, std::iter::once(letter)).map_err(|e| RunError(format!("dead letter of `{node}`: {e}")))?;
+            plan.registry.counter("tripline_dead_letters_total", &[("node", node)]).increment(1);
             let place = format!("{}:{} at {}", row.origin.source, row.origin.partition, row.position);
             host.word(
                 "error",

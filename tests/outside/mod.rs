@@ -44,9 +44,14 @@ pub fn served(folder: &Path) -> (Child, String) {
     (child, address.unwrap())
 }
 
+/// Sends a process a signal: `TERM`, `HUP`.
+pub fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+}
+
 /// SIGTERM, and what it said; it must end well.
 pub fn stopped(mut child: Child, folder: &Path) -> String {
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    signal(&child, "TERM");
     let status = child.wait().unwrap();
     let words = fs::read_to_string(folder.join("words.log")).unwrap();
     assert!(status.success(), "{words}");
