@@ -1,4 +1,5 @@
 //! What a delivery does with its disk buffer: bodies in and out, packed, synced and read beside the work, outages of the disk told once.
+use std::collections::VecDeque;
 use std::io::{Error, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +50,8 @@ pub struct Buffered {
     is_told: bool,
     /// Bodies on their way into the queue. They are not lost where they cannot be packed.
     packing: Beside<(Body, Result<Packed>)>,
-    /// The first of them, which was packed and cannot be put now.
-    packed: Option<(Body, Result<Packed>)>,
+    /// The first of them, which were packed and cannot be put now.
+    packed: VecDeque<(Body, Result<Packed>)>,
     /// Memory of those that were put.
     spares: Vec<(Body, Packed)>,
     syncing: Beside<Result<Place>>,
@@ -78,7 +79,7 @@ impl Buffered {
             rest: None,
             is_told: false,
             packing: Beside::default(),
-            packed: None,
+            packed: VecDeque::new(),
             spares: Vec::new(),
             syncing: Beside::default(),
             reading: Beside::default(),
@@ -97,7 +98,7 @@ impl Buffered {
 
     /// Whether bodies are on their way into the queue.
     pub fn is_coming(&self) -> bool {
-        self.packing.is_busy() || self.packed.is_some()
+        self.packing.is_busy() || !self.packed.is_empty()
     }
 
     /// Whether a disk that took nothing is left alone.
@@ -137,7 +138,7 @@ impl Buffered {
 
     /// Sends a body on its way into the queue: it is packed beside the work. Leaves memory for the next one, or says no where enough are on their way.
     pub fn begin(&mut self, body: &mut Body, signal: &Arc<Signal>) -> bool {
-        if self.packing.count() + usize::from(self.packed.is_some()) >= PACKED_AT_ONCE {
+        if self.packing.count() + self.packed.len() >= PACKED_AT_ONCE {
             return false;
         }
         let (spare, packed) = self.spares.pop().map_or_else(Default::default, |(body, packed)| (body, Some(packed)));
@@ -151,25 +152,27 @@ impl Buffered {
 
     /// Puts what was packed into the queue, in its order.
     fn take_in(&mut self) {
-        while let Some((mut body, packed)) = self.packed.take().or_else(|| self.packing.collect()) {
+        self.packed.extend(std::iter::from_fn(|| self.packing.collect()));
+        while let Some((mut body, packed)) = self.packed.pop_front() {
             let outcome = self.attempt(|disk| match &packed {
                 Ok(packed) => disk.append_packed(packed),
                 Err(_) => disk.append(&body),
             });
             if self.judge(outcome, body.rows(), false) == Put::Held {
-                self.packed = Some((body, packed));
-                return;
+                return self.packed.push_front((body, packed));
             }
             body.clear();
             self.spares.extend(packed.ok().map(|packed| (body, packed)));
         }
     }
 
-    /// Gives back a body that finds no way into a queue of which all was read.
-    pub fn turn_back(&mut self) -> Option<Body> {
-        let (body, _) = self.packed.take_if(|_| self.parts.disk.is_read())?;
+    /// Gives back the bodies that find no way into a queue of which all was read: none stays, or none is given.
+    pub fn turn_back(&mut self) -> Vec<Body> {
+        if self.packed.is_empty() || self.packing.is_busy() || !self.parts.disk.is_read() {
+            return Vec::new();
+        }
         self.recover();
-        Some(body)
+        self.packed.drain(..).map(|(body, _)| body).collect()
     }
 
     fn judge(&mut self, outcome: std::result::Result<bool, Option<Error>>, rows: usize, has_other_way: bool) -> Put {
@@ -295,5 +298,46 @@ impl Buffered {
     pub fn tell(&self, level: &'static str, event: &'static str, what: &str) {
         let message = format!("disk buffer of {}: {what}", self.parts.name);
         self.parts.reports.send(Report::Word { level, event, message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Registry;
+    use crate::runtime::assemble::blocking;
+
+    fn body(text: &str) -> Body {
+        Body { bytes: text.into(), ends: vec![text.len()], ..Body::default() }
+    }
+
+    #[test]
+    fn bodies_that_find_no_way_in_come_back_together_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::default();
+        let mut buffer = Buffered::new(BufferedParts {
+            disk: DiskBuffer::open(folder.path(), "test", 100, None).unwrap(),
+            when_full: WhenFull::Wait,
+            dropped: registry.counter("tripline_discarded_total", &[]),
+            bytes: registry.gauge("tripline_disk_buffer_bytes", &[]),
+            name: "es".to_owned(),
+            reports: Reports::default(),
+        });
+        // It is full, though all was read: an epoch has to come before there is room.
+        assert_eq!(buffer.put(&body(&"x".repeat(200)), false), Put::Queued);
+        buffer.skip();
+        let signal = Arc::default();
+        let runtime = blocking().unwrap();
+        let _entered = runtime.enter();
+        assert!(buffer.begin(&mut body("one"), &signal) && buffer.begin(&mut body("two"), &signal));
+        assert!(!buffer.begin(&mut body("three"), &signal), "two at a time");
+        let mut back = Vec::new();
+        let since = Stopwatch::start();
+        while back.is_empty() && since.elapsed() < Duration::from_secs(10) {
+            buffer.write_on(&signal);
+            back = buffer.turn_back();
+        }
+        assert_eq!(back.iter().map(|body| &*body.bytes).collect::<Vec<_>>(), [b"one", b"two"]);
+        assert!(!buffer.is_coming() && buffer.begin(&mut body("three"), &signal));
     }
 }

@@ -98,11 +98,11 @@ impl Delivery {
                 }
             }
         }
-        if self.sender.is_empty()
-            && let Some(body) = buffer.turn_back()
-        {
-            self.is_direct = true;
-            self.sender.push(body);
+        if self.sender.is_empty() {
+            for body in buffer.turn_back() {
+                self.is_direct = true;
+                self.sender.push(body);
+            }
         }
     }
 
