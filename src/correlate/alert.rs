@@ -6,7 +6,7 @@ use bumpalo::Bump;
 use crate::clock::Timestamp;
 use crate::component::correlator::key_parts;
 use crate::event::id::hex;
-use crate::event::time::DateText;
+use crate::event::time::write_rfc3339;
 use crate::event::{Slot, text};
 use crate::expr::{Program, Row, Template};
 use crate::simd;
@@ -164,7 +164,7 @@ impl Alert {
     }
 
     /// The document, one line without its end.
-    pub fn write(&self, dates: &mut DateText, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         out.reserve(256 + self.head.len() + self.middle.len() + self.tail.len());
         simd::append(ALERT_ID, out);
         simd::append(self.id.as_bytes(), out);
@@ -173,7 +173,7 @@ impl Alert {
         out.extend_from_slice(&self.head);
         for (key, at) in [("\"time\":\"", self.time), ("\",\"first_seen\":\"", self.first_seen), ("\",\"last_seen\":\"", self.last_seen)] {
             simd::append(key.as_bytes(), out);
-            dates.write_rfc3339(at, out);
+            write_rfc3339(at, out);
         }
         simd::append(b"\",\"count\":", out);
         simd::append(&self.count, out);
@@ -319,14 +319,14 @@ pub(super) fn write_value(value: crate::event::Value<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends one event of an alert.
-pub fn write_event(id: &[u8; 32], at: Timestamp, raw: &[u8], dates: &mut DateText, out: &mut Vec<u8>) {
+pub fn write_event(id: &[u8; 32], at: Timestamp, raw: &[u8], out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(b',');
     }
     simd::append(b"{\"id\":\"", out);
     simd::append(id, out);
     simd::append(b"\",\"time\":\"", out);
-    dates.write_rfc3339(at, out);
+    write_rfc3339(at, out);
     simd::append(b"\",\"text\":", out);
     match std::str::from_utf8(raw) {
         Ok(_) => text::quote(raw, out),

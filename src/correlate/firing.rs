@@ -118,7 +118,7 @@ impl Threshold {
         if self.spec.shadow {
             return;
         }
-        out.lines.push(|line| alert.write(&mut self.dates, line));
+        out.lines.push(|line| alert.write(line));
         out.times.push(alert.time);
         out.ties.push(tie);
     }
@@ -136,7 +136,7 @@ impl Threshold {
         for record in self.chain.iter().filter_map(|number| self.evidence.get(*number)) {
             let Some(origin) = self.origins.get(record.origin as usize) else { continue };
             let raw = self.evidence.text(record);
-            write_event(&origin.event_id(record.position, raw), record.time, raw, &mut self.dates, &mut alert.events);
+            write_event(&origin.event_id(record.position, raw), record.time, raw, &mut alert.events);
             if self.ports[hit.port].is_rule
                 && let Some(id) = id_of(raw)
             {

@@ -19,7 +19,6 @@ use crate::component::correlator::AlertRows;
 use crate::component::list_write::Write;
 use crate::component::{Correlator, HitBatch, Kind, OutputNames};
 use crate::config::{Field, Options, Type};
-use crate::event::time::DateText;
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
@@ -130,7 +129,6 @@ pub struct Threshold {
     /// The last alert, and its measure as text: their memory makes the next one.
     pub(super) alert: Alert,
     pub(super) count: Vec<u8>,
-    pub(super) dates: DateText,
     /// Slots of waiting hits, by input.
     pub(super) payload_slots: Arc<Vec<Vec<Slot>>>,
 }
@@ -177,7 +175,6 @@ impl Threshold {
             bump: Bump::new(),
             alert: Alert::default(),
             count: Vec::new(),
-            dates: DateText::default(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
             lists: Copies::new(&lists.specs),
             own_writes: lists.own,

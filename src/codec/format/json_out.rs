@@ -234,8 +234,7 @@ impl EventWriter {
                 continue;
             }
             members.comma();
-            write_extra_name(batch, extra, members.out);
-            members.out.push(b':');
+            write_extra_key(batch, extra, members.out);
             write_value(batch, extra.value, members.out);
         }
     }
@@ -348,13 +347,20 @@ fn prefix(family: Family) -> &'static [u8] {
     }
 }
 
-fn write_extra_name(batch: &Batch, extra: &Extra, out: &mut Vec<u8>) {
-    let (prefix, name) = (prefix(extra.family), batch.bytes(extra.name));
-    if prefix.is_empty() && !extra.group.is_present() && extra.name.kind() != Kind::Escaped {
-        return text::quote(name, out);
+/// Appends a name in quotes, and a colon.
+#[inline(always)]
+fn write_extra_key(batch: &Batch, extra: &Extra, out: &mut Vec<u8>) {
+    let (name, is_whole) = (batch.bytes(extra.name), extra.family == Family::Plain && !extra.group.is_present());
+    if is_whole && extra.name.kind() != Kind::Escaped {
+        text::quote(name, out);
+        return out.push(b':');
     }
-    out.push(b'"');
-    out.extend_from_slice(prefix);
+    // Each length is known where it is written: no call copies a byte or three.
+    match extra.family {
+        Family::Plain => out.push(b'"'),
+        Family::StructuredData => out.extend_from_slice(b"\"sd."),
+        Family::Cisco => out.extend_from_slice(b"\"cisco."),
+    }
     if extra.group.is_present() {
         text::escape(batch.bytes(extra.group), out);
         out.push(b'.');
@@ -363,7 +369,7 @@ fn write_extra_name(batch: &Batch, extra: &Extra, out: &mut Vec<u8>) {
         Kind::Escaped => out.extend_from_slice(name),
         _ => text::escape(name, out),
     }
-    out.push(b'"');
+    out.extend_from_slice(b"\":");
 }
 
 /// Appends a value as JSON.

@@ -13,7 +13,7 @@ use super::syslog_cisco::Cisco;
 use super::syslog_rfc5424::StructuredData;
 use super::time::{Received, SyslogMinute, TimeRule};
 use super::{Decoder, Shape, Subject, Subjects, Wanted, lay_over, refuse};
-use crate::event::time::{DateMemo, DateText, is_canonical};
+use crate::event::time::{DateMemo, is_canonical, write_rfc3339};
 use crate::event::{Batch, Kind, Slot, Span};
 
 /// Fields of the format.
@@ -90,7 +90,6 @@ pub(super) struct Common {
     /// The date of the last line.
     pub(super) dates: DateMemo,
     pub(super) minute: SyslogMinute,
-    pub(super) date_text: DateText,
 }
 
 /// One line while it is decoded.
@@ -142,7 +141,7 @@ impl Row<'_> {
             let span = if text.len() >= 20 && is_canonical(text) {
                 self.span(from, to)
             } else {
-                self.batch.derive_with(Kind::Text, |out| common.date_text.write_rfc3339(time, out))
+                self.batch.derive_with(Kind::Text, |out| write_rfc3339(time, out))
             };
             self.batch.set(slot, self.row, span);
         }
@@ -181,7 +180,6 @@ impl SyslogDecoder {
             received: 0.into(),
             dates: DateMemo::default(),
             minute: SyslogMinute::default(),
-            date_text: DateText::default(),
         };
         SyslogDecoder {
             common,

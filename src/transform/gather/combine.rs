@@ -9,7 +9,7 @@ use super::open::parts;
 use crate::clock::Timestamp;
 use crate::codec::format::json_members::{elements, members};
 use crate::event::text;
-use crate::event::time::DateText;
+use crate::event::time::write_rfc3339;
 use crate::simd;
 
 /// What stands in a field where the events differ.
@@ -48,7 +48,6 @@ pub struct Combiner {
     hasher: RandomState,
     /// Values of the tags of each event.
     tags: Vec<Range<u32>>,
-    dates: DateText,
 }
 
 /// So many are looked through; what is more stands in a table.
@@ -165,9 +164,9 @@ impl Combiner {
     /// Appends the members of the earliest and the latest time.
     pub fn write_times(&mut self, first: Timestamp, last: Timestamp, out: &mut Vec<u8>) {
         simd::append(b"\"startTime\":\"", out);
-        self.dates.write_rfc3339(first, out);
+        write_rfc3339(first, out);
         simd::append(b"\",\"endTime\":\"", out);
-        self.dates.write_rfc3339(last, out);
+        write_rfc3339(last, out);
         out.push(b'"');
     }
 
