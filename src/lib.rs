@@ -20,7 +20,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 doors | [`cli`] [`admin`] [`cases`] |
-//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery judged sender flights buffered disk_buffer disk_queue journal dropping epoch checkpoint prepared caution dead_letter crew assemble incoming outgoing topology probe |
+//! | 6 runtime | [`runtime`]: message edge ports intake lane rule saves delivery judged sender flights telling buffered beside disk_buffer disk_queue journal dropping epoch checkpoint prepared caution dead_letter crew assemble incoming outgoing topology probe |
 //! | 5 plan | [`plan`]: files graph tables lane rule sink buffers bind explain picture |
 //! | 4 components | [`source`] [`transform`] [`correlate`] [`sink`]: they never import each other |
 //! | 3 component | [`component`]: the traits, `Kind`, `Bind`, views |

@@ -1,4 +1,4 @@
-//! What a delivery does with its disk buffer: bodies in and out, packed, synced and read beside the work, outages of the disk told once.
+//! What a delivery does with its disk buffer: bodies in and out, packed, synced and read beside the work, outages of the disk told.
 use std::collections::VecDeque;
 use std::io::{Error, Result};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use super::disk_buffer::{DiskBuffer, Packed, ReadBody};
 use super::disk_queue::{Bounds, Place};
 use super::edge::Signal;
 use super::epoch::{Report, Reports};
+use super::telling::Telling;
 use crate::clock::Stopwatch;
 use crate::component::sink::{Body, WhenFull};
 use crate::metrics::Counter;
@@ -46,8 +47,7 @@ pub struct Buffered {
     parts: BufferedParts,
     /// Since when a disk that took nothing is left alone.
     rest: Option<Stopwatch>,
-    /// Whether the end of an outage is still to be told.
-    is_told: bool,
+    telling: Telling,
     /// Bodies on their way into the queue. They are not lost where they cannot be packed.
     packing: Beside<(Body, Result<Packed>)>,
     /// The first of them, which were packed and cannot be put now.
@@ -77,7 +77,7 @@ impl Buffered {
         Buffered {
             parts,
             rest: None,
-            is_told: false,
+            telling: Telling::default(),
             packing: Beside::default(),
             packed: VecDeque::new(),
             spares: Vec::new(),
@@ -281,7 +281,7 @@ impl Buffered {
     /// The disk took nothing: it is asked again after a rest.
     fn fail(&mut self, what: &str) {
         self.rest = Some(Stopwatch::start());
-        if !std::mem::replace(&mut self.is_told, true) {
+        if self.telling.is_news(what) {
             self.tell("warn", "buffer_outage", what);
         }
     }
@@ -289,7 +289,7 @@ impl Buffered {
     /// Rows go on, through the queue or past it.
     pub fn recover(&mut self) {
         self.parts.bytes.set(self.parts.disk.bytes() as f64);
-        if std::mem::take(&mut self.is_told) {
+        if self.telling.end() {
             self.tell("info", "buffer_recovered", "rows go on again");
         }
     }

@@ -28,4 +28,5 @@ pub mod probe;
 pub mod rule;
 pub mod saves;
 pub mod sender;
+mod telling;
 pub mod topology;

@@ -11,12 +11,10 @@ use super::dead_letter::{DeadLetter, Letter};
 use super::epoch::{Report, Reports};
 use super::flights::{Flights, Landed, Load};
 use super::lane::Step;
+use super::telling::Telling;
 use crate::clock::{Clock, Stopwatch};
 use crate::component::sink::{Body, Outage, Outcome, Packing, Sent, Sink, Then};
 use crate::metrics::{Counter, Registry};
-
-/// An outage that follows another one so soon is not told.
-const TOLD_AGAIN: Duration = Duration::from_secs(5);
 
 /// Tries after which a body that was put off whole is sent in two.
 const TRIES_WHOLE: u32 = 3;
@@ -132,9 +130,7 @@ pub struct Sender {
     rest: Option<Pause>,
     /// As many rows were sent as may be, until it is over.
     pace: Option<Pause>,
-    /// When an outage was last told, and whether its end is still to be told.
-    told: Option<Stopwatch>,
-    is_told: bool,
+    telling: Telling,
     /// How it fares.
     pub health: Arc<Health>,
     /// The sink is of no use any more.
@@ -157,8 +153,7 @@ impl Sender {
             round: 0,
             rest: None,
             pace: None,
-            told: None,
-            is_told: false,
+            telling: Telling::default(),
             health: Arc::default(),
             is_gone: false,
             spares: Vec::new(),
@@ -421,7 +416,7 @@ impl Sender {
 
     /// The peer takes again.
     pub fn recover(&mut self) {
-        if std::mem::take(&mut self.is_told) {
+        if self.telling.end() {
             let message = format!("{}: writes again", self.parts.name);
             self.parts.reports.send(Report::Word { level: "info", event: "sink_recovered", message });
         }
@@ -430,10 +425,9 @@ impl Sender {
         self.health.set(0);
     }
 
-    /// Tells an outage. A peer that is busy puts rows off many times a second: that is told once in a while.
+    /// Tells an outage, if it is news.
     fn tell(&mut self, outage: &Outage) {
-        if !self.is_told && self.told.as_ref().is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
-            (self.is_told, self.told) = (true, Some(Stopwatch::start()));
+        if self.telling.is_news(&outage.message) {
             let message = format!("{}: {outage}; holding and trying again", self.parts.name);
             self.parts.reports.send(Report::Word { level: "warn", event: "sink_outage", message });
         }
