@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The same where the seal would give disk back.
 const LONG_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Cells of a column that come into the cache together.
+const CELLS_OF_A_LINE: usize = 8;
+
 /// What a delivery is made of.
 pub struct Parts {
     /// Number of the sink, for reports.
@@ -273,6 +276,9 @@ impl Delivery {
         let input = &self.inputs[port].of_sink;
         for row in rows {
             let row = usize::from(*row);
+            if row.is_multiple_of(CELLS_OF_A_LINE) {
+                input.writer.prefetch(batch, row + 2 * CELLS_OF_A_LINE);
+            }
             let facts = self.judged.of(row);
             self.sender.parts.sink.encode(&OutRow { input, batch, row, facts }, &mut self.body);
         }

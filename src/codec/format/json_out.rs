@@ -108,6 +108,12 @@ impl EventWriter {
         out.push(b'\n');
     }
 
+    /// Asks for the fields of a row ahead of its turn: another core wrote them.
+    #[inline]
+    pub fn prefetch(&self, batch: &Batch, row: usize) {
+        self.fields.iter().chain(&self.added).for_each(|field| batch.prefetch(field.slot, row));
+    }
+
     fn write_spliced(&self, batch: &Batch, row: usize, facts: RowFacts, out: &mut Vec<u8>) {
         let line = batch.input.line(row);
         let base = batch.input.lines[row].at as usize;
