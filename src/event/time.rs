@@ -267,6 +267,7 @@ mod tests {
             // The day that was written before is no part of it.
             rfc3339(time - 86_400 * SECOND);
             let text = rfc3339(time);
+            prop_assert_eq!(&text, &rfc3339(time));
             prop_assert_eq!(parse_rfc3339(text.as_bytes()), Some(time));
             prop_assert!(is_canonical(text.as_bytes()));
             let mut memo = DateMemo::default();

@@ -45,7 +45,6 @@ pub struct DiskBuffer {
 pub type ReadBody = (Body, Record);
 
 /// A record that was read.
-#[derive(Default)]
 pub struct Record {
     /// Bytes that it takes in the queue.
     bytes: u64,

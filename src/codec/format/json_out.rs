@@ -361,12 +361,8 @@ fn write_extra_key(batch: &Batch, extra: &Extra, out: &mut Vec<u8>) {
         text::quote(name, out);
         return out.push(b':');
     }
-    // Each length is known where it is written: no call copies a byte or three.
-    match extra.family {
-        Family::Plain => out.push(b'"'),
-        Family::StructuredData => out.extend_from_slice(b"\"sd."),
-        Family::Cisco => out.extend_from_slice(b"\"cisco."),
-    }
+    out.push(b'"');
+    simd::append(prefix(extra.family), out);
     if extra.group.is_present() {
         text::escape(batch.bytes(extra.group), out);
         out.push(b'.');
