@@ -42,6 +42,10 @@ pub const PATTERN_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PATTERN_CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// Nodes of a pattern's shape: counted repetitions are written out. Larger ones are not walked.
 pub const PATTERN_NODES_MAX: usize = 4096;
+/// Memory of the automaton for one part of a pattern, while it is made and then. Larger parts are walked step by step.
+pub const PATTERN_PART_BYTES: usize = 128 * 1024;
+/// Memory of those of one pattern.
+pub const PATTERN_PARTS_BYTES: usize = 512 * 1024;
 /// Steps that a walk over a pattern may take in any text, and for each byte of it; then the automaton answers.
 pub const WALK_STEPS_FREE: isize = 256;
 /// See [`WALK_STEPS_FREE`].

@@ -402,6 +402,27 @@ fn grok_and_dissect_take_lines_apart() {
 }
 
 #[test]
+fn of_many_patterns_the_first_that_matches_counts_whatever_the_line_begins_with() {
+    let format = r"{type: grok, pattern: ['^job %{WORD:a}', 'end=%{WORD:b}', '^jo%{WORD:c}', '^ä%{WORD:d}', '^(?:%{WORD:e})?$', '^%{INT:f:int}|zz']}";
+    let lines = ["job one", "job end=two", "joe", "jo end=x", "äh", "word", "12 end=3", "12 ", "\t zz", "?"];
+    let mut found = decode(format, &lines);
+    found.iter_mut().for_each(|e| drop(time(e)));
+    let expected = [
+        json!({"a": "one"}),
+        json!({"a": "end"}),
+        json!({"c": "e"}),
+        json!({"b": "x"}),
+        json!({"d": "h"}),
+        json!({"e": "word"}),
+        json!({"b": "3"}),
+        json!({"f": 12}),
+        json!({}),
+    ];
+    assert_eq!(found[..9], expected);
+    assert_eq!(found[9]["tags"], json!(["decode_failed"]));
+}
+
+#[test]
 fn bad_patterns_are_pointed_at() {
     let folder = folder(
         "sources:\n  a: {type: stdin, format: {type: grok, pattern: '%{IPADDR:a}'}}\n  b: {type: stdin, format: {type: dissect, pattern: '%{a}%{b}'}}\n  c: {type: stdin, format: grok}\nsinks: {o: {type: drop, inputs: [a, b, c]}}\n",

@@ -1,7 +1,8 @@
 //! Regular expressions: linear-time, bounded in memory, refused at load with the place of the fault.
 //!
 //! The syntax is that of the `regex` crate: no lookaround, no backreferences. Matching is unanchored and case-sensitive. An automaton tells whether and where
-//! a pattern matches; what its groups match is found by a walk where one can be taken.
+//! a pattern matches; what its groups match is found by a walk where one can be taken, which passes parts without groups by small automata of their own.
+mod part;
 mod shape;
 mod walk;
 
@@ -96,6 +97,11 @@ impl Pattern {
     #[cfg(test)]
     pub fn is_walked(&self) -> bool {
         self.walk().is_some()
+    }
+
+    /// Whether it may match a text that begins with this byte, or is empty.
+    pub fn may_match_from(&self, first: Option<u8>) -> bool {
+        self.walk().is_none_or(|walk| walk.may_match_from(first))
     }
 
     /// Whether the pattern matches anywhere in the text.

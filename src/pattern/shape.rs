@@ -2,10 +2,12 @@
 //!
 //! Nodes are made from the end of the pattern to its beginning, so that each knows what follows it.
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use regex_syntax::hir::{self, Hir, HirKind, Look};
 
-use crate::limits::PATTERN_NODES_MAX;
+use super::part::Part;
+use crate::limits::{PATTERN_NODES_MAX, PATTERN_PART_BYTES, PATTERN_PARTS_BYTES};
 
 /// Ways of one branch; those of a larger one are behind its last.
 const WAYS_MAX: usize = 16;
@@ -34,7 +36,7 @@ impl ByteSet {
         ByteSet(self.0.map(|word| !word))
     }
 
-    fn table(&self) -> [bool; 256] {
+    pub(super) fn table(&self) -> [bool; 256] {
         std::array::from_fn(|byte| self.has(byte as u8))
     }
 
@@ -175,6 +177,8 @@ pub(super) enum Node {
     Byte { byte: u8, next: NodeId },
     /// A text.
     Literal { text: Box<[u8]>, next: NodeId },
+    /// A part that is passed at once.
+    Part { part: Arc<Part>, next: NodeId },
     /// One character.
     One { chars: Box<Chars>, next: NodeId },
     /// Characters, one or (`is_optional`) none at the least and as many as there are, byte by byte; `keeps`: none is given back, for what follows can begin
@@ -204,6 +208,8 @@ pub(super) struct Shape {
     end_class: u8,
     /// It matches at the start of a text or not at all.
     pub(super) is_anchored: bool,
+    /// Bytes that its parts may still take.
+    parts_left: usize,
 }
 
 impl Shape {
@@ -216,6 +222,7 @@ impl Shape {
             classes: Box::new([0; 256]),
             end_class: 0,
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
+            parts_left: PATTERN_PARTS_BYTES,
         };
         shape.first = shape.add(hir, 0)?;
         shape.open_branches();
@@ -269,6 +276,9 @@ impl Shape {
 
     /// Adds what a part of the pattern matches, before `next`.
     fn add(&mut self, hir: &Hir, next: NodeId) -> Option<NodeId> {
+        if let Some(part) = self.part(hir, next) {
+            return self.push(Node::Part { part, next }, self.start_of(hir, next));
+        }
         match hir.kind() {
             HirKind::Empty => Some(next),
             HirKind::Literal(literal) => {
@@ -285,7 +295,8 @@ impl Shape {
                 self.push(Node::One { chars: Box::new(chars), next }, start)
             }
             HirKind::Look(look) => match look {
-                Look::Start | Look::End | Look::StartLF | Look::EndLF | Look::WordAscii | Look::WordAsciiNegate => {
+                Look::End => self.push(Node::Look { look: *look, next }, Start { bytes: ByteSet::default(), end: self.start(next).end }),
+                Look::Start | Look::StartLF | Look::EndLF | Look::WordAscii | Look::WordAsciiNegate => {
                     let start = self.start(next);
                     self.push(Node::Look { look: *look, next }, start)
                 }
@@ -305,6 +316,28 @@ impl Shape {
             }
             HirKind::Repetition(repetition) => self.repeat(repetition, next),
         }
+    }
+
+    /// The automaton of a part, where one can pass it and steps would be many.
+    fn part(&mut self, hir: &Hir, next: NodeId) -> Option<Arc<Part>> {
+        let properties = hir.properties();
+        let is_fit = branches(hir) && properties.explicit_captures_len() == 0 && properties.look_set_prefix_any().is_empty();
+        let inside = is_fit.then(|| bytes_of(hir)).filter(|inside| !inside.overlaps(self.start(next).bytes))?;
+        self.parts_left = self.parts_left.checked_sub(PATTERN_PART_BYTES)?;
+        let part = Part::of(hir, inside)?;
+        self.parts_left += PATTERN_PART_BYTES.saturating_sub(part.size());
+        Some(part)
+    }
+
+    /// What may come at a part of the pattern before `next`.
+    fn start_of(&self, hir: &Hir, next: NodeId) -> Start {
+        let mut start = Start { bytes: lead(hir), end: false };
+        if hir.properties().minimum_len() == Some(0) {
+            let follows = self.start(next);
+            start.bytes.add_all(follows.bytes);
+            start.end = follows.end;
+        }
+        start
     }
 
     fn branch(&mut self, ways: &[NodeId]) -> Option<NodeId> {
@@ -427,6 +460,30 @@ fn lead(hir: &Hir) -> ByteSet {
                 }
             }
         }
+    }
+    out
+}
+
+/// Whether a part of the pattern has several ways to go, or goes round.
+fn branches(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Alternation(_) => true,
+        HirKind::Repetition(repetition) => one_of(&repetition.sub).is_none(),
+        HirKind::Concat(parts) => parts.iter().any(branches),
+        _ => false,
+    }
+}
+
+/// The bytes that a part of a pattern may match.
+fn bytes_of(hir: &Hir) -> ByteSet {
+    let mut out = ByteSet::default();
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => literal.0.iter().for_each(|byte| out.add(*byte)),
+        HirKind::Class(class) => out = Chars::of(class).bytes,
+        HirKind::Repetition(repetition) => out = bytes_of(&repetition.sub),
+        HirKind::Capture(group) => out = bytes_of(&group.sub),
+        HirKind::Alternation(parts) | HirKind::Concat(parts) => parts.iter().for_each(|part| out.add_all(bytes_of(part))),
     }
     out
 }

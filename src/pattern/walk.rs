@@ -62,6 +62,11 @@ impl Walk {
         Some(Walk { first: shape.starts[shape.first as usize], shape, needed })
     }
 
+    /// Whether it may match a text that begins with this byte, or is empty.
+    pub(super) fn may_match_from(&self, first: Option<u8>) -> bool {
+        !self.shape.is_anchored || self.first.may_be_at(first.as_slice(), 0)
+    }
+
     /// Finds the leftmost match. `slots`: begin and end of each group; where there is no match, only the first is of use. None: it gave up.
     pub(super) fn find(&self, text: &[u8], slots: &mut [usize], path: &mut Path) -> Option<bool> {
         slots[0] = UNSET;
@@ -100,6 +105,11 @@ impl Walk {
                 Node::Match => return Some(Some(at)),
                 Node::Byte { byte, next } => (text.get(at) == Some(byte)).then(|| (*next, at + 1)),
                 Node::Literal { text: literal, next } => text[at..].starts_with(literal).then(|| (*next, at + literal.len())),
+                Node::Part { part, next } => {
+                    let end = part.pass(text, at);
+                    path.spend(at, end.unwrap_or_else(|end| end));
+                    end.ok().map(|end| (*next, end))
+                }
                 Node::One { chars, next } => chars.step(text, at).map(|end| (*next, end)),
                 Node::Run { chars, stops, is_optional, keeps, next } => {
                     let end = stops.find(text, at);
@@ -265,7 +275,7 @@ mod tests {
     use regex_syntax::hir::Hir;
 
     use super::super::parse;
-    use super::{BYTES_PER_STEP, Path, UNSET, Walk};
+    use super::{BYTES_PER_STEP, Node, Path, UNSET, Walk};
 
     /// What the automaton finds, as slots.
     fn automaton(hir: &Hir, text: &str) -> Option<Vec<usize>> {
@@ -332,6 +342,34 @@ mod tests {
         #[test]
         fn finds_what_the_automaton_finds(pattern in pattern(), texts in prop::collection::vec("[abcéü1 \n_]{0,9}", 1..6)) {
             both_agree(&pattern, &texts);
+        }
+    }
+
+    #[test]
+    fn parts_that_end_plainly_are_passed_at_once() {
+        let parts = |pattern: &str| {
+            let walk = Walk::new(&parse(pattern).unwrap()).unwrap();
+            walk.shape.nodes.iter().filter(|node| matches!(node, Node::Part { .. })).count()
+        };
+        let texts =
+            ["", "a", "ab", "abc", "aab c", "aabb ", "ab1é c", "éé", " ab\nc", "b c", "ba", "aa_ b", "ab\n", "1 1 1"].map(str::to_owned);
+        for (pattern, count) in [
+            ("(?:a|ab)c", 1),
+            ("((?:a|bb)+)( |$)", 1),
+            ("^(?:a|ab|[é-ü]+)$", 1),
+            ("(?:(?:a|bb)*)(?-u:\\b) ", 1),
+            ("(?:(?:ab?|b)(?-u:\\b)) ", 1),
+            ("(?:b|(?:a|1)*)(\n| )", 1),
+            ("(?:a|ab)( (?:1|[b-c]{2}))?", 0),
+            // What follows may begin with what it ends with, a place is asked about before it, a group is inside.
+            ("(?:a|ab)b", 0),
+            ("(?-u:\\b)(?:a|ab)b", 0),
+            ("(?:(?-u:\\b)a|b) ", 0),
+            ("(?:a|(b)) ", 0),
+            ("(?:a|ab)", 0),
+        ] {
+            assert_eq!(parts(pattern), count, "{pattern}");
+            both_agree(pattern, &texts);
         }
     }
 

@@ -40,9 +40,39 @@ struct Trial {
     groups: Vec<(usize, Slot, bool)>,
 }
 
+/// The trials that a text is worth, by what it begins with: of many anchored patterns few are asked.
+struct Candidates {
+    /// By the first byte; the last is that of an empty text.
+    lists: Vec<u32>,
+    /// Numbers of trials in their order, each list once.
+    distinct: Vec<Vec<u32>>,
+}
+
+impl Candidates {
+    fn new(trials: &[Trial]) -> Candidates {
+        let mut distinct: Vec<Vec<u32>> = Vec::new();
+        let mut list = |first: Option<u8>| {
+            let may_match = (0u32..).zip(trials).filter(|(_, trial)| trial.pattern.may_match_from(first));
+            let list: Vec<u32> = may_match.map(|(number, _)| number).collect();
+            distinct.iter().position(|other| *other == list).unwrap_or_else(|| {
+                distinct.push(list);
+                distinct.len() - 1
+            }) as u32
+        };
+        Candidates { lists: (0..=u8::MAX).map(Some).chain([None]).map(&mut list).collect(), distinct }
+    }
+
+    #[inline(always)]
+    fn of(&self, text: &[u8]) -> &[u32] {
+        let list = text.first().map_or(256, |byte| usize::from(*byte));
+        &self.distinct[self.lists[list] as usize]
+    }
+}
+
 /// See the module.
 pub struct RegexDecoder {
     trials: Vec<Trial>,
+    candidates: Candidates,
     wanted: Wanted,
     subjects: Subjects,
 }
@@ -71,18 +101,19 @@ impl RegexDecoder {
             let groups = groups.iter().rev().filter_map(|g| Some((g.index, wanted.slot(&g.field)?, g.is_number))).collect();
             Trial { found: pattern.found(), pattern, groups }
         };
-        let trials = patterns.into_iter().map(trial).collect();
-        RegexDecoder { trials, wanted, subjects: Subjects::default() }
+        let trials: Vec<Trial> = patterns.into_iter().map(trial).collect();
+        RegexDecoder { candidates: Candidates::new(&trials), trials, wanted, subjects: Subjects::default() }
     }
 }
 
 impl Decoder for RegexDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
-        let RegexDecoder { trials, wanted, subjects } = self;
+        let RegexDecoder { trials, candidates, wanted, subjects } = self;
         lay_over(batch, wanted);
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(text) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
-            for Trial { pattern, found, groups } in trials.iter_mut() {
+            for number in candidates.of(text) {
+                let Trial { pattern, found, groups } = &mut trials[*number as usize];
                 if !pattern.find(text, found) {
                     continue;
                 }
