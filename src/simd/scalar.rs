@@ -34,6 +34,11 @@ pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) ->
     found.map_or(bytes.len(), |at| from + at)
 }
 
+/// See [`super::begins_with`].
+pub fn begins_with(block: &[u8; 16], head: &[u8; 16], mask: &[u8; 16]) -> bool {
+    block.iter().zip(mask).zip(head).all(|((byte, mask), head)| byte & mask == *head)
+}
+
 fn is_plain(text: &[u8]) -> bool {
     text.len() <= super::SHORT && find_escape(text, 0) == text.len()
 }

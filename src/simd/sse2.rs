@@ -116,6 +116,16 @@ pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) ->
     }
 }
 
+/// Whether a block is the head, where the mask says.
+#[inline(always)]
+pub fn begins_with(block: &[u8; 16], head: &[u8; 16], mask: &[u8; 16]) -> bool {
+    // SAFETY: SSE2 is part of x86-64, and the unaligned loads lie inside the blocks.
+    unsafe {
+        let load = |bytes: &[u8; 16]| _mm_loadu_si128(bytes.as_ptr().cast());
+        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(load(block), load(mask)), load(head))) == 0xffff
+    }
+}
+
 /// Appends a text. A short one is copied without a call and without a loop.
 #[inline(always)]
 pub fn append(text: &[u8], out: &mut Vec<u8>) {

@@ -24,6 +24,14 @@ proptest! {
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
         prop_assert_eq!(find_near(&bytes, from, [b'"', b'\\']), scalar::find_near(&bytes, from, [b'"', b'\\']));
+        if let Some(text) = bytes[from..].first_chunk::<16>() {
+            let mut head = *text;
+            let mask = std::array::from_fn(|i| if i < from % 17 { u8::MAX } else { 0 });
+            head.iter_mut().zip(mask).for_each(|(byte, mask)| *byte &= mask);
+            prop_assert!(begins_with(text, &head, &mask) && scalar::begins_with(text, &head, &mask));
+            head[from % 16] ^= 1;
+            prop_assert!(!begins_with(text, &head, &mask) && !scalar::begins_with(text, &head, &mask));
+        }
         let numbers = std::array::from_fn(|i| u16::from(*bytes.get(i).unwrap_or(&0)) << (i % 9));
         prop_assert_eq!(leading_below(&numbers, from as u16 * 80), scalar::leading_below(&numbers, from as u16 * 80));
         let rest = &bytes[from..];

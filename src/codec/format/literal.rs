@@ -1,4 +1,5 @@
 //! A text that is expected at a place: names that come in the order in which they last came are compared 16 bytes at once.
+use crate::simd;
 
 /// Bytes that are compared at once.
 const HEAD: usize = 16;
@@ -7,8 +8,8 @@ const HEAD: usize = 16;
 #[derive(Debug)]
 pub(super) struct Literal {
     /// The first bytes, and which of them count.
-    head: u128,
-    mask: u128,
+    head: [u8; HEAD],
+    mask: [u8; HEAD],
     /// What the head leaves over.
     tail: Box<[u8]>,
     text: Box<[u8]>,
@@ -17,10 +18,10 @@ pub(super) struct Literal {
 impl Literal {
     pub(super) fn new(text: &[u8]) -> Literal {
         let (short, tail) = text.split_at(text.len().min(HEAD));
-        let mut head = [0; HEAD];
+        let (mut head, mut mask) = ([0; HEAD], [0; HEAD]);
         head[..short.len()].copy_from_slice(short);
-        let mask = u128::MAX.checked_shr(128 - 8 * short.len() as u32).unwrap_or(0);
-        Literal { head: u128::from_le_bytes(head), mask, tail: tail.into(), text: text.into() }
+        mask[..short.len()].fill(u8::MAX);
+        Literal { head, mask, tail: tail.into(), text: text.into() }
     }
 
     /// What stands in no text: the byte is not UTF-8.
@@ -38,7 +39,7 @@ impl Literal {
         let Some(head) = text.get(from..from.wrapping_add(HEAD)).and_then(|head| head.first_chunk::<HEAD>()) else {
             return self.is_near_end(text, from);
         };
-        u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || self.is_tail_at(text, from + HEAD))
+        simd::begins_with(head, &self.head, &self.mask) && (self.tail.is_empty() || self.is_tail_at(text, from + HEAD))
     }
 
     #[inline(never)]
