@@ -12,6 +12,7 @@ use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::csv::{CsvDecoder, CsvOptions};
 use tripline::codec::format::grok;
 use tripline::codec::format::kv::{KvDecoder, KvOptions};
+use tripline::codec::format::syslog::{Structured, SyslogDecoder};
 use tripline::codec::format::time::TimeRule;
 use tripline::codec::format::{Decoder, Subject, Wanted, WantedField};
 use tripline::event::{Batch, Input, Slot};
@@ -298,6 +299,33 @@ fn plain_leef(pairs: &str, separator: char) -> Option<Vec<Option<String>>> {
     Some(out)
 }
 
+/// The pairs of a Cisco text, one mark after the other.
+fn plain_cisco(text: &str) -> Option<Vec<Option<String>>> {
+    let (mut at, mut out) = (0, vec![None; 3]);
+    while let Some(mark) = text[at..].find(['[', '=']).map(|n| at + n) {
+        at = mark + 1;
+        let (key, value);
+        if text[mark..].starts_with('=') {
+            let is_key = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+            key = text[..mark].rsplit(|c| !is_key(c)).next().unwrap();
+            value = text[at..].split([' ', ',', ';']).next().unwrap();
+            at += value.len();
+            if key.is_empty() || value.is_empty() {
+                continue;
+            }
+        } else {
+            let Some((inside, _)) = text[at..].split_once(']') else { continue };
+            at += inside.len();
+            let Some(pair) = inside.split_once(": ") else { continue };
+            (key, value) = pair;
+        }
+        if let Some(slot) = NAMES.iter().position(|n| *n == key) {
+            out[slot] = Some(value.to_owned());
+        }
+    }
+    Some(out)
+}
+
 /// Lines of pairs that come in the same order most of the time, for decoders expect what came last, and of anything else.
 fn lines_of(pairs: Vec<&'static str>, noise: &'static str) -> impl Strategy<Value = Vec<String>> {
     let noise = prop::sample::select(noise.chars().collect::<Vec<_>>());
@@ -322,13 +350,25 @@ const KV: &[&str] = &[
     "c=3\tb=2",
 ];
 const CSV: &[&str] = &["1,", "\"a,\"\"b\",", ",", "x\"y", "\"z\"", "\"\"\"ü\","];
+const CISCO: &[&str] = &[
+    "[a: 1] ",
+    "[b: x: y]",
+    " [long name of a key: ü]",
+    "[a:: 1] [b: ]",
+    "[c: 1] ",
+    "[a] [",
+    "a=1, ",
+    "b=x;",
+    " [b: a=2] ",
+    "[long name of a key: ",
+];
 const LEEF: &[&str] = &["a=1^", "b=x=y^", "long name of a key=ü^", "a=^", "c\tb=1^", "a=1\tb=2\t"];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
     #[test]
     fn decoders_read_what_a_plain_reading_does(kv in lines_of(KV.to_vec(), "ab =\"'\\;ü"), csv in lines_of(CSV.to_vec(), "a,\" ü"),
-        leef in lines_of(LEEF.to_vec(), "ab^=\tü"), separator in prop::collection::vec(prop::sample::select(vec!["^", "x09"]), 10)) {
+        leef in lines_of(LEEF.to_vec(), "ab^=\tü"), cisco in lines_of(CISCO.to_vec(), "ab[]: =,ü"), separator in prop::collection::vec(prop::sample::select(vec!["^", "x09"]), 10)) {
         let mut batch = Batch::default();
         let mut decoder = KvDecoder::new(KvOptions::default(), three());
         let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c.is_ascii_whitespace(), '=')).collect();
@@ -340,6 +380,12 @@ proptest! {
         let mut decoder = CsvDecoder::new(&options, three());
         let plain: Vec<_> = csv.iter().map(|l| plain_csv(l)).collect();
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &csv), plain);
+        let mut wanted = three();
+        wanted.fields.iter_mut().for_each(|field| field.name.insert_str(0, "cisco."));
+        let mut decoder = SyslogDecoder::new(Structured::Fields, wanted, TimeRule::default());
+        let lines: Vec<String> = cisco.iter().map(|text| format!("<189>1: *Mar  1 18:46:11: %SYS-5-CONFIG_I: {text}")).collect();
+        let plain: Vec<_> = cisco.iter().map(|text| plain_cisco(text)).collect();
+        prop_assert_eq!(fields_of(&mut decoder, &mut batch, &lines), plain);
         let mut decoder = CefDecoder::new(Dialect::Leef, three(), TimeRule::default());
         let lines: Vec<String> = leef.iter().zip(&separator).map(|(l, s)| format!("LEEF:2.0|v|p|1|2|{s}|{l}")).collect();
         let plain: Vec<_> = leef.iter().zip(&separator).map(|(l, s)| plain_leef(l, if *s == "^" { '^' } else { '\t' })).collect();

@@ -1,9 +1,31 @@
 //! Cisco message texts: `%FACILITY-SEVERITY-MNEMONIC: text [key: value] key=value`.
 use super::Wanted;
+use super::literal::Literal;
 use super::syslog::Row;
-use crate::event::text::is_same;
 use crate::event::{Extra, Family, Kind, Slot, Span};
 use crate::simd;
+
+/// Keys that are remembered beside those that are wanted. They come from outside.
+const LEARNED_MAX: usize = 32;
+
+/// A key, and where its value goes.
+#[derive(Debug)]
+struct Key {
+    /// As it stands in brackets: `[key: `.
+    opening: Literal,
+    slot: Option<Slot>,
+}
+
+impl Key {
+    fn new(name: &[u8], slot: Option<Slot>) -> Key {
+        Key { opening: Literal::new(&[b"[", name, b": "].concat()), slot }
+    }
+
+    fn name(&self) -> &[u8] {
+        let text = self.opening.text();
+        &text[1..text.len() - 2]
+    }
+}
 
 /// Which parts of Cisco messages are wanted.
 #[derive(Debug, Default)]
@@ -11,7 +33,9 @@ pub(super) struct Cisco {
     facility: Option<Slot>,
     severity: Option<Slot>,
     mnemonic: Option<Slot>,
-    keys: Vec<(Box<[u8]>, Slot)>,
+    /// In the order in which they were last seen.
+    keys: Vec<Key>,
+    wanted: usize,
     /// The key that is expected next.
     next: usize,
 }
@@ -24,10 +48,12 @@ impl Cisco {
                 Some("facility") => cisco.facility = Some(field.slot),
                 Some("severity") => cisco.severity = Some(field.slot),
                 Some("mnemonic") => cisco.mnemonic = Some(field.slot),
-                Some(key) => cisco.keys.push((key.as_bytes().into(), field.slot)),
-                None => {}
+                // No text has a key with one of these in it.
+                Some(key) if !key.contains(']') && !key.contains(": ") => cisco.keys.push(Key::new(key.as_bytes(), Some(field.slot))),
+                _ => {}
             }
         }
+        cisco.wanted = cisco.keys.len();
         cisco
     }
 
@@ -55,7 +81,7 @@ impl Cisco {
                 row.batch.push_extra(Extra { family: Family::Cisco, group: Span::ABSENT, name, value });
             }
         }
-        if all || !self.keys.is_empty() {
+        if all || self.wanted > 0 {
             self.body(row, text, all);
         }
     }
@@ -63,14 +89,11 @@ impl Cisco {
     /// Finds `[key: value]` and `key=value`.
     fn body(&mut self, row: &mut Row<'_>, text: usize, all: bool) {
         let line = row.line;
-        let (mut at, mut close) = (text, 0);
+        let next_mark = |at| simd::find_near(line, at, [b'[', b'=']);
+        let (mut mark, mut close) = (next_mark(text), 0);
         self.next = 0;
-        loop {
-            let mark = simd::find_near(line, at, [b'[', b'=']);
-            if mark >= line.len() {
-                return;
-            }
-            at = mark + 1;
+        while mark < line.len() {
+            let mut at = mark + 1;
             if line[mark] == b'=' {
                 let from = line[text..mark]
                     .iter()
@@ -78,41 +101,70 @@ impl Cisco {
                     .map_or(text, |n| text + n + 1);
                 let end = simd::find_near(line, at, [b' ', b',', b';']);
                 if from < mark && end > at {
-                    self.pair(row, (from, mark), (at, end), all);
+                    let key = self.key(&line[from..mark]);
+                    self.put(row, key, (from, mark), (at, end), all);
                 }
-                at = end;
+                mark = next_mark(end);
                 continue;
             }
             // What nothing closes is looked for once, however many brackets open.
             if close < at {
                 close = simd::find_near(line, at, [b']']);
             }
-            if close == line.len() {
-                continue;
+            if close < line.len() {
+                self.bracket(row, (mark, close), all);
+                at = close;
+                if line.get(close + 1) == Some(&b' ') && line.get(close + 2) == Some(&b'[') {
+                    mark = close + 2;
+                    continue;
+                }
             }
-            let mut colon = simd::find_near(line, at, [b':', b']']);
-            while colon + 1 < close && line[colon + 1] != b' ' {
-                colon = simd::find_near(line, colon + 1, [b':', b']']);
-            }
-            if colon + 1 < close {
-                self.pair(row, (at, colon), (colon + 2, close), all);
-            }
-            at = close;
+            mark = next_mark(at);
         }
     }
 
-    fn pair(&mut self, row: &mut Row<'_>, key: (usize, usize), value: (usize, usize), all: bool) {
-        let name = &row.line[key.0..key.1];
-        let found = match self.keys.get(self.next) {
-            Some((known, _)) if is_same(known, name) => Some(self.next),
-            _ => self.keys.iter().position(|(known, _)| **known == *name),
-        };
-        if let Some(found) = found {
-            self.next = found + 1;
-            row.put(Some(self.keys[found].1), value.0, value.1);
+    /// Puts `[key: value]`, if that is what stands between two brackets.
+    #[inline(always)]
+    fn bracket(&mut self, row: &mut Row<'_>, (open, close): (usize, usize), all: bool) {
+        let line = row.line;
+        if let Some(expected) = self.keys.get(self.next)
+            && expected.opening.is_at(line, open)
+        {
+            // A key holds no bracket, so what closes stands behind it.
+            let from = open + expected.opening.text().len();
+            return self.put(row, Some(self.next), (open + 1, from - 2), (from, close), all);
+        }
+        let mut colon = simd::find_near(line, open + 1, [b':', b']']);
+        while colon + 1 < close && line[colon + 1] != b' ' {
+            colon = simd::find_near(line, colon + 1, [b':', b']']);
+        }
+        if colon + 1 < close {
+            let key = self.key(&line[open + 1..colon]);
+            self.put(row, key, (open + 1, colon), (colon + 2, close), all);
+        }
+    }
+
+    /// The number of a key that was not expected. None: it is not wanted, and there are too many to remember it.
+    #[inline(never)]
+    fn key(&mut self, name: &[u8]) -> Option<usize> {
+        let known = self.keys.iter().position(|key| key.name() == name);
+        known.or_else(|| {
+            (self.keys.len() < self.wanted + LEARNED_MAX && !name.is_empty()).then(|| {
+                // Beside its neighbour, so that optional keys do not break the order for the rest.
+                self.keys.insert(self.next, Key::new(name, None));
+                self.next
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn put(&mut self, row: &mut Row<'_>, key: Option<usize>, name: (usize, usize), value: (usize, usize), all: bool) {
+        if let Some(key) = key {
+            self.next = key + 1;
+            row.put(self.keys[key].slot, value.0, value.1);
         }
         if all {
-            let name = Span::new(Kind::Text, row.at + key.0, key.1 - key.0);
+            let name = Span::new(Kind::Text, row.at + name.0, name.1 - name.0);
             let value = Span::new(Kind::Text, row.at + value.0, value.1 - value.0);
             row.batch.push_extra(Extra { family: Family::Cisco, group: Span::ABSENT, name, value });
         }
