@@ -207,8 +207,8 @@ impl Decoder for SyslogDecoder {
         lay_over(batch, &self.wanted);
         self.words(batch);
         self.common.received = batch.input.received.into();
-        self.map.read(batch, subject);
         let SyslogDecoder { common, wanted, facilities, severities, map, subjects } = self;
+        let mut is_mapped = false;
         subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let start = batch.extras_len();
@@ -226,6 +226,11 @@ impl Decoder for SyslogDecoder {
                 }
             }
             let outcome = if pri.is_some() && line[from..].starts_with(b"1 ") {
+                if !is_mapped {
+                    // The older form has no use for it.
+                    map.read(it.batch, subject);
+                    is_mapped = true;
+                }
                 common.rfc5424(&mut it, map.of(at, line).from(from), wanted.all)
             } else {
                 common.rfc3164(&mut it, from, pri.is_some(), wanted.all)
