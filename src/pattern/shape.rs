@@ -320,8 +320,7 @@ impl Shape {
 
     /// The automaton of a part, where one can pass it and steps would be many.
     fn part(&mut self, hir: &Hir, next: NodeId) -> Option<Arc<Part>> {
-        let properties = hir.properties();
-        let is_fit = branches(hir) && properties.explicit_captures_len() == 0 && properties.look_set_prefix_any().is_empty();
+        let is_fit = branches(hir) && hir.properties().explicit_captures_len() == 0 && !looks_back(hir);
         let inside = is_fit.then(|| bytes_of(hir)).filter(|inside| !inside.overlaps(self.start(next).bytes))?;
         self.parts_left = self.parts_left.checked_sub(PATTERN_PART_BYTES)?;
         let part = Part::of(hir, inside)?;
@@ -471,6 +470,22 @@ fn branches(hir: &Hir) -> bool {
         HirKind::Repetition(repetition) => one_of(&repetition.sub).is_none(),
         HirKind::Concat(parts) => parts.iter().any(branches),
         _ => false,
+    }
+}
+
+/// Whether a part of the pattern may ask about what stands before it.
+fn looks_back(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) => false,
+        HirKind::Look(_) => true,
+        HirKind::Repetition(repetition) => looks_back(&repetition.sub),
+        HirKind::Capture(group) => looks_back(&group.sub),
+        HirKind::Alternation(parts) => parts.iter().any(looks_back),
+        HirKind::Concat(parts) => {
+            // A part that may be empty lets the next one look past it.
+            let passed = parts.iter().take_while(|part| part.properties().minimum_len() == Some(0)).count();
+            parts.iter().take(passed + 1).any(looks_back)
+        }
     }
 }
 
