@@ -6,8 +6,6 @@ pub const BATCH_ROWS_MAX: usize = 1024;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Readable zero bytes behind a batch's input, so that a 64-byte mask may read past the last line.
 pub const BATCH_TAIL_BYTES: usize = 64;
-/// A batch is sealed at most this long after its first byte.
-pub const BATCH_AGE_MS: u64 = 5;
 /// Longest line that is kept; the rest is cut, counted and tagged `truncated`.
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Largest value that one field can hold: the length part of a span has 24 bits.
@@ -50,8 +48,8 @@ pub const PATTERN_PARTS_BYTES: usize = 512 * 1024;
 pub const WALK_STEPS_FREE: isize = 256;
 /// See [`WALK_STEPS_FREE`].
 pub const WALK_STEPS_PER_BYTE: isize = 2;
-/// Remembered values of one regex column: repeated names need no second scan.
-pub const MEMO_ENTRIES: usize = 1 << 16;
+/// Bytes of a name from outside that a decoder remembers: longer ones, which are no real names, are looked up each time.
+pub const NAME_BYTES_MAX: usize = 256;
 /// Bytes that may wait on one edge before its producer waits: a few batches, so that what is handed over still lies in the cache.
 pub const EDGE_BYTES_MAX: usize = 1024 * 1024;
 /// Messages that may wait on one edge: keeps a stream of nearly empty batches bounded too.

@@ -146,6 +146,42 @@ fn brackets_that_nothing_closes_are_read_once() {
     assert_eq!((&got[0]["cisco.a"], &got[1]["cisco.a"]), (&json!("b"), &json!("b")));
 }
 
+/// Names of any length are read again and again, and those that came between them.
+#[test]
+fn names_too_long_to_remember_are_read_all_the_same() {
+    let long = |c: &str| c.repeat(2000);
+    for (format, head, middle, end) in
+        [("kv", "", "=", " "), ("leef", "LEEF:2.0|v|p|1|2|^|", "=", "^"), ("cef", "CEF:0|v|p|1|2|n|3|", "=", " "), ("json", "{", "\":", "")]
+    {
+        let line = |pairs: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| match format {
+                "json" => format!("\"{name}{middle}\"{value}\""),
+                _ => format!("{name}{middle}{value}"),
+            };
+            let between = if format == "json" { "," } else { end };
+            format!("{head}{}{}", pairs.iter().map(pair).collect::<Vec<_>>().join(between), if format == "json" { "}" } else { "" })
+        };
+        let (a, b) = (long("a"), long("b"));
+        let lines = [
+            line(&[("k", "1"), (&a, "2"), (&b, "3"), ("m", "4")]),
+            line(&[("k", "5"), (&a, "6"), (&b, "7"), (&a, "8"), ("m", "9")]),
+            line(&[(&b, "1"), ("k", "2"), (&b, "3")]),
+        ];
+        let got = decode(format, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let read = |event: &Value| ["k", &a, &b, "m"].map(|name| event[name].as_str().unwrap_or("").to_owned());
+        assert_eq!(got.iter().map(read).collect::<Vec<_>>(), [["1", "2", "3", "4"], ["5", "8", "7", "9"], ["2", "", "3", ""]], "{format}");
+    }
+    let element = format!("<34>1 - h a - - [{0} {1}=\"1\" b=\"2\"][c d=\"3\"] x", long("e"), long("p"));
+    for event in decode("syslog", &[&element, &element]) {
+        let name = format!("sd.{}.", long("e"));
+        assert_eq!((&event[name.clone() + &long("p")], &event[name + "b"], &event["sd.c.d"]), (&json!("1"), &json!("2"), &json!("3")));
+    }
+    let cisco = format!("<189>1: *Mar  1 18:46:11: %SYS-5-CONFIG_I: [{}: 1] [b: 2]", long("k"));
+    for event in decode("syslog", &[&cisco, &cisco]) {
+        assert_eq!((&event[format!("cisco.{}", long("k"))], &event["cisco.b"]), (&json!("1"), &json!("2")));
+    }
+}
+
 /// A megabyte of names that never came before, each with a value: the name of one is not looked for among all before it.
 #[test]
 #[allow(clippy::disallowed_methods)] // how long it takes is what is tested

@@ -2,6 +2,7 @@
 //!
 //! The syntax is that of the `regex` crate: no lookaround, no backreferences. Matching is unanchored and case-sensitive. An automaton tells whether and where
 //! a pattern matches; what its groups match is found by a walk where one can be taken, which passes parts without groups by small automata of their own.
+mod chars;
 mod part;
 mod shape;
 mod walk;

@@ -9,7 +9,7 @@ use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 
-use super::shape::ByteSet;
+use super::chars::ByteSet;
 use crate::limits::PATTERN_PART_BYTES;
 
 /// See the module.

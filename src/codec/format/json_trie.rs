@@ -5,6 +5,7 @@
 use super::Wanted;
 use super::literal::Literal;
 use crate::event::Slot;
+use crate::limits::NAME_BYTES_MAX;
 
 /// Learned keys of one object: beyond this many, keys are searched each time.
 const LEARNED_MAX: usize = 256;
@@ -174,7 +175,7 @@ impl Trie {
             at = record.next;
         }
         let target = node.children.iter().find(|(n, _)| **n == *key).map_or(NOTHING, |(_, t)| *t);
-        if node.learned < LEARNED_MAX {
+        if node.learned < LEARNED_MAX && key.len() <= NAME_BYTES_MAX {
             // Beside its neighbour, so that optional keys do not break the order for the rest.
             let fresh = self.records.len() as RecordId;
             self.records.push(Record::new(key, target, expected.0));

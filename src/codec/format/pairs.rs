@@ -12,9 +12,10 @@ use hashbrown::hash_table::Entry;
 use super::Wanted;
 use super::literal::Literal;
 use crate::event::{Batch, Extra, Family, Kind, Slot, Span};
+use crate::limits::NAME_BYTES_MAX;
 use crate::simd;
 
-/// Keys that are remembered. They come from outside: past the bound, the newest makes room.
+/// Keys that are remembered. They come from outside: past the bound, one place is left to them all.
 const KEYS_MAX: usize = 1024;
 
 /// How a format names its fields.
@@ -59,7 +60,7 @@ pub(super) struct Keys {
     slots: foldhash::HashMap<Box<[u8]>, Slot>,
     all: bool,
     event_time: bool,
-    /// The first stands for the beginning of a line.
+    /// The first stands for the beginning of a line, the second for the last key that is not remembered.
     met: Vec<Key>,
     by_name: foldhash::HashMap<Box<[u8]>, usize>,
     /// The numbers of fields. Two keys may stand for one field.
@@ -69,12 +70,15 @@ pub(super) struct Keys {
 /// What comes before the first key of a line.
 pub(super) const BEGINNING: usize = 0;
 
+/// The number of a key past the bound, or one that is too long to remember.
+const PASSING: usize = 1;
+
 /// The number of all fields past the bound.
 const CROWD: usize = 0;
 
 impl Keys {
     pub(super) fn new(naming: Naming, wanted: &Wanted) -> Keys {
-        let beginning = Key {
+        let none = || Key {
             opening: Literal::never(),
             len: 0,
             want: Want::Nothing,
@@ -90,7 +94,7 @@ impl Keys {
             slots: wanted.fields.iter().map(|f| (f.name.as_bytes().into(), f.slot)).collect(),
             all: wanted.all,
             event_time: wanted.event_time,
-            met: vec![beginning],
+            met: vec![none(), none()],
             by_name: foldhash::HashMap::default(),
             fields: foldhash::HashMap::default(),
         }
@@ -137,14 +141,15 @@ impl Keys {
         let plain = if let Want::Slot(slot) = want { Some(slot).filter(|_| time.is_none()) } else { None };
         let field = self.field_number(field);
         let key = Key { opening, len: name.len(), want, plain, full, full_at: Cell::new(Span::ABSENT), field, time, follower: BEGINNING };
-        let number = self.met.len().min(KEYS_MAX - 1);
-        if number == self.met.len() {
+        let number = if self.met.len() < KEYS_MAX && name.len() <= NAME_BYTES_MAX {
             self.met.push(key);
+            self.met.len() - 1
         } else {
-            let old = std::mem::replace(&mut self.met[number], key);
+            let old = std::mem::replace(&mut self.met[PASSING], key);
             let lead = self.naming.lead.len();
             self.by_name.remove(&old.opening.text()[lead..lead + old.len]);
-        }
+            PASSING
+        };
         self.by_name.insert(name.into(), number);
         number
     }
@@ -154,7 +159,7 @@ impl Keys {
             return *number;
         }
         let number = self.fields.len() + 1;
-        if number == KEYS_MAX {
+        if number == KEYS_MAX || field.len() > NAME_BYTES_MAX {
             return CROWD;
         }
         self.fields.insert(field.into(), number);

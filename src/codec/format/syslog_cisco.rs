@@ -3,6 +3,7 @@ use super::Wanted;
 use super::literal::Literal;
 use super::syslog::Row;
 use crate::event::{Extra, Family, Kind, Slot, Span};
+use crate::limits::NAME_BYTES_MAX;
 use crate::simd;
 
 /// Keys that are remembered beside those that are wanted. They come from outside.
@@ -144,12 +145,12 @@ impl Cisco {
         }
     }
 
-    /// The number of a key that was not expected. None: it is not wanted, and there are too many to remember it.
+    /// The number of a key that was not expected. None: it is not wanted, and too long or one too many to remember it.
     #[inline(never)]
     fn key(&mut self, name: &[u8]) -> Option<usize> {
         let known = self.keys.iter().position(|key| key.name() == name);
         known.or_else(|| {
-            (self.keys.len() < self.wanted + LEARNED_MAX && !name.is_empty()).then(|| {
+            (self.keys.len() < self.wanted + LEARNED_MAX && (1..=NAME_BYTES_MAX).contains(&name.len())).then(|| {
                 // Beside its neighbour, so that optional keys do not break the order for the rest.
                 self.keys.insert(self.next, Key::new(name, None));
                 self.next

@@ -4,6 +4,7 @@ use super::literal::Literal;
 use super::marks::Marks;
 use super::syslog::{Common, Row, Structured};
 use crate::event::{Extra, Family, Kind, Slot, Span};
+use crate::limits::NAME_BYTES_MAX;
 
 /// Elements learned, and parameters of each; beyond it they are searched each time.
 const LEARNED_MAX: usize = 64;
@@ -52,8 +53,9 @@ impl StructuredData {
         if let Some(at) = self.elements.iter().position(|e| e.opening.text().strip_suffix(b" ") == Some(id)) {
             return at;
         }
-        // Element names come from outside: past the bound, one place is reused.
-        if self.elements.len() == LEARNED_MAX {
+        // Element names come from outside: past the bounds, one place is reused.
+        let is_long = |element: &Element| element.opening.text().len() > NAME_BYTES_MAX;
+        if self.elements.len() == LEARNED_MAX || self.elements.last().is_some_and(is_long) {
             self.elements.pop();
         }
         self.elements.push(Element { opening: Literal::new(&[id, b" "].concat()), params: Vec::new() });
@@ -70,7 +72,7 @@ impl StructuredData {
         let id = element.opening.text();
         let is = |w: &[u8]| w.strip_prefix(&id[..id.len() - 1]).and_then(|w| w.strip_prefix(b".")) == Some(name);
         let slot = self.wanted.iter().find(|(w, _)| is(w)).map(|(_, s)| *s);
-        if element.params.len() == LEARNED_MAX {
+        if element.params.len() == LEARNED_MAX || name.len() > NAME_BYTES_MAX {
             return (slot, next);
         }
         // Beside its neighbour, so that optional parameters do not break the order for the rest.
