@@ -122,25 +122,6 @@ pub fn hex4(digits: Option<&[u8]>) -> Option<u32> {
     digits.filter(|d| d.len() == 4)?.iter().try_fold(0, |n, d| Some(n << 4 | char::from(*d).to_digit(16)?))
 }
 
-/// Whether two short texts are equal, without a call: keys are compared millions of times a second.
-#[inline(always)]
-pub fn is_same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) =
-        (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>())
-    {
-        return a_head == b_head && a_tail == b_tail && (a.len() <= 16 || a == b);
-    }
-    if let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) =
-        (a.first_chunk::<4>(), b.first_chunk::<4>(), a.last_chunk::<4>(), b.last_chunk::<4>())
-    {
-        return a_head == b_head && a_tail == b_tail;
-    }
-    a.iter().zip(b).all(|(a, b)| a == b)
-}
-
 /// Appends a JSON text without the white space outside its strings.
 pub fn compact_json(json: &[u8], out: &mut Vec<u8>) {
     let (mut in_string, mut escaped) = (false, false);
@@ -163,12 +144,6 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn short_comparison_is_comparison(a in prop::collection::vec(0u8..3, 0..20), b in prop::collection::vec(0u8..3, 0..20)) {
-            prop_assert_eq!(is_same(&a, &b), a == b);
-            prop_assert!(is_same(&a, &a.clone()));
-        }
-
         #[test]
         fn escaping_and_unescaping_are_inverse(text in ".*") {
             let (mut escaped, mut back) = (Vec::new(), Vec::new());

@@ -28,6 +28,12 @@ impl Start {
     pub(super) fn may_be_at(&self, text: &[u8], at: usize) -> bool {
         text.get(at).map_or(self.end, |byte| self.bytes.has(*byte))
     }
+
+    /// What the other begins with may come, too.
+    fn add(&mut self, other: Start) {
+        self.bytes.add_all(other.bytes);
+        self.end |= other.end;
+    }
 }
 
 /// A number of a node.
@@ -197,9 +203,7 @@ impl Shape {
     fn start_of(&self, hir: &Hir, next: NodeId) -> Start {
         let mut start = Start { bytes: lead(hir), end: false };
         if hir.properties().minimum_len() == Some(0) {
-            let follows = self.start(next);
-            start.bytes.add_all(follows.bytes);
-            start.end = follows.end;
+            start.add(self.start(next));
         }
         start
     }
@@ -211,10 +215,7 @@ impl Shape {
             return self.branch(&[first, &[rest]].concat());
         }
         let mut start = Start { bytes: ByteSet::default(), end: false };
-        for way in ways.iter().map(|way| self.start(*way)) {
-            start.bytes.add_all(way.bytes);
-            start.end |= way.end;
-        }
+        ways.iter().for_each(|way| start.add(self.start(*way)));
         self.push(Node::Branch { ways: ways.into(), open: Box::default() }, start)
     }
 
@@ -256,8 +257,7 @@ impl Shape {
         let keeps = !chars.bytes.overlaps(follows.bytes);
         let mut start = Start { bytes: chars.bytes, end: false };
         if least == 0 {
-            start.bytes.add_all(follows.bytes);
-            start.end = follows.end;
+            start.add(follows);
         }
         // As few as will do are as many as there are, where what follows can begin with none of them.
         let outside = chars.bytes.complement();

@@ -148,7 +148,10 @@ impl Cisco {
     /// The number of a key that was not expected. None: it is not wanted, and too long or one too many to remember it.
     #[inline(never)]
     fn key(&mut self, name: &[u8]) -> Option<usize> {
-        let known = self.keys.iter().position(|key| key.name() == name);
+        let is_it = |key: &Key| simd::equal(key.name(), name);
+        // Behind the one that came last first: pairs without brackets keep an order, too.
+        let (passed, ahead) = self.keys.split_at(self.next);
+        let known = ahead.iter().position(is_it).map(|at| self.next + at).or_else(|| passed.iter().position(is_it));
         known.or_else(|| {
             (self.keys.len() < self.wanted + LEARNED_MAX && (1..=NAME_BYTES_MAX).contains(&name.len())).then(|| {
                 // Beside its neighbour, so that optional keys do not break the order for the rest.
