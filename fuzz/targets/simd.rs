@@ -9,12 +9,17 @@ fuzz_target!(|bytes: &[u8]| {
     scalar::offsets(bytes, b'\n', 7, &mut b);
     assert_eq!(a, b);
     let (mut c, mut d) = (Vec::new(), Vec::new());
-    simd::bitmap(bytes, [b'"', b' ', b'\\'], &mut c);
-    scalar::bitmap(bytes, [b'"', b' ', b'\\'], &mut d);
+    assert_eq!(simd::bitmap(bytes, [b'"', b' ', b'\\'], &mut c), scalar::bitmap(bytes, [b'"', b' ', b'\\'], &mut d));
+    assert_eq!(c, d);
+    simd::bitmap(bytes, [b',', b',', b'|', b'|'], &mut c);
+    scalar::bitmap(bytes, [b',', b',', b'|', b'|'], &mut d);
     assert_eq!(c, d);
     let from = bytes.len() / 3;
     assert_eq!(simd::find_escape(bytes, from), scalar::find_escape(bytes, from));
     assert_eq!(simd::find_near(bytes, from, [b'"', b'\\']), scalar::find_near(bytes, from, [b'"', b'\\']));
+    if let Some(block) = bytes.first_chunk() {
+        (0..40).for_each(|at| assert_eq!(simd::is_first_at(block, at, b'"', b'\\'), scalar::is_first_at(block, at, b'"', b'\\')));
+    }
     let short = &bytes[..from.min(40)];
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     assert_eq!(simd::append_plain(short, &mut ours), scalar::append_plain(short, &mut theirs));

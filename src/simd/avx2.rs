@@ -39,6 +39,14 @@ impl Block {
     }
 }
 
+/// Bytes that a table holds at their lower half; of others, the table gives a zero.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn in_table(table: __m256i, block: Block) -> u64 {
+    let is = |v| _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, v), v);
+    join(is(block.0), is(block.1))
+}
+
 #[target_feature(enable = "avx2")]
 #[inline]
 fn join(low: __m256i, high: __m256i) -> u64 {
@@ -140,29 +148,58 @@ pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
     });
 }
 
+/// A table that holds each needle at its lower half, and elsewhere what belongs elsewhere; none where it would gain nothing, or two needles want
+/// one place.
+fn nibble_table<const N: usize>(needles: [u8; N]) -> Option<[u8; 16]> {
+    let mut table: [u8; 16] = std::array::from_fn(|nibble| 15 - nibble as u8);
+    for needle in needles {
+        let place = &mut table[usize::from(needle & 15)];
+        if !needle.is_ascii() || (*place & 15 == needle & 15 && *place != needle) {
+            return None;
+        }
+        *place = needle;
+    }
+    (N > 2).then_some(table)
+}
+
 #[target_feature(enable = "avx2,bmi1,popcnt")]
-pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) {
+pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) -> bool {
     let count = bytes.len().div_ceil(64);
     out.clear();
     out.reserve(count);
     let to = out.as_mut_ptr();
-    blocks(bytes, |block, at| {
-        let block = Block::load(block);
-        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for needle in needles {
-            let n = _mm256_set1_epi8(needle as i8);
-            low = _mm256_or_si256(low, _mm256_cmpeq_epi8(block.0, n));
-            high = _mm256_or_si256(high, _mm256_cmpeq_epi8(block.1, n));
-        }
-        // SAFETY: `blocks` calls once for each of the `count` places that were reserved.
-        unsafe { to.add(at / 64).write(join(low, high)) };
-    });
+    // SAFETY: `blocks` calls once for each of the `count` places that were reserved.
+    let write = |at: usize, word: u64| unsafe { to.add(at / 64).write(word) };
+    let mut all = _mm256_setzero_si256();
+    let mut note = |block: Block| all = _mm256_or_si256(all, _mm256_or_si256(block.0, block.1));
+    if let Some(table) = nibble_table(needles) {
+        // SAFETY: the unaligned load lies inside the 16 bytes.
+        let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) });
+        blocks(bytes, |block, at| {
+            let block = Block::load(block);
+            note(block);
+            write(at, in_table(table, block));
+        });
+    } else {
+        blocks(bytes, |block, at| {
+            let block = Block::load(block);
+            note(block);
+            let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+            for needle in needles {
+                let n = _mm256_set1_epi8(needle as i8);
+                low = _mm256_or_si256(low, _mm256_cmpeq_epi8(block.0, n));
+                high = _mm256_or_si256(high, _mm256_cmpeq_epi8(block.1, n));
+            }
+            write(at, join(low, high));
+        });
+    }
     // SAFETY: all of them were written.
     unsafe { out.set_len(count) };
     // What fills up the last block is no needle, even where a zero is one.
     if let (Some(last), rest @ 1..) = (out.last_mut(), bytes.len() % 64) {
         *last &= (1 << rest) - 1;
     }
+    _mm256_movemask_epi8(all) == 0
 }
 
 #[target_feature(enable = "avx2,bmi1,popcnt")]

@@ -13,9 +13,9 @@ mod sse2;
 mod tests;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub use scalar::{append, append_plain, begins_with, find_near, leading_below, quote_plain};
+pub use scalar::{append, append_plain, begins_with, find_near, is_first_at, leading_below, quote_plain};
 #[cfg(target_arch = "x86_64")]
-pub use sse2::{append, append_plain, begins_with, find_near, leading_below, quote_plain};
+pub use sse2::{append, append_plain, begins_with, find_near, is_first_at, leading_below, quote_plain};
 
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {
@@ -35,14 +35,14 @@ pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
     scalar::offsets(bytes, needle, base, out);
 }
 
-/// Replaces `out` by one bit per byte, 64 to a word: set where the byte is one of the needles.
-pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) {
+/// Replaces `out` by one bit per byte, 64 to a word: set where the byte is one of the needles. Returns whether all bytes are ASCII.
+pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) -> bool {
     #[cfg(target_arch = "x86_64")]
     if avx2() {
         // SAFETY: the features that the function is compiled for were just detected.
         return unsafe { avx2::bitmap(bytes, needles, out) };
     }
-    scalar::bitmap(bytes, needles, out);
+    scalar::bitmap(bytes, needles, out)
 }
 
 /// Offset of the first byte at or after `from` that JSON text must escape: below 0x20, `"` or `\`. The length where there is none.

@@ -6,7 +6,7 @@ pub fn offsets(bytes: &[u8], needle: u8, base: u32, out: &mut Vec<u32>) {
 }
 
 /// See [`super::bitmap`].
-pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) {
+pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>) -> bool {
     out.clear();
     out.extend(bytes.chunks(64).map(|block| {
         let mut word = 0u64;
@@ -15,6 +15,7 @@ pub fn bitmap<const N: usize>(bytes: &[u8], needles: [u8; N], out: &mut Vec<u64>
         }
         word
     }));
+    bytes.is_ascii()
 }
 
 /// See [`super::find_escape`].
@@ -37,6 +38,11 @@ pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) ->
 /// See [`super::begins_with`].
 pub fn begins_with(block: &[u8; 16], head: &[u8; 16], mask: &[u8; 16]) -> bool {
     block.iter().zip(mask).zip(head).all(|((byte, mask), head)| byte & mask == *head)
+}
+
+/// See [`super::is_first_at`].
+pub fn is_first_at(block: &[u8; 16], at: usize, byte: u8, other: u8) -> bool {
+    block.iter().position(|b| *b == byte || *b == other) == Some(at) && block[at] == byte
 }
 
 fn is_plain(text: &[u8]) -> bool {

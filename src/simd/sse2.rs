@@ -99,20 +99,21 @@ pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) ->
             _mm_movemask_epi8(found.into_iter().fold(_mm_setzero_si128(), |all, one| _mm_or_si128(all, one))) as u32
         }
     };
-    let mut at = from;
-    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+    let Some(mut rest) = bytes.get(from..) else { return bytes.len() };
+    let offset = |rest: &[u8], found: u32| bytes.len() - rest.len() + found.trailing_zeros() as usize;
+    while let Some((block, next)) = rest.split_first_chunk::<16>() {
         match marks(block) {
-            0 => at += 16,
-            found => return at + found.trailing_zeros() as usize,
+            0 => rest = next,
+            found => return offset(rest, found),
         }
     }
     // The rest, and what stands before it.
-    match bytes.last_chunk::<16>().filter(|_| at < bytes.len()) {
-        Some(block) => match marks(block) >> (at - (bytes.len() - 16)) {
+    match bytes.last_chunk::<16>() {
+        Some(block) => match marks(block) >> (16 - rest.len()) {
             0 => bytes.len(),
-            found => at + found.trailing_zeros() as usize,
+            found => offset(rest, found),
         },
-        None => super::scalar::find_near(bytes, at, needles),
+        None => super::scalar::find_near(bytes, bytes.len() - rest.len(), needles),
     }
 }
 
@@ -124,6 +125,19 @@ pub fn begins_with(block: &[u8; 16], head: &[u8; 16], mask: &[u8; 16]) -> bool {
         let load = |bytes: &[u8; 16]| _mm_loadu_si128(bytes.as_ptr().cast());
         _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(load(block), load(mask)), load(head))) == 0xffff
     }
+}
+
+/// Whether the first of two different bytes that a block holds stands at `at`, and is `byte`.
+#[inline(always)]
+pub fn is_first_at(block: &[u8; 16], at: usize, byte: u8, other: u8) -> bool {
+    // SAFETY: SSE2 is part of x86-64, and the unaligned load lies inside the block.
+    let (found, before) = unsafe {
+        let block = _mm_loadu_si128(block.as_ptr().cast());
+        let equal = |byte: u8| _mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8(byte as i8))) as u32;
+        (equal(byte), equal(other))
+    };
+    let up_to_first = found ^ found.wrapping_sub(1);
+    found != 0 && found.trailing_zeros() as usize == at && before & up_to_first == 0
 }
 
 /// Appends a text. A short one is copied without a call and without a loop.

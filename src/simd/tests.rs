@@ -18,6 +18,10 @@ proptest! {
         bitmap(&bytes, [b'"', b' ', b'\\'], &mut c);
         scalar::bitmap(&bytes, [b'"', b' ', b'\\'], &mut d);
         prop_assert_eq!(&c, &d);
+        for needles in [[b' ', b'\n', 1, 0x0c, 0x1f], [b',', b',', b',', b',', b','], [b' ', b'0', b'[', b'\n', 0], [0xc3, b' ', b'a', b'b', b'"']] {
+            prop_assert_eq!(bitmap(&bytes, needles, &mut c), scalar::bitmap(&bytes, needles, &mut d));
+            prop_assert_eq!(&c, &d);
+        }
         bitmap(&bytes, [0], &mut c);
         scalar::bitmap(&bytes, [0], &mut d);
         prop_assert_eq!(&c, &d);
@@ -31,6 +35,9 @@ proptest! {
             prop_assert!(begins_with(text, &head, &mask) && scalar::begins_with(text, &head, &mask));
             head[from % 16] ^= 1;
             prop_assert!(!begins_with(text, &head, &mask) && !scalar::begins_with(text, &head, &mask));
+            for at in 0..70 {
+                prop_assert_eq!(is_first_at(text, at, b'"', b'\\'), scalar::is_first_at(text, at, b'"', b'\\'));
+            }
         }
         let numbers = std::array::from_fn(|i| u16::from(*bytes.get(i).unwrap_or(&0)) << (i % 9));
         prop_assert_eq!(leading_below(&numbers, from as u16 * 80), scalar::leading_below(&numbers, from as u16 * 80));

@@ -52,10 +52,10 @@ impl Decoder for CsvDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let CsvDecoder { slots, delimiter, wanted, marks, subjects, columns, refused } = self;
         lay_over(batch, wanted);
-        marks.read(batch, subject);
+        let is_ascii = marks.read(batch, subject);
         let of_slots = || slots.iter().enumerate().filter_map(|(column, slot)| slot.map(|slot| (column, slot)));
         of_slots().for_each(|(column, slot)| columns[column] = batch.take_column(slot));
-        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, is_ascii, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refused.push((row, "no text to decode")) };
             if let Err(reason) = record(Row { batch, row: usize::from(row), base: at, line }, columns, &marks.of(at, line), *delimiter) {
                 refused.push((row, reason));

@@ -19,13 +19,14 @@ impl<const N: usize> MarkMap<N> {
         MarkMap { marks, input: Vec::new(), end: 0, own: Vec::new() }
     }
 
-    /// Maps the input of a batch, if its lines are what is decoded.
-    pub(super) fn read(&mut self, batch: &Batch, subject: Subject) {
+    /// Maps the input of a batch, if its lines are what is decoded. Returns whether it was seen that all of it is ASCII.
+    pub(super) fn read(&mut self, batch: &Batch, subject: Subject) -> bool {
         self.end = 0;
-        if subject == Subject::Line {
-            self.end = batch.input.bytes().len();
-            simd::bitmap(batch.input.bytes(), self.marks, &mut self.input);
+        if subject != Subject::Line {
+            return false;
         }
+        self.end = batch.input.bytes().len();
+        simd::bitmap(batch.input.bytes(), self.marks, &mut self.input)
     }
 
     /// Marks other bytes from now on: in what is left of this batch text by text, in the next one in the whole input.
