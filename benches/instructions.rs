@@ -9,6 +9,7 @@ use std::sync::Arc;
 use common::{strings, wanted};
 use tripline::codec::format::cef::{CefDecoder, Dialect};
 use tripline::codec::format::json::JsonDecoder;
+use tripline::codec::format::kv::{KvDecoder, KvOptions};
 use tripline::codec::format::regex::{self, RegexDecoder};
 use tripline::codec::format::syslog::{Structured, SyslogDecoder};
 use tripline::codec::format::time::TimeRule;
@@ -16,11 +17,12 @@ use tripline::codec::format::{Decoder, Subject, grok};
 use tripline::event::Batch;
 
 /// Case, most instructions per event, lines of the two runs.
-const CASES: [(&str, f64, u64, u64); 4] = [
+const CASES: [(&str, f64, u64, u64); 5] = [
     ("rfc5424 with time", 1_800.0, 2_048, 10_240),
     ("json, all leaves", 14_000.0, 512, 2_560),
     ("cef, 26 extensions", 4_500.0, 1_024, 5_120),
     ("grok, a web server's line", 5_300.0, 1_024, 5_120),
+    ("kv, 26 pairs", 3_300.0, 1_024, 5_120),
 ];
 
 /// The lines of a case.
@@ -29,6 +31,7 @@ fn lines_of(case: &str, n: u64) -> Vec<u8> {
         "rfc" => common::rfc5424(n),
         "cef" => common::cef(n),
         "gro" => common::web(n),
+        "kv," => common::kv(n),
         _ => common::json(n),
     }
 }
@@ -41,6 +44,10 @@ fn decoder_of(case: &str, lines: &[u8]) -> (Box<dyn Decoder>, usize) {
         "gro" => regex::names(&[pattern()]),
         "rfc" => strings(&common::RFC5424_FIELDS),
         "cef" => common::cef_fields(std::str::from_utf8(first).expect("made here")),
+        "kv," => {
+            let pairs = std::str::from_utf8(first).expect("made here").split(' ').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, _)| key.to_owned()).collect()
+        }
         _ => common::leaves(first),
     };
     let (slots, wanted) = (names.len(), wanted(&names, true));
@@ -48,6 +55,7 @@ fn decoder_of(case: &str, lines: &[u8]) -> (Box<dyn Decoder>, usize) {
         "rfc" => Box::new(SyslogDecoder::new(Structured::Fields, wanted, TimeRule::default())),
         "cef" => Box::new(CefDecoder::new(Dialect::Cef, wanted, TimeRule::default())),
         "gro" => Box::new(RegexDecoder::new(vec![pattern()], wanted)),
+        "kv," => Box::new(KvDecoder::new(KvOptions::default(), wanted)),
         _ => Box::new(JsonDecoder::new(wanted)),
     };
     (decoder, slots)

@@ -263,6 +263,10 @@ fn three() -> Wanted {
 fn plain_kv(line: &str, separates: fn(char) -> bool, assign: char) -> Option<Vec<Option<String>>> {
     let (chars, mut at, mut found, mut out) = (line.chars().collect::<Vec<_>>(), 0, false, vec![None; 3]);
     while at < chars.len() {
+        if separates(chars[at]) {
+            at += 1;
+            continue;
+        }
         let name: String = chars[at..].iter().take_while(|c| **c != assign && !separates(**c)).collect();
         at += name.chars().count();
         if chars.get(at) != Some(&assign) {
@@ -380,6 +384,10 @@ const KV: &[&str] = &[
     "b=\"x\";",
     "a='1 2' ",
     "long name of a key=\"\\\"\"; ",
+    "a=\"0123456789abcde\" ",
+    "b=\"0123456789abcdef\" ",
+    "a=\"more than a block; with blanks\" ",
+    "b=\"C:\\temp\" ",
     "long name of a key=zü;",
     "b= ",
     "a=\"\" ",
@@ -411,6 +419,9 @@ proptest! {
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
         let mut decoder = KvDecoder::new(KvOptions { separator: Some(b';'), assign: b'=' }, three());
         let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c == ';', '=')).collect();
+        prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
+        let mut decoder = KvDecoder::new(KvOptions { separator: None, assign: b' ' }, three());
+        let plain: Vec<_> = kv.iter().map(|l| plain_kv(l, |c| c.is_ascii_whitespace(), ' ')).collect();
         prop_assert_eq!(fields_of(&mut decoder, &mut batch, &kv), plain);
         let options = CsvOptions { columns: NAMES.map(String::from).to_vec(), delimiter: b',' };
         let mut decoder = CsvDecoder::new(&options, three());

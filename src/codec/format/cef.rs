@@ -142,26 +142,41 @@ fn leef(
 }
 
 /// Puts the pairs of LEEF, from a position on.
-#[inline(never)] // the loop wants the registers for itself
-fn leef_pairs(row: &mut PairRow<'_>, separators: &Marks<'_>, mut at: usize, keys: &mut Keys) {
-    let (line, mut ends, mut last) = (row.line, separators.from(at), BEGINNING);
-    while at < line.len() {
-        let end = ends.next().min(line.len());
-        let (expected, key) = keys.expected(keys.get(last));
-        if at + key.opening.text().len() <= end && key.opening.is_at(line, at) {
-            last = expected;
-        } else {
-            let name = memchr::memchr(b'=', &line[at..end]).filter(|len| *len > 0).map(|len| &line[at..at + len]);
-            let Some(name) = name else {
-                at = end + 1;
-                continue;
-            };
-            last = keys.search(last, name);
+fn leef_pairs(row: &mut PairRow<'_>, separators: &Marks<'_>, at: usize, keys: &mut Keys) {
+    let (line, mut place) = (row.line, LeefPlace { at, last: BEGINNING });
+    while let Some(end) = expected_leef_pairs(row, separators.from(place.at), &mut place, keys) {
+        let LeefPlace { at, last } = place;
+        place.at = end + 1;
+        if let Some(len) = memchr::memchr(b'=', &line[at..end]).filter(|len| *len > 0) {
+            place.last = keys.search(last, &line[at..at + len], false);
+            row.put(keys.get(place.last), |_| at, row.span(at + len + 1, end));
         }
-        let key = keys.get(last);
-        row.put(key, |_| at, row.span(at + key.opening.text().len(), end));
-        at = end + 1;
     }
+}
+
+/// How far a line of LEEF has been read, and the key met last.
+struct LeefPlace {
+    at: usize,
+    last: usize,
+}
+
+/// Puts pairs as long as the keys come as expected. Returns where the first ends that does not.
+#[inline(never)] // the loop wants the registers for itself
+fn expected_leef_pairs(row: &mut PairRow<'_>, mut separators: Marks<'_>, place: &mut LeefPlace, keys: &Keys) -> Option<usize> {
+    let line = row.line;
+    let (mut at, mut current) = (place.at, keys.get(place.last));
+    while at < line.len() {
+        let end = separators.next().min(line.len());
+        let key = keys.expected(current);
+        let value = at + key.opening.text().len();
+        if value > end || !key.opening.is_at(line, at) {
+            *place = LeefPlace { at, last: current.number };
+            return Some(end);
+        }
+        row.put(key, |_| at, row.span(value, end));
+        (current, at) = (key, end + 1);
+    }
+    None
 }
 
 /// Sets the header's fields, from the version at `at` on. Returns whether that is 2, and where the header ends.
@@ -200,7 +215,7 @@ fn extension(row: &mut PairRow<'_>, mut marks: Marks<'_>, start: usize, keys: &m
     let mut place = first_key(row.line, start, keys);
     marks = marks.from(place.value);
     while let Some((from, end)) = expected_pairs(row, &mut marks, &mut place, keys) {
-        place = Place { key: keys.search(place.key, &row.line[from..end]), value: end + 1 };
+        place = Place { key: keys.search(place.key, &row.line[from..end], false), value: end + 1 };
     }
 }
 
@@ -216,9 +231,9 @@ fn extension_letter(byte: u8) -> Option<u8> {
 /// The first key of an extension that begins at `start`, if it is the expected one: no blank stands before it.
 #[inline(always)]
 fn first_key(line: &[u8], start: usize, keys: &Keys) -> Place {
-    let (key, expected) = keys.expected(keys.get(BEGINNING));
+    let expected = keys.expected(keys.get(BEGINNING));
     match expected.opening.text().strip_prefix(b" ").filter(|opening| line[start..].starts_with(opening)) {
-        Some(opening) => Place { key, value: start + opening.len() },
+        Some(opening) => Place { key: expected.number, value: start + opening.len() },
         None => Place { key: BEGINNING, value: start },
     }
 }
@@ -227,10 +242,10 @@ fn first_key(line: &[u8], start: usize, keys: &Keys) -> Place {
 #[inline(never)] // the loop wants the registers for itself
 fn expected_pairs(row: &mut PairRow<'_>, marks: &mut Marks<'_>, place: &mut Place, keys: &Keys) -> Option<(usize, usize)> {
     let (line, mut walk) = (row.line, *marks);
-    let Place { mut key, mut value } = *place;
+    let Place { key, mut value } = *place;
+    let mut current = keys.get(key);
     loop {
-        let current = keys.get(key);
-        let (follower, expected) = keys.expected(current);
+        let expected = keys.expected(current);
         let mut escaped = false;
         // The blank before the next key, and its `=`.
         let (blank, at) = loop {
@@ -242,10 +257,10 @@ fn expected_pairs(row: &mut PairRow<'_>, marks: &mut Marks<'_>, place: &mut Plac
                         break (blank, at);
                     }
                     if let Some(next) = word_before(line, value, at) {
-                        if key != BEGINNING {
+                        if current.number != BEGINNING {
                             put(row, line, current, (value, next - 1), escaped);
                         }
-                        (*marks, *place) = (walk, Place { key, value });
+                        (*marks, *place) = (walk, Place { key: current.number, value });
                         return Some((next, at));
                     }
                 }
@@ -255,7 +270,7 @@ fn expected_pairs(row: &mut PairRow<'_>, marks: &mut Marks<'_>, place: &mut Plac
                 }
                 Some(_) => {}
                 None => {
-                    if key != BEGINNING {
+                    if current.number != BEGINNING {
                         put(row, line, current, (value, line.len()), escaped);
                     }
                     return None;
@@ -263,7 +278,7 @@ fn expected_pairs(row: &mut PairRow<'_>, marks: &mut Marks<'_>, place: &mut Plac
             }
         };
         put(row, line, current, (value, blank), escaped);
-        (key, value) = (follower, at + 1);
+        (current, value) = (expected, at + 1);
     }
 }
 

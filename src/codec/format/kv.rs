@@ -67,7 +67,7 @@ impl Decoder for KvDecoder {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             let extras = it.extras;
-            if pairs(options, keys, &mut it, map.of(at, line)) == 0 {
+            if !pairs(options, keys, &mut it, map.of(at, line)) {
                 return refuse(batch, row, wanted, "no pair of a key and a value");
             }
             if wanted.all {
@@ -87,16 +87,18 @@ struct Place {
     touching: usize,
 }
 
-/// Puts all pairs. Returns how many there were. Words without a value are passed over.
-fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Marks<'_>) -> usize {
+/// Puts all pairs. Returns whether there were any. Words without a value are passed over.
+fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Marks<'_>) -> bool {
     let line = row.line;
-    let (mut place, mut found) = (Place { at: 0, last: BEGINNING, touching: 0 }, 0);
+    // Where separators stand inside of what opens a pair, none is expected.
+    let touching = if options.separates(options.assign) { usize::MAX } else { 0 };
+    let mut place = Place { at: 0, last: BEGINNING, touching };
     loop {
         if place.at >= place.touching {
-            found += expected_pairs(keys, row, marks, &mut place);
+            expected_pairs(keys, row, marks, &mut place);
         }
         let Place { at, last, .. } = place;
-        let Some(byte) = line.get(at) else { return found };
+        let Some(byte) = line.get(at) else { return last != BEGINNING };
         if options.separates(*byte) || *byte == b' ' {
             place.at += 1;
             continue;
@@ -111,70 +113,70 @@ fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Mar
         let it = value(line, end + 1, marks);
         place.at = it.end;
         if name.0 < name.1 {
-            place.last = keys.search(last, &line[name.0..name.1]);
+            place.last = keys.search(last, &line[name.0..name.1], it.quoted);
             let span = if it.escaped { row.unescaped(it.from, it.to, letter) } else { row.span(it.from, it.to) };
             row.put(keys.get(place.last), |_| name.0, span);
-            found += 1;
         }
     }
 }
 
-/// Puts pairs as long as the keys come as expected, and no value is rare in its form. Returns how many there were.
+/// Puts pairs as long as the keys come as expected, and no value is rare in its form.
 #[inline(never)] // the loop wants the registers for itself
-fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &mut Place) -> usize {
+fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &mut Place) {
     let line = row.line;
-    let Place { mut at, mut last, mut touching } = *place;
-    let (mut found, mut separators) = (0, marks.from(at));
-    let mut current = keys.get(last);
+    let mut at = place.at;
+    let mut separators = marks.from(at);
+    let mut current = keys.get(place.last);
     while at < line.len() {
-        let (expected, key) = keys.expected(current);
+        let key = keys.expected(current);
         if !key.opening.is_at(line, at) {
             break;
         }
-        let mut from = at + key.opening.text().len();
-        let mut to = from;
-        let mut end = from;
-        match line.get(from) {
-            // The usual quote alone: a byte that is known beforehand is sought faster.
-            Some(b'"') => {
-                to = simd::find_near(line, from + 1, [b'"', b'\\']);
-                (from, end) = (from + 1, to + 1);
+        let from = at + key.opening.text().len();
+        let mut separator = separators.next().min(line.len());
+        let mut to = separator;
+        if key.quoted {
+            to = separator.wrapping_sub(1);
+            if !closes_at(line, from, to) {
+                // It is long, or holds a separator.
+                to = simd::find_near(line, from, [b'"', b'\\']);
                 if line.get(to) != Some(&b'"') {
                     break;
                 }
+                while separator <= to {
+                    separator = separators.next().min(line.len());
+                }
+                if separator > to + 1 {
+                    place.touching = separator;
+                    break;
+                }
             }
-            Some(b'\'') => break,
-            _ => {}
-        }
-        let separator = loop {
-            let separator = separators.next().min(line.len());
-            if separator >= end {
-                break separator;
-            }
-        };
-        if end == from {
-            to = separator;
-        } else if separator > end {
-            touching = separator;
+        } else if matches!(line.get(from), Some(b'"' | b'\'')) {
             break;
         }
         row.put(key, |_| at, row.span(from, to));
-        (last, current, at) = (expected, key, separator + 1);
-        found += 1;
+        (current, at) = (key, separator + 1);
     }
-    *place = Place { at, last, touching };
-    found
+    (place.at, place.last) = (at, current.number);
+}
+
+/// Whether a short quoted value that begins at `from` ends at `to`, without a backslash.
+#[inline(always)]
+fn closes_at(line: &[u8], from: usize, to: usize) -> bool {
+    let block = line.get(from..).and_then(|rest| rest.first_chunk());
+    block.is_some_and(|block| simd::is_first_at(block, to.wrapping_sub(from), b'"', b'\\'))
 }
 
 fn letter(byte: u8) -> Option<u8> {
     matches!(byte, b'"' | b'\'' | b'\\').then_some(byte)
 }
 
-/// Where a value lies, where what holds it ends, and whether backslashes stand in it.
+/// Where a value lies, where what holds it ends, whether that is a pair of double quotes, and whether backslashes stand in it.
 struct Value {
     from: usize,
     to: usize,
     end: usize,
+    quoted: bool,
     escaped: bool,
 }
 
@@ -183,10 +185,10 @@ fn value(line: &[u8], from: usize, separators: Marks<'_>) -> Value {
     if let Some(quote @ (b'"' | b'\'')) = line.get(from)
         && let Some((close, escaped)) = closing(line, from + 1, *quote)
     {
-        return Value { from: from + 1, to: close, end: close + 1, escaped };
+        return Value { from: from + 1, to: close, end: close + 1, quoted: *quote == b'"', escaped };
     }
     let to = separators.from(from).next().min(line.len());
-    Value { from, to, end: to, escaped: false }
+    Value { from, to, end: to, quoted: false, escaped: false }
 }
 
 /// The next quote of a kind that no backslash escapes, and whether one escaped anything before it.

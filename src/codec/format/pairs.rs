@@ -34,17 +34,21 @@ pub(super) struct Naming {
 /// A key that was met.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// The key with what stands before it, and between it and its value.
+    /// The key with what stands before it, and between it and its value: the quote too, if [`Key::quoted`].
     pub(super) opening: Literal,
+    /// Its values stand in double quotes. The same name with other values is another key.
+    pub(super) quoted: bool,
     /// Bytes of the name alone.
     len: usize,
     /// Who wants its value.
     want: Want,
-    /// The slot of a value that is wanted for nothing else.
-    plain: Option<Slot>,
+    /// The slot of a value that is wanted for nothing else; [`NO_SLOT`]: it is no such value.
+    plain: Slot,
     /// The name of its field, where it is not the key, and where that lies in the arena of the batch.
     full: Option<&'static str>,
     full_at: Cell<Span>,
+    /// Its own number.
+    pub(super) number: usize,
     /// The number of its field; [`CROWD`]: it has none of its own.
     field: usize,
     /// Rank among the fields that tell the time.
@@ -62,7 +66,8 @@ pub(super) struct Keys {
     event_time: bool,
     /// The first stands for the beginning of a line, the second for the last key that is not remembered.
     met: Vec<Key>,
-    by_name: foldhash::HashMap<Box<[u8]>, usize>,
+    /// Keys whose values are plain, and those whose values are quoted.
+    by_name: [foldhash::HashMap<Box<[u8]>, usize>; 2],
     /// The numbers of fields. Two keys may stand for one field.
     fields: foldhash::HashMap<Box<[u8]>, usize>,
 }
@@ -73,18 +78,23 @@ pub(super) const BEGINNING: usize = 0;
 /// The number of a key past the bound, or one that is too long to remember.
 const PASSING: usize = 1;
 
+/// A batch has fewer.
+const NO_SLOT: Slot = Slot(u16::MAX);
+
 /// The number of all fields past the bound.
 const CROWD: usize = 0;
 
 impl Keys {
     pub(super) fn new(naming: Naming, wanted: &Wanted) -> Keys {
-        let none = || Key {
+        let none = |number| Key {
             opening: Literal::never(),
+            quoted: false,
             len: 0,
             want: Want::Nothing,
-            plain: None,
+            plain: NO_SLOT,
             full: None,
             full_at: Cell::new(Span::ABSENT),
+            number,
             field: CROWD,
             time: None,
             follower: BEGINNING,
@@ -94,8 +104,8 @@ impl Keys {
             slots: wanted.fields.iter().map(|f| (f.name.as_bytes().into(), f.slot)).collect(),
             all: wanted.all,
             event_time: wanted.event_time,
-            met: vec![none(), none()],
-            by_name: foldhash::HashMap::default(),
+            met: vec![none(BEGINNING), none(PASSING)],
+            by_name: Default::default(),
             fields: foldhash::HashMap::default(),
         }
     }
@@ -105,10 +115,10 @@ impl Keys {
         self.met.iter().for_each(|key| key.full_at.set(Span::ABSENT));
     }
 
-    /// The key that probably follows, and its number.
+    /// The key that probably follows.
     #[inline(always)]
-    pub(super) fn expected(&self, last: &Key) -> (usize, &Key) {
-        (last.follower, &self.met[last.follower])
+    pub(super) fn expected(&self, last: &Key) -> &Key {
+        &self.met[last.follower]
     }
 
     /// A key by its number.
@@ -119,16 +129,16 @@ impl Keys {
 
     /// The number of a key that was not expected behind `last`.
     #[inline(never)]
-    pub(super) fn search(&mut self, last: usize, name: &[u8]) -> usize {
-        let number = match self.by_name.get(name) {
+    pub(super) fn search(&mut self, last: usize, name: &[u8], quoted: bool) -> usize {
+        let number = match self.by_name[usize::from(quoted)].get(name) {
             Some(number) => *number,
-            None => self.meet(name),
+            None => self.meet(name, quoted),
         };
         self.met[last].follower = number;
         number
     }
 
-    fn meet(&mut self, name: &[u8]) -> usize {
+    fn meet(&mut self, name: &[u8], quoted: bool) -> usize {
         let full = (self.naming.full)(name);
         let field = full.map_or(name, str::as_bytes);
         let want = match self.slots.get(field) {
@@ -137,20 +147,21 @@ impl Keys {
             None => Want::Nothing,
         };
         let time = self.naming.times.iter().position(|t| t.as_bytes() == field).filter(|_| self.event_time);
-        let opening = Literal::new(&[self.naming.lead, name, &[self.naming.assign]].concat());
-        let plain = if let Want::Slot(slot) = want { Some(slot).filter(|_| time.is_none()) } else { None };
+        let quote: &[u8] = if quoted { b"\"" } else { b"" };
+        let opening = Literal::new(&[self.naming.lead, name, &[self.naming.assign], quote].concat());
+        let plain = if let (Want::Slot(slot), None) = (want, time) { slot } else { NO_SLOT };
         let field = self.field_number(field);
-        let key = Key { opening, len: name.len(), want, plain, full, full_at: Cell::new(Span::ABSENT), field, time, follower: BEGINNING };
-        let number = if self.met.len() < KEYS_MAX && name.len() <= NAME_BYTES_MAX {
-            self.met.push(key);
-            self.met.len() - 1
-        } else {
+        let full_at = Cell::new(Span::ABSENT);
+        let number = if self.met.len() < KEYS_MAX && name.len() <= NAME_BYTES_MAX { self.met.len() } else { PASSING };
+        let key = Key { opening, quoted, len: name.len(), want, plain, full, full_at, number, field, time, follower: BEGINNING };
+        if number == PASSING {
             let old = std::mem::replace(&mut self.met[PASSING], key);
             let lead = self.naming.lead.len();
-            self.by_name.remove(&old.opening.text()[lead..lead + old.len]);
-            PASSING
-        };
-        self.by_name.insert(name.into(), number);
+            self.by_name[usize::from(old.quoted)].remove(&old.opening.text()[lead..lead + old.len]);
+        } else {
+            self.met.push(key);
+        }
+        self.by_name[usize::from(quoted)].insert(name.into(), number);
         number
     }
 
@@ -260,8 +271,8 @@ impl<'a> PairRow<'a> {
     /// Puts the value of a key; `from` says where a name of that length stands. Of a repeated key the last value counts.
     #[inline(always)]
     pub(super) fn put(&mut self, key: &Key, from: impl FnOnce(usize) -> usize, value: Span) {
-        match key.plain {
-            Some(slot) => self.set(slot, value),
+        match self.batch.place_of(key.plain, self.row) {
+            Some(place) => *place = value,
             None => self.put_and_note(key, from(key.len), value),
         }
     }
@@ -269,8 +280,7 @@ impl<'a> PairRow<'a> {
     /// Sets a field to a text.
     #[inline(always)]
     pub(super) fn set(&mut self, slot: Slot, value: Span) {
-        // Said again, for the compiler: a text, which a column takes without a look.
-        self.batch.set(slot, self.row, Span::part(Kind::Text, value.at(), value.len()));
+        self.batch.set(slot, self.row, value);
     }
 
     #[inline(never)]
