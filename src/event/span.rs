@@ -57,6 +57,13 @@ impl Span {
         Span((kind as u64) << 56 | (len as u64) << 32 | at as u64)
     }
 
+    /// A part of what begins where this empty span does, of its kind. Like a [`Span::part`], it must fit.
+    #[inline(always)]
+    pub fn from_here(self, from: usize, len: usize) -> Span {
+        debug_assert!(self.is_empty() && len <= VALUE_BYTES_MAX && self.at() + from <= u32::MAX as usize);
+        Span(self.0 + ((len as u64) << 32) + from as u64)
+    }
+
     /// First byte.
     #[inline(always)]
     pub fn at(self) -> usize {

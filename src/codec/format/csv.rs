@@ -57,7 +57,8 @@ impl Decoder for CsvDecoder {
         of_slots().for_each(|(column, slot)| columns[column] = batch.take_column(slot));
         subjects.each(batch, rows, subject, true, is_ascii, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refused.push((row, "no text to decode")) };
-            if let Err(reason) = record(Row { batch, row: usize::from(row), base: at, line }, columns, &marks.of(at, line), *delimiter) {
+            let it = Row { batch, row: usize::from(row), origin: Span::part(Kind::Text, at, 0), line };
+            if let Err(reason) = record(it, columns, &marks.of(at, line), *delimiter) {
                 refused.push((row, reason));
             }
         });
@@ -70,63 +71,64 @@ impl Decoder for CsvDecoder {
 struct Row<'a> {
     batch: &'a mut Batch,
     row: usize,
-    /// Address of the first byte.
-    base: usize,
+    /// Where the texts of the line are counted from.
+    origin: Span,
     line: &'a [u8],
 }
 
 #[inline(never)] // its loop wants the registers for itself
 fn record(mut it: Row<'_>, columns: &mut [Vec<Span>], marks: &Marks<'_>, delimiter: u8) -> Result<(), &'static str> {
-    let (base, row, line) = (it.base, it.row, it.line);
-    let mut marks = *marks;
-    let mut at = 0;
+    let (origin, row, line) = (it.origin, it.row, it.line);
+    let (mut at, mut marks) = (0, *marks);
     let mut columns = columns.iter_mut();
-    while let Some(cells) = columns.next() {
-        let mark = marks.next();
-        if line.get(mark) == Some(&delimiter) {
+    loop {
+        let mark = marks.until_refused(|mark| {
+            if line.get(mark) != Some(&delimiter) {
+                return false;
+            }
             // No quote stood before it.
+            let Some(cells) = columns.next() else { return false };
             if let Some(cell) = cells.get_mut(row) {
-                *cell = Span::part(Kind::Text, base + at, mark - at);
+                *cell = origin.from_here(at, mark - at);
             }
             at = mark + 1;
-            continue;
-        }
-        let end = it.other_cell(cells, at, marks.from(at)).ok_or("a quoted cell without an end")?;
+            true
+        });
+        let Some(cells) = columns.next() else { return Err("more cells than columns") };
+        let mut behind = marks;
+        let end = it.other_cell(cells, at, mark, &mut behind).ok_or("a quoted cell without an end")?;
         match line.get(end) {
-            Some(byte) if *byte == delimiter => at = end + 1,
+            Some(byte) if *byte == delimiter => (at, marks) = (end + 1, behind),
             Some(_) => return Err("text after the closing quote of a cell"),
             None if columns.len() == 0 => return Ok(()),
             None => return Err("fewer cells than columns"),
         }
-        marks = marks.from(at);
     }
-    Err("more cells than columns")
 }
 
 impl Row<'_> {
-    /// Sets a cell that holds quotes or is the last one. Returns where it ends, none where nothing closes its quote.
+    /// Sets a cell that holds quotes or is the last one; `mark` is the first in it or behind it. Returns where it ends, none where nothing closes its
+    /// quote. The walk goes on behind the delimiter.
     #[inline(never)]
-    fn other_cell(&mut self, cells: &mut [Span], at: usize, mut marks: Marks<'_>) -> Option<usize> {
+    fn other_cell(&mut self, cells: &mut [Span], at: usize, mark: usize, marks: &mut Marks<'_>) -> Option<usize> {
         let line = self.line;
-        let mut end = marks.next();
-        let value;
-        if end == at && line.get(at) == Some(&b'"') {
-            let (inside, mut doubled) = (marks, false);
-            end = loop {
-                match closing(line, &mut marks)? {
-                    (quote, true) => break quote + 1,
-                    (_, false) => doubled = true,
-                }
-            };
-            let part = Span::part(Kind::Text, self.base + at + 1, end - at - 2);
-            value = if doubled && !cells.is_empty() { self.undoubled(at + 1, inside) } else { part };
+        let (value, end);
+        if mark == at && line.get(at) == Some(&b'"') {
+            let quote = next_quote(line, marks)?;
+            if line.get(quote + 1) == Some(&b'"') {
+                (value, end) = self.undoubled(at + 1, quote, marks, !cells.is_empty())?;
+            } else {
+                (value, end) = (self.origin.from_here(at + 1, quote - at - 1), quote + 1);
+            }
+            marks.pass(end);
         } else {
             // Inside of a plain cell a quote is a byte like any other.
-            while line.get(end) == Some(&b'"') {
-                end = marks.next();
+            let mut mark = mark;
+            while line.get(mark) == Some(&b'"') {
+                mark = marks.next();
             }
-            end = end.min(line.len());
-            value = Span::part(Kind::Text, self.base + at, end - at);
+            end = mark.min(line.len());
+            value = self.origin.from_here(at, end - at);
         }
         if let Some(cell) = cells.get_mut(self.row) {
             *cell = value;
@@ -134,32 +136,38 @@ impl Row<'_> {
         Some(end)
     }
 
-    /// The text of a quoted cell from a position on, with one quote for two.
-    fn undoubled(&mut self, mut from: usize, mut marks: Marks<'_>) -> Span {
+    /// The text of a quoted cell from a position on, with one quote for two, if it is wanted, and where the cell ends. The first quote in it was met.
+    #[inline(never)]
+    fn undoubled(&mut self, mut from: usize, mut quote: usize, marks: &mut Marks<'_>, is_wanted: bool) -> Option<(Span, usize)> {
         let line = self.line;
-        self.batch.derive_with(Kind::Text, |out| {
-            while let Some((quote, is_last)) = closing(line, &mut marks) {
-                simd::append(&line[from..quote + usize::from(!is_last)], out);
-                if is_last {
-                    break;
+        let mut end = None;
+        let value = self.batch.derive_with(Kind::Text, |out| {
+            loop {
+                let is_last = line.get(quote + 1) != Some(&b'"');
+                if is_wanted {
+                    simd::append(&line[from..quote + usize::from(!is_last)], out);
                 }
+                if is_last {
+                    end = Some(quote + 1);
+                    return;
+                }
+                marks.next();
                 from = quote + 2;
+                let Some(next) = next_quote(line, marks) else { return };
+                quote = next;
             }
-        })
+        });
+        Some((value, end?))
     }
 }
 
-/// The next quote inside of a quoted cell, and whether it closes the cell: the first of two stands for one.
+/// The next quote of a line.
 #[inline(always)]
-fn closing(line: &[u8], marks: &mut Marks<'_>) -> Option<(usize, bool)> {
+fn next_quote(line: &[u8], marks: &mut Marks<'_>) -> Option<usize> {
     loop {
         let at = marks.next();
         if *line.get(at)? == b'"' {
-            let is_last = line.get(at + 1) != Some(&b'"');
-            if !is_last {
-                marks.next();
-            }
-            return Some((at, is_last));
+            return Some(at);
         }
     }
 }

@@ -67,7 +67,7 @@ impl Decoder for KvDecoder {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             let extras = it.extras;
-            if !pairs(options, keys, &mut it, map.of(at, line)) {
+            if !pairs(options, keys, &mut it, &map.of(at, line)) {
                 return refuse(batch, row, wanted, "no pair of a key and a value");
             }
             if wanted.all {
@@ -88,7 +88,7 @@ struct Place {
 }
 
 /// Puts all pairs. Returns whether there were any. Words without a value are passed over.
-fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Marks<'_>) -> bool {
+fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: &Marks<'_>) -> bool {
     let line = row.line;
     // Where separators stand inside of what opens a pair, none is expected.
     let touching = if options.separates(options.assign) { usize::MAX } else { 0 };
@@ -122,7 +122,7 @@ fn pairs(options: &KvOptions, keys: &mut Keys, row: &mut PairRow<'_>, marks: Mar
 
 /// Puts pairs as long as the keys come as expected, and no value is rare in its form.
 #[inline(never)] // the loop wants the registers for itself
-fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: Marks<'_>, place: &mut Place) {
+fn expected_pairs(keys: &Keys, row: &mut PairRow<'_>, marks: &Marks<'_>, place: &mut Place) {
     let line = row.line;
     let mut at = place.at;
     let mut separators = marks.from(at);
@@ -181,7 +181,7 @@ struct Value {
 }
 
 /// The value at `from`. A quote that nothing closes is part of a plain value.
-fn value(line: &[u8], from: usize, separators: Marks<'_>) -> Value {
+fn value(line: &[u8], from: usize, separators: &Marks<'_>) -> Value {
     if let Some(quote @ (b'"' | b'\'')) = line.get(from)
         && let Some((close, escaped)) = closing(line, from + 1, *quote)
     {

@@ -36,7 +36,7 @@ impl Literal {
     /// Whether it stands at `from`.
     #[inline(always)]
     pub(super) fn is_at(&self, text: &[u8], from: usize) -> bool {
-        let Some(head) = text.get(from..).and_then(|rest| rest.first_chunk::<HEAD>()) else {
+        let Some(head) = text.get(from..from.wrapping_add(HEAD)).and_then(|head| head.first_chunk::<HEAD>()) else {
             return self.is_near_end(text, from);
         };
         simd::begins_with(head, &self.head, &self.mask) && (self.tail.is_empty() || self.is_tail_at(text, from + HEAD))

@@ -52,9 +52,9 @@ impl<const N: usize> MarkMap<N> {
 #[derive(Clone, Copy)]
 pub(super) struct Marks<'a> {
     words: &'a [u64],
-    /// What is left of the word at `index`.
+    /// What is left of a word, and the words behind it.
     word: u64,
-    index: usize,
+    rest: &'a [u64],
     /// Position of the word's first bit; it may stand before the line.
     origin: isize,
     /// Bit of the line's first byte.
@@ -65,8 +65,11 @@ impl<'a> Marks<'a> {
     #[inline(always)]
     fn new(words: &'a [u64], base: usize, from: usize) -> Marks<'a> {
         let bit = base + from;
-        let word = words.get(bit / 64).map_or(0, |w| w & (u64::MAX << (bit % 64)));
-        Marks { words, word, index: bit / 64, origin: from as isize - (bit % 64) as isize, base }
+        let (word, rest) = match words.get(bit / 64..) {
+            Some([word, rest @ ..]) => (word & (u64::MAX << (bit % 64)), rest),
+            _ => (0, &[][..]),
+        };
+        Marks { words, word, rest, origin: from as isize - (bit % 64) as isize, base }
     }
 
     /// The marks from a position of the line on.
@@ -79,16 +82,30 @@ impl<'a> Marks<'a> {
     #[inline(always)]
     pub(super) fn next(&mut self) -> usize {
         while self.word == 0 {
-            self.index += 1;
             self.origin += 64;
-            match self.words.get(self.index) {
-                Some(word) => self.word = *word,
-                None => return usize::MAX,
-            }
+            let Some((word, rest)) = self.rest.split_first() else { return usize::MAX };
+            (self.word, self.rest) = (*word, rest);
         }
         let at = self.word.trailing_zeros() as isize;
         self.word &= self.word - 1;
         (self.origin + at) as usize
+    }
+
+    /// Gives one mark after the other to a step, until that says false or the map ends. Returns the mark that was refused.
+    #[inline(always)]
+    pub(super) fn until_refused(&mut self, mut step: impl FnMut(usize) -> bool) -> usize {
+        loop {
+            while self.word != 0 {
+                let mark = (self.origin + self.word.trailing_zeros() as isize) as usize;
+                self.word &= self.word - 1;
+                if !step(mark) {
+                    return mark;
+                }
+            }
+            self.origin += 64;
+            let Some((word, rest)) = self.rest.split_first() else { return usize::MAX };
+            (self.word, self.rest) = (*word, rest);
+        }
     }
 
     /// The next place of a byte that no backslash escapes, and whether one escaped anything before it. The byte and the backslash are marks.
