@@ -79,13 +79,13 @@ impl Decoder for CefDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let CefDecoder { dialect, keys, header, rule, wanted, map, separators, subjects, places } = self;
         lay_over(batch, wanted);
-        let is_ascii = map.read(batch, subject);
+        subjects.is_ascii = map.read(batch, subject);
         if *dialect == Dialect::Leef {
             separators.read(batch, subject);
         }
         keys.begin();
         let received = batch.input.received;
-        subjects.each(batch, rows, subject, true, is_ascii, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             let marks = map.of(at, line);

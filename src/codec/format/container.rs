@@ -107,7 +107,7 @@ impl Decoder for ContainerDecoder {
         let [timestamp, stream, logtag, message, attrs] = *slots;
         // What a string of JSON holds has escapes.
         let kind = |text: &[u8]| if *container == Container::Docker && text.contains(&b'\\') { Kind::Escaped } else { Kind::Text };
-        subjects.each(batch, rows, subject, true, false, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let first = memchr::memchr(b'\n', line).map_or(line, |end| &line[..end]);
             let Some(parts) = container.parts(first) else { return refuse(batch, row, wanted, "no line of a container's log") };

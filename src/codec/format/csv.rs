@@ -52,10 +52,10 @@ impl Decoder for CsvDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let CsvDecoder { slots, delimiter, wanted, marks, subjects, columns, refused } = self;
         lay_over(batch, wanted);
-        let is_ascii = marks.read(batch, subject);
+        subjects.is_ascii = marks.read(batch, subject);
         let of_slots = || slots.iter().enumerate().filter_map(|(column, slot)| slot.map(|slot| (column, slot)));
         of_slots().for_each(|(column, slot)| columns[column] = batch.take_column(slot));
-        subjects.each(batch, rows, subject, true, is_ascii, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refused.push((row, "no text to decode")) };
             let it = Row { batch, row: usize::from(row), origin: Span::part(Kind::Text, at, 0), line };
             if let Err(reason) = record(it, columns, &marks.of(at, line), *delimiter) {

@@ -123,7 +123,7 @@ impl Decoder for DissectDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let DissectDecoder { pattern, slots, joined, found, wanted, subjects } = self;
         lay_over(batch, wanted);
-        subjects.each(batch, rows, subject, true, false, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             if !cut(pattern, line, found) {
                 return refuse(batch, row, wanted, "the line does not fit the pattern");

@@ -44,7 +44,7 @@ impl Decoder for JsonDecoder {
         lay_over(batch, wanted);
         // A nested document has no bytes of its own to splice: its members are fields like any other.
         let extras = wanted.all && subject != Subject::Line;
-        subjects.each(batch, rows, subject, false, false, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, false, |batch, row, at, bytes| {
             let Some(bytes) = bytes else {
                 return refuse(batch, row, wanted, if subject == Subject::Line { "not UTF-8" } else { "no text to decode" });
             };

@@ -62,8 +62,8 @@ impl Decoder for KvDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let KvDecoder { options, keys, wanted, map, subjects, places } = self;
         lay_over(batch, wanted);
-        let is_ascii = map.read(batch, subject);
-        subjects.each(batch, rows, subject, true, is_ascii, |batch, row, at, bytes| {
+        subjects.is_ascii = map.read(batch, subject);
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let mut it = PairRow::new(batch, usize::from(row), at, line, places);
             let extras = it.extras;

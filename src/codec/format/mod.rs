@@ -124,11 +124,12 @@ pub(crate) fn lay_over(batch: &mut Batch, wanted: &Wanted) {
 
 /// Gives a decoder the bytes of each row in turn, as UTF-8: what is not is mended in the arena and tagged.
 ///
-/// `mend`: what is no UTF-8 is mended; else there are no bytes. `is_ascii`: it is known that all of the input is. `step` gets the batch, the row, the
-/// address of the first byte and the bytes.
+/// `mend`: what is no UTF-8 is mended; else there are no bytes. `step` gets the batch, the row, the address of the first byte and the bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Subjects {
     scratch: Vec<u8>,
+    /// It is known that all of the input is ASCII. Whoever looks at all of it says so for each batch.
+    is_ascii: bool,
 }
 
 impl Subjects {
@@ -138,13 +139,12 @@ impl Subjects {
         rows: &[u16],
         subject: Subject,
         mend: bool,
-        is_ascii: bool,
         mut step: impl FnMut(&mut Batch, u16, usize, Option<&[u8]>),
     ) {
         match subject {
             Subject::Line => {
                 let input = Arc::clone(&batch.input);
-                let all_valid = is_ascii || simdutf8::basic::from_utf8(input.bytes()).is_ok();
+                let all_valid = self.is_ascii || simdutf8::basic::from_utf8(input.bytes()).is_ok();
                 for row in rows {
                     let line = input.lines[usize::from(*row)];
                     let bytes = input.line(usize::from(*row));

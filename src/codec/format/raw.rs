@@ -21,7 +21,7 @@ impl RawDecoder {
 impl Decoder for RawDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let Some(slot) = self.wanted.slot("message") else { return };
-        self.subjects.each(batch, rows, subject, true, false, |batch, row, at, bytes| {
+        self.subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             if let Some(bytes) = bytes {
                 batch.set(slot, usize::from(row), Span::new(Kind::Text, at, bytes.len()));
             }

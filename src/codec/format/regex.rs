@@ -110,7 +110,7 @@ impl Decoder for RegexDecoder {
     fn decode(&mut self, batch: &mut Batch, rows: &[u16], subject: Subject) {
         let RegexDecoder { trials, candidates, wanted, subjects } = self;
         lay_over(batch, wanted);
-        subjects.each(batch, rows, subject, true, false, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(text) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             for number in candidates.of(text) {
                 let Trial { pattern, found, groups } = &mut trials[*number as usize];

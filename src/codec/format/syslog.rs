@@ -209,7 +209,7 @@ impl Decoder for SyslogDecoder {
         self.common.received = batch.input.received.into();
         let SyslogDecoder { common, wanted, facilities, severities, map, subjects } = self;
         let mut is_mapped = false;
-        subjects.each(batch, rows, subject, true, false, |batch, row, at, bytes| {
+        subjects.each(batch, rows, subject, true, |batch, row, at, bytes| {
             let Some(line) = bytes else { return refuse(batch, row, wanted, "no text to decode") };
             let start = batch.extras_len();
             let mut it = Row { batch, row: usize::from(row), at, line };
