@@ -58,11 +58,11 @@ proptest! {
         prop_assert_eq!(a, b);
     }
 
-        #[test]
-        fn short_comparison_is_comparison(a in prop::collection::vec(0u8..3, 0..40), b in prop::collection::vec(0u8..3, 0..40)) {
-            prop_assert_eq!(equal(&a, &b), a == b);
-            prop_assert!(equal(&a, &a.clone()));
-        }
+    #[test]
+    fn short_comparison_is_comparison(a in prop::collection::vec(0u8..3, 0..40), b in prop::collection::vec(0u8..3, 0..40)) {
+        prop_assert_eq!(equal(&a, &b), a == b);
+        prop_assert!(equal(&a, &a.clone()));
+    }
 }
 
 #[test]

@@ -81,17 +81,11 @@ impl<'a> Marks<'a> {
     /// The next position, relative to the line; `usize::MAX` at the end of the map.
     #[inline(always)]
     pub(super) fn next(&mut self) -> usize {
-        while self.word == 0 {
-            self.origin += 64;
-            let Some((word, rest)) = self.rest.split_first() else { return usize::MAX };
-            (self.word, self.rest) = (*word, rest);
-        }
-        let at = self.word.trailing_zeros() as isize;
-        self.word &= self.word - 1;
-        (self.origin + at) as usize
+        self.until_refused(|_| false)
     }
 
-    /// Gives one mark after the other to a step, until that says false or the map ends. Returns the mark that was refused.
+    /// Gives one mark after the other to a step, until that says false or the map ends. Returns the mark that was refused;
+    /// `usize::MAX` at the end of the map.
     #[inline(always)]
     pub(super) fn until_refused(&mut self, mut step: impl FnMut(usize) -> bool) -> usize {
         loop {
