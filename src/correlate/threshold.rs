@@ -22,6 +22,7 @@ use crate::config::{Field, Options, Type};
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
+use crate::index::ahead::{Ahead, Prefetch};
 use crate::state::{Chunks, OwnRows, StateError};
 use crate::window::arrivals::{Arrival, Arrivals, Inlet, number_of};
 use crate::window::evidence::EvidenceRing;
@@ -67,29 +68,40 @@ pub(super) enum Groups {
     General(GeneralGroups),
 }
 
-/// How many hits ahead memory is asked for: the index first, then the group that it leads to, then what that leads to.
-pub(super) const FAR: usize = 32;
-pub(super) const NEAR: usize = 16;
-pub(super) const NEXT: usize = 6;
+impl Prefetch for Groups {
+    #[inline(always)]
+    fn prefetch_index(&self, hash: u64) {
+        match self {
+            Groups::Ring(ring) => ring.prefetch_index(hash),
+            Groups::General(groups) => groups.prefetch_index(hash),
+        }
+    }
+
+    #[inline(always)]
+    fn guess(&self, hash: u64) -> Option<u32> {
+        match self {
+            Groups::Ring(ring) => ring.guess(hash),
+            Groups::General(groups) => groups.guess(hash),
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_record(&self, group: u32) {
+        match self {
+            Groups::Ring(ring) => ring.prefetch_record(group),
+            Groups::General(groups) => groups.prefetch_record(group),
+        }
+    }
+}
 
 impl Groups {
-    /// Asks for memory: the index, the group that it leads to, and what a group that was said to be near leads to. Says which is near. `oldest`: where windows
-    /// begin about now, if evidence is kept.
+    /// Asks for what lies outside of a group that was asked for before, for a hit that measures `amount`. `oldest`: where windows begin about now, if evidence is
+    /// kept.
     #[inline(always)]
-    fn prefetch(&self, far: Option<u64>, near: Option<u64>, next: Option<(u32, i128)>, oldest: Option<Timestamp>) -> Option<u32> {
+    fn prefetch_rest(&self, group: u32, amount: i128, oldest: Option<Timestamp>) {
         match self {
-            Groups::Ring(ring) => {
-                if let Some((group, _)) = next {
-                    ring.prefetch_rest(group, oldest);
-                }
-                ring.prefetch(far, near)
-            }
-            Groups::General(groups) => {
-                if let Some((group, amount)) = next {
-                    groups.prefetch_rest(group, amount);
-                }
-                groups.prefetch(far, near)
-            }
+            Groups::Ring(ring) => _ = ring.prefetch_rest(group, oldest),
+            Groups::General(groups) => groups.prefetch_rest(group, amount),
         }
     }
 }
@@ -239,11 +251,10 @@ impl Threshold {
         // Taken out for as long as its hits are: nothing that takes a hit puts one in.
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
         let oldest = self.evidence_from(self.passed.0);
-        let mut guesses = [None; NEAR];
+        let mut ahead = Ahead::default();
         for turn in 0.. {
-            let next = guesses[(turn + NEXT) % NEAR].map(|group| (group, 0));
-            let near = self.groups.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR), next, oldest);
-            let guess = std::mem::replace(&mut guesses[turn % NEAR], near);
+            let rest = |_, group| self.groups.prefetch_rest(group, 0, oldest);
+            let guess = ahead.turn(turn, &self.groups, |number| waiting.upcoming(number - turn), rest);
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             if let Some((writer, record)) = waiting_write(payload) {
                 self.take_write((hit.time, hit.rank, hit.tie), writer, record, out);
@@ -368,13 +379,12 @@ impl Correlator for Threshold {
             return self.end_batch(&arrival, hits, groups_before, out);
         }
         let oldest = self.evidence_from(self.passed.0);
-        let mut guesses = [None; NEAR];
+        let mut ahead = Ahead::default();
+        // For a hit that will wait, memory is asked for when its turn comes.
+        let coming = if is_direct { &hits.hits[..] } else { &[] };
         for (i, hit) in hits.hits.iter().enumerate() {
-            // For a hit that will wait, memory is asked for when its turn comes.
-            let ahead = |n: usize| if is_direct { hits.hits.get(i + n).map(|h| h.hash) } else { None };
-            let next = guesses[(i + NEXT) % NEAR].map(|group| (group, hits.amount(i + NEXT)));
-            let near = self.groups.prefetch(ahead(FAR), ahead(NEAR), next, oldest);
-            let guess = std::mem::replace(&mut guesses[i % NEAR], near);
+            let rest = |i, group| self.groups.prefetch_rest(group, hits.amount(i), oldest);
+            let guess = ahead.turn(i, &self.groups, |i| coming.get(i).map(|hit| hit.hash), rest);
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             let Some((time, clamped)) = self.counted(judged) else {

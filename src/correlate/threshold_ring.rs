@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use super::firing::Decision;
 use super::payload::Hit;
-use super::threshold::{FAR, Groups, NEAR, NEXT, Threshold};
+use super::threshold::{Groups, Threshold};
 use crate::component::HitBatch;
 use crate::component::correlator::AlertRows;
 use crate::event::Batch;
 use crate::expr::Row;
 use crate::expr::eval::BatchRow;
+use crate::index::ahead::Ahead;
 use crate::simd;
 use crate::window::arrivals::Arrival;
 use crate::window::evidence::NONE;
@@ -34,19 +35,20 @@ impl Threshold {
         let has_evidence = self.spec.evidence_max > 0;
         let worth = if has_evidence { ring.half() as u64 } else { u64::MAX };
         let oldest = self.evidence_from(self.passed.0);
-        let mut guesses = [None; NEAR];
+        let mut ahead = Ahead::default();
         let mut last = None;
         for (i, hit) in hits.hits.iter().enumerate() {
-            let ahead = |n: usize| hits.hits.get(i + n).map(|h| h.hash);
-            let Groups::Ring(ring) = &mut self.groups else { return };
-            if let Some(group) = guesses[(i + NEXT) % NEAR]
-                && ring.prefetch_rest(group, oldest)
-                && let Some(next) = hits.hits.get(i + NEXT)
-            {
-                simd::prefetch_text(batch.input.line(usize::from(next.row)));
-            }
-            let near = ring.prefetch(ahead(FAR), ahead(NEAR));
-            let guess = std::mem::replace(&mut guesses[i % NEAR], near);
+            let Groups::Ring(ring) = &self.groups else { return };
+            let guess = ahead.turn(
+                i,
+                ring,
+                |i| hits.hits.get(i).map(|h| h.hash),
+                |i, group| {
+                    if ring.prefetch_rest(group, oldest) {
+                        simd::prefetch_text(batch.input.line(usize::from(hits.hits[i].row)));
+                    }
+                },
+            );
             let row = usize::from(hit.row);
             let (judged, _) = self.arrivals.judge(arrival, batch, row, hit.before);
             let Some((time, clamped)) = self.counted(judged) else {

@@ -40,16 +40,32 @@ pub fn write_number(number: i64, out: &mut Vec<u8>) {
     }
 }
 
+/// The two digits of a number below a hundred.
+#[inline(always)]
+pub fn pair(n: u32) -> [u8; 2] {
+    const PAIRS: [[u8; 2]; 128] = {
+        let mut pairs = [*b"00"; 128];
+        let mut n = 0;
+        while n < 100 {
+            pairs[n] = [b'0' + n as u8 / 10, b'0' + n as u8 % 10];
+            n += 1;
+        }
+        pairs
+    };
+    PAIRS[n as usize % 128]
+}
+
 /// A number's text, in a room that is long enough for any.
 pub fn digits(number: i64, room: &mut [u8; 20]) -> &[u8] {
     let (mut at, mut rest) = (room.len(), number.unsigned_abs());
-    loop {
+    while rest >= 10 {
+        at -= 2;
+        room[at..at + 2].copy_from_slice(&pair((rest % 100) as u32));
+        rest /= 100;
+    }
+    if rest > 0 || at == room.len() {
         at -= 1;
-        room[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+        room[at] = b'0' + rest as u8;
     }
     if number < 0 {
         at -= 1;
@@ -164,7 +180,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_they_read() {
-        for number in [0, 7, -1, 10, 1_234_567_890, i64::MAX, i64::MIN] {
+        for number in [0, 7, -1, 10, 99, 100, 101, -1000, 1_234_567_890, i64::MAX, i64::MIN] {
             let mut out = Vec::new();
             write_number(number, &mut out);
             assert_eq!(out, number.to_string().as_bytes());

@@ -1,6 +1,7 @@
 //! Times as nanoseconds since 1970: civil dates, RFC 3339 in and out.
 use std::cell::RefCell;
 
+use super::text::pair;
 use crate::clock::Timestamp;
 use crate::limits::SECOND;
 
@@ -188,21 +189,6 @@ thread_local! {
 /// Appends RFC 3339 in UTC with `Z`, trailing zeros of the fraction cut.
 pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
     LAST_DAY.with_borrow_mut(|day| day.write_rfc3339(time, out));
-}
-
-/// The two digits of a number below a hundred.
-#[inline(always)]
-fn pair(n: u32) -> [u8; 2] {
-    const PAIRS: [[u8; 2]; 128] = {
-        let mut pairs = [*b"00"; 128];
-        let mut n = 0;
-        while n < 100 {
-            pairs[n] = [b'0' + n as u8 / 10, b'0' + n as u8 % 10];
-            n += 1;
-        }
-        pairs
-    };
-    PAIRS[n as usize % 128]
 }
 
 /// The text of a day, kept for the next time of the same day.

@@ -4,6 +4,7 @@
 //!
 //! Hashes come from outside with a fixed seed (state outlives the process), so the place in the table is taken from the hash mixed with a seed
 //! of this process, and a full key decides.
+pub mod ahead;
 pub mod probing;
 
 use probing::take_out;
@@ -11,6 +12,8 @@ use probing::take_out;
 use crate::simd;
 
 const EMPTY: u64 = 0;
+/// Places behind its home in which most entries stand.
+const NEAR: usize = 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -52,7 +55,11 @@ impl KeyIndex {
     /// Asks for the cache line that a hash leads to.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
-        simd::prefetch(&self.slots, self.mix(hash) as usize & (self.slots.len() - 1));
+        let mask = self.slots.len() - 1;
+        let at = self.mix(hash) as usize & mask;
+        simd::prefetch(&self.slots, at);
+        // An entry that is not at home is near it, which may be on the next cache line.
+        simd::prefetch(&self.slots, (at + NEAR) & mask);
     }
 
     /// A group that probably has the hash: to prefetch it, not to trust it.

@@ -6,6 +6,7 @@ use super::sweep::Hand;
 use super::values::Values;
 use crate::clock::{NEVER, Timestamp};
 use crate::index::KeyIndex;
+use crate::index::ahead::Prefetch;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
@@ -217,6 +218,23 @@ pub struct GeneralGroups {
     hand: Hand,
 }
 
+impl Prefetch for GeneralGroups {
+    #[inline(always)]
+    fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    #[inline(always)]
+    fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.guess(hash)
+    }
+
+    #[inline(always)]
+    fn prefetch_record(&self, group: u32) {
+        simd::prefetch(&self.groups, group as usize);
+    }
+}
+
 impl GeneralGroups {
     /// No groups. `is_timed`: windows speak at their end.
     pub fn new(measure: Measure, window: Window, within: i64, hits_max: usize, is_timed: bool) -> GeneralGroups {
@@ -386,17 +404,6 @@ impl GeneralGroups {
         if group.live && over && group.fired.saturating_add(per) <= now {
             self.remove(id as u32);
         }
-    }
-
-    /// Asks for the memory that hits will need: the index for one far ahead, the group for one that is nearer. Says which the latter probably is.
-    #[inline(always)]
-    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) -> Option<u32> {
-        if let Some(hash) = far {
-            self.index.prefetch(hash);
-        }
-        let id = self.index.guess(near?)?;
-        simd::prefetch(&self.groups, id as usize);
-        Some(id)
     }
 
     /// Asks for what a group that was asked for before leads to, for a hit that measures `amount`.

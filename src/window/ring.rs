@@ -16,6 +16,7 @@ use super::short_key;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
 use crate::index::KeyIndex;
+use crate::index::ahead::Prefetch;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
@@ -140,6 +141,28 @@ impl Chunk {
     }
 }
 
+impl Prefetch for RingGroups {
+    #[inline(always)]
+    fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash & HASH);
+    }
+
+    #[inline(always)]
+    fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.guess(hash & HASH)
+    }
+
+    #[inline(always)]
+    fn prefetch_record(&self, group: u32) {
+        let (chunk, at) = self.place(group);
+        let Chunk { words, first } = &self.chunks[chunk];
+        simd::prefetch(words, first + at);
+        if self.is_split {
+            simd::prefetch(words, first + at + self.stride - 1);
+        }
+    }
+}
+
 impl RingGroups {
     /// No groups. `consume`: a firing uses up the window's hits.
     pub fn new(n: usize, within: i64, weighted: bool, consume: bool) -> RingGroups {
@@ -175,22 +198,6 @@ impl RingGroups {
     /// Bytes held.
     pub fn memory(&self) -> usize {
         self.index.memory() + self.len * (self.stride + 1) * 8 + self.long_keys.memory() + self.dirty.capacity() * 4
-    }
-
-    /// Asks for the memory that hits will need: the index for one far ahead, the record for one that is nearer. Says which group the latter's probably is.
-    #[inline(always)]
-    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>) -> Option<u32> {
-        if let Some(hash) = far {
-            self.index.prefetch(hash & HASH);
-        }
-        let group = self.index.guess(near? & HASH)?;
-        let (chunk, at) = self.place(group);
-        let Chunk { words, first } = &self.chunks[chunk];
-        simd::prefetch(words, first + at);
-        if self.is_split {
-            simd::prefetch(words, first + at + self.stride - 1);
-        }
-        Some(group)
     }
 
     /// Asks for what lies outside of a record that was asked for before: a long key, and where the evidence lies, if so many hits are younger than `oldest` that
@@ -300,7 +307,7 @@ impl RingGroups {
         group
     }
 
-    /// Takes a hit. Hits of a group come in order of time. `guess`: what [`RingGroups::prefetch`] said. `amount`: its weight, which counts where an event may
+    /// Takes a hit. Hits of a group come in order of time. `guess`: what [`Prefetch`] said. `amount`: its weight, which counts where an event may
     /// have one.
     #[inline(always)]
     pub fn hit(&mut self, guess: Option<u32>, hash: u64, key: &[u8], time: Timestamp, amount: i128) -> Update {

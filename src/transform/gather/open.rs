@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::clock::Timestamp;
 use crate::index::KeyIndex;
+use crate::index::ahead::Prefetch;
 use crate::state::{Chunks, StateError, StateReader, StateWriter};
 use crate::window::blocks::{Blocks, Chain};
 use crate::window::chunked::Chunked;
@@ -87,6 +88,23 @@ fn sums_of(number: u32, each: usize) -> Range<usize> {
     from..from + each
 }
 
+impl Prefetch for OpenGroups {
+    #[inline(always)]
+    fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    #[inline(always)]
+    fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.guess(hash)
+    }
+
+    #[inline(always)]
+    fn prefetch_record(&self, number: u32) {
+        self.groups.prefetch(number);
+    }
+}
+
 impl OpenGroups {
     /// No groups; each will have so many sums.
     pub fn new(sums_each: usize) -> OpenGroups {
@@ -103,18 +121,10 @@ impl OpenGroups {
         self.index.is_empty()
     }
 
-    /// Asks for the memory of groups that are soon looked for: the index first, then the group, then what it keeps.
-    #[inline]
-    pub fn prefetch(&self, far: Option<u64>, near: Option<u64>, next: Option<u64>) {
-        if let Some(hash) = far {
-            self.index.prefetch(hash);
-        }
-        if let Some(group) = near.and_then(|hash| self.index.guess(hash)) {
-            self.groups.prefetch(group);
-        }
-        if let Some(group) = next.and_then(|hash| self.index.guess(hash)) {
-            self.blocks.prefetch(&self.groups[group].kept);
-        }
+    /// Asks for what a group that was asked for before keeps.
+    #[inline(always)]
+    pub fn prefetch_kept(&self, number: u32) {
+        self.blocks.prefetch(&self.groups[number].kept);
     }
 
     /// The number of a key's group.

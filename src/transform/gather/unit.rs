@@ -15,6 +15,7 @@ use crate::clock::{NEVER, Timestamp};
 use crate::component::correlator::AlertRows;
 use crate::component::{Correlator, HitBatch};
 use crate::event::{Batch, Origin, amount, text};
+use crate::index::ahead::Ahead;
 use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
 use crate::metrics::Registry;
 use crate::simd;
@@ -25,11 +26,6 @@ use crate::window::watermark::Activity;
 const HEAD: u8 = 1;
 const GROUPS: u8 = 2;
 const WAITING: u8 = 3;
-
-/// How many parts ahead memory is asked for: the index first, then what it leads to.
-const FAR: usize = 32;
-const NEAR: usize = 20;
-const NEXT: usize = 8;
 
 /// Counters of one gatherer, shared by its shards.
 #[derive(Clone)]
@@ -252,8 +248,9 @@ impl Gatherer {
         // Taken out for as long as its parts are: nothing that takes a part puts one in.
         let mut waiting = std::mem::take(&mut self.arrivals.waiting);
         let mut sums = std::mem::take(&mut self.sums);
-        loop {
-            self.open.prefetch(waiting.upcoming(FAR), waiting.upcoming(NEAR), waiting.upcoming(NEXT));
+        let mut ahead = Ahead::default();
+        for turn in 0.. {
+            ahead.turn(turn, &self.open, |number| waiting.upcoming(number - turn), |_, group| self.open.prefetch_kept(group));
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             let (time, tie, hash) = (hit.time, (hit.rank, hit.tie), hit.hash);
             if let Ok(part) = read_part(payload, (time, tie, hash), &mut sums) {
@@ -303,10 +300,11 @@ impl Correlator for Gatherer {
         let origin = &batch.input.origin;
         let mut sums = std::mem::take(&mut self.sums);
         let is_direct = self.arrivals.is_direct(&arrival);
+        let mut ahead = Ahead::default();
+        // For one that will wait, memory is asked for when its turn comes.
+        let coming = if is_direct { &hits.hits[..] } else { &[] };
         for (i, hit) in hits.hits.iter().enumerate() {
-            // For one that will wait, memory is asked for when its turn comes.
-            let ahead = |n: usize| if is_direct { hits.hits.get(i + n).map(|h| h.hash) } else { None };
-            self.open.prefetch(ahead(FAR), ahead(NEAR), ahead(NEXT));
+            ahead.turn(i, &self.open, |i| coming.get(i).map(|hit| hit.hash), |_, group| self.open.prefetch_kept(group));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             if judged.behind.is_some() {
