@@ -22,6 +22,7 @@ use crate::config::{Field, Options, Type};
 use crate::event::{Batch, Origin, Slot};
 use crate::expr::eval::BatchRow;
 use crate::expr::{Program, Row};
+use crate::index::KeyIndex;
 use crate::index::ahead::{Ahead, Prefetch};
 use crate::state::{Chunks, OwnRows, StateError};
 use crate::window::arrivals::{Arrival, Arrivals, Inlet, number_of};
@@ -70,18 +71,18 @@ pub(super) enum Groups {
 
 impl Prefetch for Groups {
     #[inline(always)]
-    fn prefetch_index(&self, hash: u64) {
+    fn index(&self) -> &KeyIndex {
         match self {
-            Groups::Ring(ring) => ring.prefetch_index(hash),
-            Groups::General(groups) => groups.prefetch_index(hash),
+            Groups::Ring(ring) => ring.index(),
+            Groups::General(groups) => groups.index(),
         }
     }
 
     #[inline(always)]
-    fn guess(&self, hash: u64) -> Option<u32> {
+    fn known(&self, hash: u64) -> u64 {
         match self {
-            Groups::Ring(ring) => ring.guess(hash),
-            Groups::General(groups) => groups.guess(hash),
+            Groups::Ring(ring) => ring.known(hash),
+            Groups::General(groups) => groups.known(hash),
         }
     }
 

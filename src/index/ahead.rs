@@ -5,6 +5,8 @@
 //! loop that does little else: a prefetch does not wait for memory, but it does wait for the translation of its address, and only in such a loop do those waits
 //! overlap.
 
+use super::KeyIndex;
+
 /// Keys for which memory is asked at a time.
 const BLOCK: usize = 8;
 /// How far ahead of a block's first key each step is taken.
@@ -14,11 +16,26 @@ const REST: usize = 2 * BLOCK;
 
 /// Records that are found by the hash of their key.
 pub trait Prefetch {
+    /// Their index.
+    fn index(&self) -> &KeyIndex;
+
+    /// What the index knows of a hash: all of it, unless said otherwise.
+    #[inline(always)]
+    fn known(&self, hash: u64) -> u64 {
+        hash
+    }
+
     /// Asks for the part of the index that a hash leads to.
-    fn prefetch_index(&self, hash: u64);
+    #[inline(always)]
+    fn prefetch_index(&self, hash: u64) {
+        self.index().prefetch(self.known(hash));
+    }
 
     /// The record that a hash probably leads to.
-    fn guess(&self, hash: u64) -> Option<u32>;
+    #[inline(always)]
+    fn guess(&self, hash: u64) -> Option<u32> {
+        self.index().guess(self.known(hash))
+    }
 
     /// Asks for a record.
     fn prefetch_record(&self, record: u32);
@@ -89,9 +106,13 @@ mod tests {
 
     /// Writes down what is asked: steps 0 to 2 of a hash. The record of a hash is the hash; every seventh has none.
     #[derive(Default)]
-    struct Asked(RefCell<Vec<(u8, u64)>>);
+    struct Asked(RefCell<Vec<(u8, u64)>>, KeyIndex);
 
     impl Prefetch for Asked {
+        fn index(&self) -> &KeyIndex {
+            &self.1
+        }
+
         fn prefetch_index(&self, hash: u64) {
             self.0.borrow_mut().push((0, hash));
         }

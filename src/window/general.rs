@@ -220,13 +220,8 @@ pub struct GeneralGroups {
 
 impl Prefetch for GeneralGroups {
     #[inline(always)]
-    fn prefetch_index(&self, hash: u64) {
-        self.index.prefetch(hash);
-    }
-
-    #[inline(always)]
-    fn guess(&self, hash: u64) -> Option<u32> {
-        self.index.guess(hash)
+    fn index(&self) -> &KeyIndex {
+        &self.index
     }
 
     #[inline(always)]

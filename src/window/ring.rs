@@ -143,13 +143,13 @@ impl Chunk {
 
 impl Prefetch for RingGroups {
     #[inline(always)]
-    fn prefetch_index(&self, hash: u64) {
-        self.index.prefetch(hash & HASH);
+    fn index(&self) -> &KeyIndex {
+        &self.index
     }
 
     #[inline(always)]
-    fn guess(&self, hash: u64) -> Option<u32> {
-        self.index.guess(hash & HASH)
+    fn known(&self, hash: u64) -> u64 {
+        hash & HASH
     }
 
     #[inline(always)]

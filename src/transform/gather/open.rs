@@ -90,13 +90,8 @@ fn sums_of(number: u32, each: usize) -> Range<usize> {
 
 impl Prefetch for OpenGroups {
     #[inline(always)]
-    fn prefetch_index(&self, hash: u64) {
-        self.index.prefetch(hash);
-    }
-
-    #[inline(always)]
-    fn guess(&self, hash: u64) -> Option<u32> {
-        self.index.guess(hash)
+    fn index(&self) -> &KeyIndex {
+        &self.index
     }
 
     #[inline(always)]
