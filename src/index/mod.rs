@@ -1,24 +1,67 @@
-//! From the hash of a key to a number, of a group or of a row: open addressing over words of 32 bits of hash and 32 bits of number.
+//! From the hash of a key to a number, of a group or of a row. A table of buckets, each of them one cache line with eight entries of 32 bits of hash and 32 bits
+//! of number: an entry stands in its home, the bucket that its hash leads to, or if that is full in the next that is not. All hashes of a bucket are compared at
+//! once, so that a search seldom depends on a branch that depends on memory.
 //!
-//! The place follows from the stored bits too, so that growing the table reads nothing but the table.
+//! The home follows from the stored bits too, so that growing the table reads nothing but the table.
 //!
 //! Hashes come from outside with a fixed seed (state outlives the process), so the place in the table is taken from the hash mixed with a seed
 //! of this process, and a full key decides.
 pub mod ahead;
-pub mod probing;
-
-use probing::take_out;
 
 use crate::simd;
 
-const EMPTY: u64 = 0;
-/// Places behind its home in which most entries stand.
-const NEAR: usize = 2;
+/// Entries of a bucket.
+const WIDTH: usize = 8;
+/// Stands for a hash where no entry is.
+const EMPTY: u32 = 0;
+/// Buckets of a new table.
+const FIRST: usize = 8;
+
+/// Entries stand at the front.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Bucket {
+    hashes: [u32; WIDTH],
+    numbers: [u32; WIDTH],
+}
+
+impl Bucket {
+    const NEW: Bucket = Bucket { hashes: [EMPTY; WIDTH], numbers: [0; WIDTH] };
+
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.hashes[WIDTH - 1] != EMPTY
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        (simd::equal_to(&self.hashes, EMPTY) | 1 << WIDTH).trailing_zeros() as usize
+    }
+
+    #[inline(always)]
+    fn put(&mut self, at: usize, hash: u32, number: u32) {
+        (self.hashes[at], self.numbers[at]) = (hash, number);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, hash: u32, number: u32) {
+        self.put(self.len(), hash, number);
+    }
+
+    /// Takes an entry out; the last one takes its place.
+    fn swap_remove(&mut self, at: usize) {
+        let last = self.len() - 1;
+        self.hashes.swap(at, last);
+        self.numbers.swap(at, last);
+        self.hashes[last] = EMPTY;
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
 pub struct KeyIndex {
-    slots: Vec<u64>,
+    /// A power of two.
+    buckets: Vec<Bucket>,
     len: usize,
     seed: u64,
 }
@@ -26,7 +69,7 @@ pub struct KeyIndex {
 impl Default for KeyIndex {
     fn default() -> KeyIndex {
         use std::hash::{BuildHasher as _, RandomState};
-        KeyIndex { slots: vec![EMPTY; 64], len: 0, seed: RandomState::new().hash_one(0u8) | 1 }
+        KeyIndex { buckets: vec![Bucket::NEW; FIRST], len: 0, seed: RandomState::new().hash_one(0u8) | 1 }
     }
 }
 
@@ -43,23 +86,32 @@ impl KeyIndex {
 
     /// Bytes that it holds.
     pub fn memory(&self) -> usize {
-        self.slots.capacity() * 8
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
+    /// The bits of a hash that are stored.
+    #[inline(always)]
+    fn mix(&self, hash: u64) -> u32 {
+        let wide = u128::from(hash ^ self.seed) * u128::from(self.seed | 0x9e37_79b9_7f4a_7c15);
+        let mixed = (((wide >> 64) as u64 ^ wide as u64) >> 32) as u32;
+        mixed.max(EMPTY + 1)
+    }
+
+    /// The bucket where an entry would stand if no bucket were ever full.
+    #[inline(always)]
+    fn home(&self, mixed: u32) -> usize {
+        mixed as usize & (self.buckets.len() - 1)
     }
 
     #[inline(always)]
-    fn mix(&self, hash: u64) -> u64 {
-        let wide = u128::from(hash ^ self.seed) * u128::from(self.seed | 0x9e37_79b9_7f4a_7c15);
-        ((wide >> 64) as u64 ^ wide as u64) >> 32
+    fn after(&self, bucket: usize) -> usize {
+        (bucket + 1) & (self.buckets.len() - 1)
     }
 
     /// Asks for the cache line that a hash leads to.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
-        let mask = self.slots.len() - 1;
-        let at = self.mix(hash) as usize & mask;
-        simd::prefetch(&self.slots, at);
-        // An entry that is not at home is near it, which may be on the next cache line.
-        simd::prefetch(&self.slots, (at + NEAR) & mask);
+        simd::prefetch(&self.buckets, self.home(self.mix(hash)));
     }
 
     /// A group that probably has the hash: to prefetch it, not to trust it.
@@ -72,55 +124,111 @@ impl KeyIndex {
     #[inline(always)]
     pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mixed = self.mix(hash);
-        let mask = self.slots.len() - 1;
-        let mut at = mixed as usize & mask;
+        let mut at = self.home(mixed);
         loop {
-            let slot = self.slots[at];
-            if slot == EMPTY {
+            let bucket = &self.buckets[at];
+            let mut same = simd::equal_to(&bucket.hashes, mixed);
+            while same != 0 {
+                let number = bucket.numbers[same.trailing_zeros() as usize % WIDTH];
+                if is(number) {
+                    return Some(number);
+                }
+                same &= same - 1;
+            }
+            if !bucket.is_full() {
                 return None;
             }
-            if slot >> 32 == mixed && is(slot as u32 - 1) {
-                return Some(slot as u32 - 1);
-            }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
     }
 
     /// Adds a group that is not in it.
     pub fn insert(&mut self, hash: u64, group: u32) {
-        if (self.len + 1) * 4 > self.slots.len() * 3 {
-            let old = std::mem::take(&mut self.slots);
-            self.slots = vec![EMPTY; old.len() * 2];
-            simd::prefer_huge_pages(&mut self.slots);
-            for slot in old.into_iter().filter(|s| *s != EMPTY) {
-                self.place(slot >> 32, slot as u32 - 1);
-            }
+        if (self.len + 1) * 4 > self.buckets.len() * WIDTH * 3 {
+            self.grow();
         }
         self.place(self.mix(hash), group);
         self.len += 1;
     }
 
-    fn place(&mut self, mixed: u64, group: u32) {
-        let mask = self.slots.len() - 1;
-        let mut at = mixed as usize & mask;
-        while self.slots[at] != EMPTY {
-            at = (at + 1) & mask;
+    /// Twice as many buckets: what was at home in one is at home in one of two. Each of these is written to and not read before the next pair.
+    fn grow(&mut self) {
+        let half = self.buckets.len();
+        let mut buckets = Vec::with_capacity(half * 2);
+        simd::prefer_huge_pages(buckets.spare_capacity_mut());
+        buckets.resize(half * 2, Bucket::NEW);
+        let mut strayed = Vec::new();
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            let mut lens = [0; 2];
+            for (hash, number) in bucket.hashes.into_iter().zip(bucket.numbers).take(bucket.len()) {
+                if hash as usize & (half - 1) == at {
+                    let side = usize::from(hash as usize & half != 0);
+                    buckets[at + side * half].put(lens[side], hash, number);
+                    lens[side] += 1;
+                } else {
+                    strayed.push((hash, number));
+                }
+            }
         }
-        self.slots[at] = mixed << 32 | u64::from(group + 1);
+        self.buckets = buckets;
+        strayed.into_iter().for_each(|(hash, number)| self.place(hash, number));
+    }
+
+    fn place(&mut self, mixed: u32, group: u32) {
+        let mut at = self.home(mixed);
+        while self.buckets[at].is_full() {
+            at = self.after(at);
+        }
+        self.buckets[at].push(mixed, group);
     }
 
     /// Removes a group.
     pub fn remove(&mut self, hash: u64, group: u32) {
-        let mask = self.slots.len() - 1;
-        let mut at = self.mix(hash) as usize & mask;
-        while self.slots[at] as u32 != group + 1 {
-            if self.slots[at] == EMPTY {
+        let mut at = self.home(self.mix(hash));
+        loop {
+            let bucket = &self.buckets[at];
+            if let Some(place) = bucket.numbers[..bucket.len()].iter().position(|number| *number == group) {
+                self.len -= 1;
+                return self.take_out(at, place);
+            }
+            if !bucket.is_full() {
                 return;
             }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
-        self.len -= 1;
-        take_out(&mut self.slots, EMPTY, at, |slot| (slot >> 32) as usize & mask);
+    }
+
+    /// Takes an entry out. If its bucket was full, one that strayed past it for that reason moves up, so that no search ends before it.
+    fn take_out(&mut self, mut bucket: usize, mut place: usize) {
+        loop {
+            let was_full = self.buckets[bucket].is_full();
+            self.buckets[bucket].swap_remove(place);
+            if !was_full {
+                return;
+            }
+            let Some((next, found)) = self.strayed_past(bucket) else { return };
+            let Bucket { hashes, numbers } = &self.buckets[next];
+            let (hash, number) = (hashes[found], numbers[found]);
+            self.buckets[bucket].push(hash, number);
+            (bucket, place) = (next, found);
+        }
+    }
+
+    /// Bucket and place of the next entry that would stand in a bucket if there had been room.
+    fn strayed_past(&self, bucket: usize) -> Option<(usize, usize)> {
+        let mask = self.buckets.len() - 1;
+        let mut next = self.after(bucket);
+        loop {
+            // Its home is not between the bucket and itself.
+            let is_behind = |hash: u32| hash != EMPTY && next.wrapping_sub(self.home(hash)) & mask >= next.wrapping_sub(bucket) & mask;
+            if let Some(found) = self.buckets[next].hashes.iter().position(|hash| is_behind(*hash)) {
+                return Some((next, found));
+            }
+            if !self.buckets[next].is_full() {
+                return None;
+            }
+            next = self.after(next);
+        }
     }
 }
 
@@ -131,13 +239,14 @@ mod tests {
     use std::collections::HashMap;
 
     proptest! {
+        /// Many keys have one hash, so that buckets are full and entries stand in the next ones.
         #[test]
-        fn equals_a_map(steps in prop::collection::vec((0u64..40, any::<bool>()), 0..400)) {
+        fn equals_a_map(hashes in 1u64..30, steps in prop::collection::vec((0u64..200, any::<bool>()), 0..800)) {
             let mut index = KeyIndex::default();
             let mut groups = 0;
             let mut map: HashMap<u64, u32> = HashMap::new();
             for (key, add) in steps {
-                let hash = key / 3; // collisions
+                let hash = key % hashes;
                 let found = index.find(hash, |g| map.get(&key) == Some(&g));
                 prop_assert_eq!(found, map.get(&key).copied());
                 match (found, add) {

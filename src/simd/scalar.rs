@@ -24,6 +24,11 @@ pub fn find_escape(bytes: &[u8], from: usize) -> usize {
     found.map_or(bytes.len(), |at| from + at)
 }
 
+/// See [`super::equal_to`].
+pub fn equal_to(numbers: &[u32; 8], wanted: u32) -> u32 {
+    numbers.iter().rev().fold(0, |bits, number| bits << 1 | u32::from(*number == wanted))
+}
+
 /// See [`super::leading_below`].
 pub fn leading_below(numbers: &[u16; 8], limit: u16) -> usize {
     numbers.iter().take_while(|number| **number < limit).count()

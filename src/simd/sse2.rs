@@ -75,6 +75,19 @@ impl Short {
     }
 }
 
+/// One bit per number: set where it is `wanted`.
+#[inline(always)]
+pub fn equal_to(numbers: &[u32; 8], wanted: u32) -> u32 {
+    let [low, high] = [0, 4].map(|at| numbers[at..].as_ptr().cast());
+    // SAFETY: SSE2 is part of x86-64, and each unaligned load lies inside the eight numbers.
+    unsafe {
+        let wanted = _mm_set1_epi32(wanted as i32);
+        let equal = |from: *const __m128i| _mm_cmpeq_epi32(_mm_loadu_si128(from), wanted);
+        let words = _mm_packs_epi32(equal(low), equal(high));
+        _mm_movemask_epi8(_mm_packs_epi16(words, _mm_setzero_si128())) as u32
+    }
+}
+
 /// How many numbers from the first on are below a limit.
 #[inline(always)]
 pub fn leading_below(numbers: &[u16; 8], limit: u16) -> usize {

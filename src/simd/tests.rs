@@ -41,6 +41,9 @@ proptest! {
         }
         let numbers = std::array::from_fn(|i| u16::from(*bytes.get(i).unwrap_or(&0)) << (i % 9));
         prop_assert_eq!(leading_below(&numbers, from as u16 * 80), scalar::leading_below(&numbers, from as u16 * 80));
+        let eight = std::array::from_fn(|i| u32::from(*bytes.get(i).unwrap_or(&0)) << (from % 25));
+        let wanted = eight[from % 8];
+        prop_assert_eq!(equal_to(&eight, wanted), scalar::equal_to(&eight, wanted));
         let rest = &bytes[from..];
         let other = [&rest[..rest.len().saturating_sub(1)], b"x"].concat();
         prop_assert!(equal(rest, rest));

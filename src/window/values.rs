@@ -1,7 +1,6 @@
 //! How often each value stands in a window: open addressing over 96 bits of a value's hash and 32 bits of count, 16 bytes a value.
 //!
 //! Two values of one group with the same 96 bits would count as one; of a million values that is one chance in 10¹⁷.
-use crate::index::probing::take_out;
 use crate::simd;
 
 const EMPTY: u128 = 0;
@@ -86,8 +85,23 @@ impl Values {
             return;
         }
         self.len -= 1;
+        self.take_out(at);
+    }
+
+    /// Takes out what stands at a place; what stands behind it moves up, so that no tombstones gather.
+    fn take_out(&mut self, mut at: usize) {
         let mask = self.slots.len() - 1;
-        take_out(&mut self.slots, EMPTY, at, |slot| home(slot, mask));
+        let mut next = (at + 1) & mask;
+        while self.slots[next] != EMPTY {
+            let slot = self.slots[next];
+            // It may move up only if its home is not between the gap and itself.
+            if (next.wrapping_sub(home(slot, mask)) & mask) >= (next.wrapping_sub(at) & mask) {
+                self.slots[at] = slot;
+                at = next;
+            }
+            next = (next + 1) & mask;
+        }
+        self.slots[at] = EMPTY;
     }
 }
 
