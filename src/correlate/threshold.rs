@@ -255,7 +255,7 @@ impl Threshold {
         let mut ahead = Ahead::default();
         for turn in 0.. {
             let rest = |_, group| self.groups.prefetch_rest(group, 0, oldest);
-            let guess = ahead.turn(turn, &self.groups, |number| waiting.upcoming(number - turn), rest);
+            let guess = ahead.turn(turn, &self.groups, |number| waiting.upcoming(number - turn), Some(rest));
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             if let Some((writer, record)) = waiting_write(payload) {
                 self.take_write((hit.time, hit.rank, hit.tie), writer, record, out);
@@ -385,7 +385,7 @@ impl Correlator for Threshold {
         let coming = if is_direct { &hits.hits[..] } else { &[] };
         for (i, hit) in hits.hits.iter().enumerate() {
             let rest = |i, group| self.groups.prefetch_rest(group, hits.amount(i), oldest);
-            let guess = ahead.turn(i, &self.groups, |i| coming.get(i).map(|hit| hit.hash), rest);
+            let guess = ahead.turn(i, &self.groups, |i| coming.get(i).map(|hit| hit.hash), Some(rest));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             let Some((time, clamped)) = self.counted(judged) else {

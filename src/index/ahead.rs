@@ -5,7 +5,7 @@
 //! loop that does little else: a prefetch does not wait for memory, but it does wait for the translation of its address, and only in such a loop do those waits
 //! overlap.
 
-use super::KeyIndex;
+use super::{KeyIndex, Mixed};
 
 /// Keys for which memory is asked at a time.
 const BLOCK: usize = 8;
@@ -13,6 +13,9 @@ const BLOCK: usize = 8;
 const INDEX: usize = 4 * BLOCK;
 const RECORD: usize = 3 * BLOCK;
 const REST: usize = 2 * BLOCK;
+
+/// Instead of a record where none is known. No index numbers so many.
+const NONE: u32 = u32::MAX;
 
 /// Records that are found by the hash of their key.
 pub trait Prefetch {
@@ -25,16 +28,18 @@ pub trait Prefetch {
         hash
     }
 
-    /// Asks for the part of the index that a hash leads to.
+    /// Asks for the part of the index that a hash leads to, and says what the index stores of it.
     #[inline(always)]
-    fn prefetch_index(&self, hash: u64) {
-        self.index().prefetch(self.known(hash));
+    fn prefetch_index(&self, hash: u64) -> Mixed {
+        let mixed = self.index().mix(self.known(hash));
+        self.index().prefetch(mixed);
+        mixed
     }
 
     /// The record that a hash probably leads to.
     #[inline(always)]
-    fn guess(&self, hash: u64) -> Option<u32> {
-        self.index().guess(self.known(hash))
+    fn guess(&self, hash: Mixed) -> Option<u32> {
+        self.index().guess(hash)
     }
 
     /// Asks for a record.
@@ -43,8 +48,10 @@ pub trait Prefetch {
 
 /// See the module. One goes with a run of keys.
 pub struct Ahead {
-    /// What the records of the next keys probably are: of key `n` at `n % INDEX`.
-    guesses: [Option<u32>; INDEX],
+    /// Of the next keys, key `n` at `n % INDEX`: what the index stores of their hashes.
+    hashes: [Mixed; INDEX],
+    /// And what their records probably are, or [`NONE`].
+    guesses: [u32; INDEX],
     /// The keys at which the steps go on.
     index: usize,
     record: usize,
@@ -53,49 +60,50 @@ pub struct Ahead {
 
 impl Default for Ahead {
     fn default() -> Ahead {
-        Ahead { guesses: [None; INDEX], index: 0, record: 0, rest: 0 }
+        Ahead { hashes: [Mixed::default(); INDEX], guesses: [NONE; INDEX], index: 0, record: 0, rest: 0 }
     }
 }
 
 impl Ahead {
     /// The turn of a key, each of which has its own, in order: what its record probably is, if that is known. `hash`: of a key by its number, if it is known
-    /// already. `rest`: asks for what lies outside of a key's probable record.
+    /// already. `rest`: asks for what lies outside of a key's probable record, if anything does.
     #[inline(always)]
     pub fn turn(
         &mut self,
         key: usize,
         records: &impl Prefetch,
         hash: impl Fn(usize) -> Option<u64>,
-        rest: impl Fn(usize, u32),
+        rest: Option<impl Fn(usize, u32)>,
     ) -> Option<u32> {
         if key.is_multiple_of(BLOCK) {
             self.ask(key, records, hash, rest);
         }
-        self.guesses[key % INDEX].take()
+        let guess = std::mem::replace(&mut self.guesses[key % INDEX], NONE);
+        (guess != NONE).then_some(guess)
     }
 
     #[inline(always)]
-    fn ask(&mut self, key: usize, records: &impl Prefetch, hash: impl Fn(usize) -> Option<u64>, rest: impl Fn(usize, u32)) {
-        let Ahead { guesses, .. } = self;
-        self.index = each(self.index.max(key)..key + INDEX, &hash, |_, hash| records.prefetch_index(hash));
-        let from = self.record.max(key);
+    fn ask(&mut self, key: usize, records: &impl Prefetch, hash: impl Fn(usize) -> Option<u64>, rest: Option<impl Fn(usize, u32)>) {
+        let Ahead { hashes, guesses, .. } = self;
+        let mut at = self.index.max(key);
+        while at < key + INDEX
+            && let Some(hash) = hash(at)
+        {
+            hashes[at % INDEX] = records.prefetch_index(hash);
+            at += 1;
+        }
+        self.index = at;
         // What a guess reads decides where the next one looks, so guesses and what follows from them have loops of their own.
-        self.record = each(from..key + RECORD, &hash, |key, hash| guesses[key % INDEX] = records.guess(hash));
-        (from..self.record).filter_map(|key| guesses[key % INDEX]).for_each(|record| records.prefetch_record(record));
-        let from = self.rest.max(key);
-        self.rest = self.record.min(key + REST);
-        (from..self.rest).filter_map(|key| Some((key, guesses[key % INDEX]?))).for_each(|(key, record)| rest(key, record));
+        let asked = self.record.max(key)..self.index.min(key + RECORD);
+        self.record = asked.end;
+        asked.clone().for_each(|key| guesses[key % INDEX] = records.guess(hashes[key % INDEX]).unwrap_or(NONE));
+        asked.map(|key| guesses[key % INDEX]).filter(|guess| *guess != NONE).for_each(|record| records.prefetch_record(record));
+        let asked = self.rest.max(key)..self.record.min(key + REST);
+        self.rest = asked.end;
+        if let Some(rest) = rest {
+            asked.map(|key| (key, guesses[key % INDEX])).filter(|(_, guess)| *guess != NONE).for_each(|(key, record)| rest(key, record));
+        }
     }
-}
-
-/// Does something with the hash of each key, as far as they are known; says where it stopped.
-#[inline(always)]
-fn each(keys: std::ops::Range<usize>, hash: impl Fn(usize) -> Option<u64>, mut with: impl FnMut(usize, u64)) -> usize {
-    for key in keys.clone() {
-        let Some(hash) = hash(key) else { return key };
-        with(key, hash);
-    }
-    keys.end
 }
 
 #[cfg(test)]
@@ -113,13 +121,14 @@ mod tests {
             &self.1
         }
 
-        fn prefetch_index(&self, hash: u64) {
+        fn prefetch_index(&self, hash: u64) -> Mixed {
             self.0.borrow_mut().push((0, hash));
+            Mixed(hash as u32)
         }
 
-        fn guess(&self, hash: u64) -> Option<u32> {
-            assert!(self.0.borrow().contains(&(0, hash)), "the index of {hash} was not asked for");
-            (!hash.is_multiple_of(7)).then_some(hash as u32)
+        fn guess(&self, Mixed(hash): Mixed) -> Option<u32> {
+            assert!(self.0.borrow().contains(&(0, u64::from(hash))), "the index of {hash} was not asked for");
+            (!hash.is_multiple_of(7)).then_some(hash)
         }
 
         fn prefetch_record(&self, record: u32) {
@@ -141,10 +150,10 @@ mod tests {
             for known in pieces.iter().scan(0, |sum, piece| { *sum += piece; Some(*sum) }) {
                 let from = key;
                 while key < known {
-                    let guess = ahead.turn(key, &asked, |key| (key < known).then_some(key as u64), rest);
+                    let guess = ahead.turn(key, &asked, |key| (key < known).then_some(key as u64), Some(rest));
                     // Those of a new piece that come before the next block are not known ahead.
                     if key >= from.next_multiple_of(BLOCK) {
-                        prop_assert_eq!(guess, asked.guess(key as u64));
+                        prop_assert_eq!(guess, asked.guess(Mixed(key as u32)));
                         prop_assert_eq!(guess.is_some(), asked.0.borrow().contains(&(2, key as u64)));
                     } else {
                         prop_assert_eq!(guess, None);

@@ -57,6 +57,10 @@ impl Bucket {
     }
 }
 
+/// What an index stores of a hash, which costs a little to find out: where an entry is at home, and how it is told from others there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mixed(u32);
+
 /// See the module.
 #[derive(Debug)]
 pub struct KeyIndex {
@@ -89,18 +93,18 @@ impl KeyIndex {
         self.buckets.capacity() * size_of::<Bucket>()
     }
 
-    /// The bits of a hash that are stored.
+    /// What is stored of a hash.
     #[inline(always)]
-    fn mix(&self, hash: u64) -> u32 {
+    pub fn mix(&self, hash: u64) -> Mixed {
         let wide = u128::from(hash ^ self.seed) * u128::from(self.seed | 0x9e37_79b9_7f4a_7c15);
         let mixed = (((wide >> 64) as u64 ^ wide as u64) >> 32) as u32;
-        mixed.max(EMPTY + 1)
+        Mixed(mixed.max(EMPTY + 1))
     }
 
     /// The bucket where an entry would stand if no bucket were ever full.
     #[inline(always)]
-    fn home(&self, mixed: u32) -> usize {
-        mixed as usize & (self.buckets.len() - 1)
+    fn home(&self, mixed: Mixed) -> usize {
+        mixed.0 as usize & (self.buckets.len() - 1)
     }
 
     #[inline(always)]
@@ -110,24 +114,29 @@ impl KeyIndex {
 
     /// Asks for the cache line that a hash leads to.
     #[inline(always)]
-    pub fn prefetch(&self, hash: u64) {
-        simd::prefetch(&self.buckets, self.home(self.mix(hash)));
+    pub fn prefetch(&self, hash: Mixed) {
+        simd::prefetch(&self.buckets, self.home(hash));
     }
 
     /// A group that probably has the hash: to prefetch it, not to trust it.
     #[inline(always)]
-    pub fn guess(&self, hash: u64) -> Option<u32> {
-        self.find(hash, |_| true)
+    pub fn guess(&self, hash: Mixed) -> Option<u32> {
+        self.find_mixed(hash, |_| true)
     }
 
     /// The group of a hash that `is` accepts.
     #[inline(always)]
-    pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mixed = self.mix(hash);
+    pub fn find(&self, hash: u64, is: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.find_mixed(self.mix(hash), is)
+    }
+
+    /// The same, for what is stored of a hash.
+    #[inline(always)]
+    pub fn find_mixed(&self, mixed: Mixed, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(mixed);
         loop {
             let bucket = &self.buckets[at];
-            let mut same = simd::equal_to(&bucket.hashes, mixed);
+            let mut same = simd::equal_to(&bucket.hashes, mixed.0);
             while same != 0 {
                 let number = bucket.numbers[same.trailing_zeros() as usize % WIDTH];
                 if is(number) {
@@ -171,15 +180,15 @@ impl KeyIndex {
             }
         }
         self.buckets = buckets;
-        strayed.into_iter().for_each(|(hash, number)| self.place(hash, number));
+        strayed.into_iter().for_each(|(hash, number)| self.place(Mixed(hash), number));
     }
 
-    fn place(&mut self, mixed: u32, group: u32) {
+    fn place(&mut self, mixed: Mixed, group: u32) {
         let mut at = self.home(mixed);
         while self.buckets[at].is_full() {
             at = self.after(at);
         }
-        self.buckets[at].push(mixed, group);
+        self.buckets[at].push(mixed.0, group);
     }
 
     /// Removes a group.
@@ -220,7 +229,8 @@ impl KeyIndex {
         let mut next = self.after(bucket);
         loop {
             // Its home is not between the bucket and itself.
-            let is_behind = |hash: u32| hash != EMPTY && next.wrapping_sub(self.home(hash)) & mask >= next.wrapping_sub(bucket) & mask;
+            let is_behind =
+                |hash: u32| hash != EMPTY && next.wrapping_sub(self.home(Mixed(hash))) & mask >= next.wrapping_sub(bucket) & mask;
             if let Some(found) = self.buckets[next].hashes.iter().position(|hash| is_behind(*hash)) {
                 return Some((next, found));
             }

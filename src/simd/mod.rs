@@ -116,17 +116,14 @@ pub fn prefetch_text(text: &[u8]) {
     }
 }
 
-/// Asks for the cache lines of an element that will be needed soon. An index beyond the slice asks for nothing.
+/// Asks for the cache lines of an element that will be needed soon. An index beyond the slice does no harm.
 #[inline(always)]
 pub fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(element) = slice.get(index) {
-        for line in (0..size_of::<T>()).step_by(64) {
-            // SAFETY: a prefetch reads nothing that the program can see; the address lies in a live element.
-            unsafe {
-                core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(element).cast::<i8>().add(line))
-            };
-        }
+    for line in (0..size_of::<T>()).step_by(64) {
+        let address = slice.as_ptr().wrapping_add(index).cast::<i8>().wrapping_add(line);
+        // SAFETY: a prefetch reads nothing that the program can see, and one of memory that is not there is no fault.
+        unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slice, index);

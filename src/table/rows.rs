@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::networks::Networks;
 use crate::clock::Timestamp;
-use crate::index::KeyIndex;
+use crate::index::{KeyIndex, Mixed};
 use crate::simd;
 
 /// Separates the parts of a joined key: no UTF-8 text holds it.
@@ -134,7 +134,7 @@ impl Table {
         };
         let mut hashes = std::mem::take(&mut keys.hashes);
         hashes.clear();
-        hashes.extend((0..keys.len()).map(|number| self.hasher.hash_one(keys.get(number))));
+        hashes.extend((0..keys.len()).map(|number| index.mix(self.hasher.hash_one(keys.get(number)))));
         let guess = |number: usize| index.guess(*hashes.get(number)?);
         let first = |row: u32| row as usize * self.columns.len() + self.keys.first().copied().unwrap_or(0);
         for (number, hash) in hashes.iter().enumerate() {
@@ -148,7 +148,7 @@ impl Table {
                 simd::prefetch(&self.arena, self.ends[first(row)] as usize);
             }
             let key = keys.get(number);
-            found(number, index.find(*hash, |row| self.has_key(row, key)));
+            found(number, index.find_mixed(*hash, |row| self.has_key(row, key)));
         }
         keys.hashes = hashes;
     }
@@ -213,7 +213,7 @@ const NEXT: usize = 10;
 pub struct Keys {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    hashes: Vec<u64>,
+    hashes: Vec<Mixed>,
 }
 
 impl Keys {

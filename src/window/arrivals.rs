@@ -173,6 +173,12 @@ impl Arrivals {
         !is_pending && self.is_direct(arrival)
     }
 
+    /// From this time on a row of a plain batch counts as it is, if none before it in the batch is later and its input has no lateness.
+    #[inline(always)]
+    pub fn settled(&self, arrival: &Arrival) -> Timestamp {
+        self.partitions.released.max(self.partitions.all[arrival.partition].clock.greatest)
+    }
+
     /// A batch has been judged.
     #[inline]
     pub fn end(&mut self, arrival: &Arrival, times: BatchTimes) {

@@ -12,12 +12,12 @@
 use super::blocks::{Blocks, Chain};
 use super::chunked::Chunked;
 use super::evidence::NONE;
+use super::records::Records;
 use super::short_key;
 use super::sweep::Hand;
 use crate::clock::Timestamp;
 use crate::index::KeyIndex;
 use crate::index::ahead::Prefetch;
-use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
 const META: usize = 0;
@@ -60,10 +60,6 @@ impl Bits {
 const EMPTY: Timestamp = Timestamp::MIN;
 /// Instead of the length of a key that does not lie inside its record.
 const LONG: usize = 0x3f;
-/// Records of the first chunk; each further one holds twice as many. Memory grows by chunks, never by copying, and large chunks lie in huge pages.
-const FIRST_CHUNK: usize = 1 << 12;
-/// Words of a cache line.
-const LINE: usize = 8;
 /// Largest N that is worth a record of N times.
 pub const RING_MAX: usize = 16;
 
@@ -80,37 +76,42 @@ pub struct Update {
     pub fires: bool,
 }
 
-/// Groups of one rule in one shard.
-#[derive(Debug)]
-pub struct RingGroups {
-    index: KeyIndex,
-    chunks: Vec<Chunk>,
-    len: usize,
-    free: Vec<u32>,
-    dirty: Vec<u32>,
-    /// Where the newest evidence of each group lies.
-    evidence: Chunked<u64>,
-    long_keys: Blocks<60>,
+/// What all windows of a rule have in common.
+#[derive(Clone, Copy, Debug)]
+struct Window {
     n: usize,
     weighted: bool,
-    stride: usize,
-    /// Whether a record may lie on two cache lines.
-    is_split: bool,
     within: i64,
     consume: bool,
-    hand: Hand,
 }
 
-/// How many times are later than `oldest`: steps of a length that the compiler knows, for most rules all of them in one.
-#[inline(always)]
-fn later(times: &[u64], oldest: Timestamp) -> u64 {
+impl Window {
+    /// Puts a hit into a record, over its oldest one. Says what the record's first word was, and what the hit did, but for the group.
     #[inline(always)]
-    fn of<const N: usize>(times: &[u64; N], oldest: Timestamp) -> u64 {
-        times.iter().map(|t| u64::from(*t as i64 > oldest)).sum()
-    }
-    match times.split_first_chunk::<5>() {
-        Some((five, [])) => of(five, oldest),
-        _ => times.iter().map(|t| u64::from(*t as i64 > oldest)).sum(),
+    fn put(self, record: &mut [u64], time: Timestamp, amount: i128) -> (u64, Update) {
+        let Window { n, weighted, within, consume } = self;
+        let oldest = time.saturating_sub(within);
+        let (head, times) = record.split_at_mut(TIMES);
+        let (times, weights) = times.split_at_mut(n);
+        // All are looked at, without a branch: how many of them the window still holds is different for every hit.
+        let before = match weighted {
+            false => times.iter().map(|t| u64::from(*t as i64 > oldest)).sum(),
+            true => times.iter().zip(&*weights).fold(0, |sum: u64, (t, w)| sum.saturating_add(if *t as i64 > oldest { *w } else { 0 })),
+        };
+        let meta = head[META];
+        let next = NEXT.of(meta);
+        times[next] = time as u64;
+        let mut weight = 1;
+        if weighted {
+            weight = u64::try_from(amount.max(1)).unwrap_or(u64::MAX);
+            weights[next] = weight;
+        }
+        let total = before.saturating_add(weight);
+        // It is fired once on the way up: a window that holds N already has done so.
+        let fires = before < n as u64 && total >= n as u64;
+        let first = if fires { first_of(times, oldest, consume) } else { time };
+        head[META] = meta & !NEXT.all() | DIRTY | NEXT.put(if next + 1 == n { 0 } else { next + 1 });
+        (meta, Update { group: 0, weight: total, first, fires })
     }
 }
 
@@ -124,20 +125,44 @@ fn first_of(times: &mut [u64], oldest: Timestamp, consume: bool) -> Timestamp {
     first.unwrap_or(oldest)
 }
 
-/// Records, the first of them at the start of a cache line.
+/// Groups of one rule in one shard.
 #[derive(Debug)]
-struct Chunk {
-    words: Vec<u64>,
-    first: usize,
+pub struct RingGroups {
+    index: KeyIndex,
+    records: Records,
+    free: Vec<u32>,
+    dirty: Vec<u32>,
+    /// Where the newest evidence of each group lies.
+    evidence: Chunked<u64>,
+    long_keys: Blocks<60>,
+    window: Window,
+    hand: Hand,
 }
 
-impl Chunk {
-    fn new(words: usize) -> Chunk {
-        let mut words = vec![0; words + LINE - 1];
-        simd::prefer_huge_pages(&mut words);
-        // What a vector holds stays where it is while it does not grow.
-        let first = words.as_ptr().align_offset(LINE * 8).min(LINE - 1);
-        Chunk { words, first }
+/// The key of a hit, as records hold it.
+struct Key<'a> {
+    hash: u64,
+    bytes: &'a [u8],
+    packed: Option<[u64; 2]>,
+}
+
+impl Key<'_> {
+    #[inline(always)]
+    fn new(hash: u64, bytes: &[u8]) -> Key<'_> {
+        Key { hash, bytes, packed: short_key::pack(bytes) }
+    }
+
+    /// The first word of a new record.
+    #[inline(always)]
+    fn meta(&self) -> u64 {
+        let length = if self.packed.is_some() { self.bytes.len() } else { LONG };
+        self.hash & HASH | LENGTH.put(length) | LIVE
+    }
+
+    /// Whether a record with this first word may be the key's.
+    #[inline(always)]
+    fn is(&self, meta: u64) -> bool {
+        (meta ^ self.meta()) & (HASH | LENGTH.all() | LIVE) == 0
     }
 }
 
@@ -154,33 +179,21 @@ impl Prefetch for RingGroups {
 
     #[inline(always)]
     fn prefetch_record(&self, group: u32) {
-        let (chunk, at) = self.place(group);
-        let Chunk { words, first } = &self.chunks[chunk];
-        simd::prefetch(words, first + at);
-        if self.is_split {
-            simd::prefetch(words, first + at + self.stride - 1);
-        }
+        self.records.prefetch(group);
     }
 }
 
 impl RingGroups {
     /// No groups. `consume`: a firing uses up the window's hits.
     pub fn new(n: usize, within: i64, weighted: bool, consume: bool) -> RingGroups {
-        let stride = TIMES + n * if weighted { 2 } else { 1 };
         RingGroups {
             index: KeyIndex::default(),
-            chunks: Vec::new(),
-            len: 0,
+            records: Records::new(TIMES + n * if weighted { 2 } else { 1 }),
             free: Vec::new(),
             dirty: Vec::new(),
             evidence: Chunked::default(),
             long_keys: Blocks::default(),
-            n,
-            weighted,
-            stride,
-            is_split: !LINE.is_multiple_of(stride),
-            within,
-            consume,
+            window: Window { n, weighted, within, consume },
             hand: Hand::default(),
         }
     }
@@ -197,24 +210,26 @@ impl RingGroups {
 
     /// Bytes held.
     pub fn memory(&self) -> usize {
-        self.index.memory() + self.len * (self.stride + 1) * 8 + self.long_keys.memory() + self.dirty.capacity() * 4
+        let evidence = self.evidence.len() * 8;
+        self.index.memory() + self.records.memory() + evidence + self.long_keys.memory() + self.dirty.capacity() * 4
+    }
+
+    /// Whether anything may lie outside of records: a long key, or evidence, where `oldest` says that it is kept.
+    pub fn has_rest(&self, oldest: Option<Timestamp>) -> bool {
+        !self.long_keys.is_empty() || oldest.is_some()
     }
 
     /// Asks for what lies outside of a record that was asked for before: a long key, and where the evidence lies, if so many hits are younger than `oldest` that
     /// the next one will probably be kept; says whether it will. Where no evidence is kept, there is no `oldest`.
     #[inline(always)]
     pub fn prefetch_rest(&self, group: u32, oldest: Option<Timestamp>) -> bool {
-        // Where no key is long, records are not looked at for it.
-        if self.long_keys.is_empty() && oldest.is_none() {
-            return false;
-        }
-        let record = self.record(group);
+        let record = self.records.get(group);
         if LENGTH.of(record[META]) == LONG {
             self.long_keys.prefetch(&Chain::from_words([record[KEY], record[KEY + 1]]));
         }
         // The hit that would be the last but one of half the bound.
-        let before = NEXT.of(record[META]) + self.n - self.half() + 1;
-        let is_kept = oldest.is_some_and(|oldest| record[TIMES + before % self.n] as i64 > oldest);
+        let before = NEXT.of(record[META]) + self.window.n - self.half() + 1;
+        let is_kept = oldest.is_some_and(|oldest| record[TIMES + before % self.window.n] as i64 > oldest);
         if is_kept {
             self.evidence.prefetch(group);
         }
@@ -223,34 +238,12 @@ impl RingGroups {
 
     /// The least weight of a window of which evidence is kept.
     pub fn half(&self) -> usize {
-        self.n.div_ceil(2)
-    }
-
-    /// The chunk of a group and where its record begins.
-    #[inline(always)]
-    fn place(&self, group: u32) -> (usize, usize) {
-        let shifted = group as usize + FIRST_CHUNK;
-        let chunk = (shifted / FIRST_CHUNK).ilog2();
-        (chunk as usize, (shifted - (FIRST_CHUNK << chunk)) * self.stride)
-    }
-
-    #[inline(always)]
-    fn record(&self, group: u32) -> &[u64] {
-        let (chunk, at) = self.place(group);
-        let Chunk { words, first } = &self.chunks[chunk];
-        &words[first + at..first + at + self.stride]
-    }
-
-    #[inline(always)]
-    fn record_mut(&mut self, group: u32) -> &mut [u64] {
-        let (chunk, at) = self.place(group);
-        let Chunk { words, first } = &mut self.chunks[chunk];
-        &mut words[*first + at..*first + at + self.stride]
+        self.window.n.div_ceil(2)
     }
 
     /// Puts the key of a group in the place of `out`.
     fn read_key(&self, group: u32, out: &mut Vec<u8>) {
-        let record = self.record(group);
+        let record = self.records.get(group);
         let words = [record[KEY], record[KEY + 1]];
         out.clear();
         match LENGTH.of(record[META]) {
@@ -260,50 +253,43 @@ impl RingGroups {
     }
 
     #[inline(always)]
-    fn is_key(&self, group: u32, hash: u64, packed: Option<[u64; 2]>, key: &[u8]) -> bool {
-        let Some([meta, words @ ..]) = self.record(group).first_chunk::<TIMES>() else { return false };
-        let length = if packed.is_some() { key.len() } else { LONG };
-        if meta & (HASH | LENGTH.all() | LIVE) != hash & HASH | LENGTH.put(length) | LIVE {
-            return false;
+    fn is_key(&self, group: u32, key: &Key<'_>) -> bool {
+        let Some([meta, words @ ..]) = self.records.get(group).first_chunk::<TIMES>() else { return false };
+        match key.packed {
+            // Word by word: together they would be written to memory first, to be read in one.
+            Some([first, last]) => key.is(*meta) && words[0] == first && words[1] == last,
+            None => key.is(*meta) && self.is_long_key(*words, key.bytes),
         }
-        if let Some(packed) = packed {
-            return *words == packed;
-        }
-        let chain = Chain::from_words(*words);
+    }
+
+    fn is_long_key(&self, words: [u64; 2], key: &[u8]) -> bool {
+        let chain = Chain::from_words(words);
         chain.len() == key.len() && self.long_keys.starts_with(&chain, key)
     }
 
     #[inline(always)]
-    fn find(&self, hash: u64, packed: Option<[u64; 2]>, key: &[u8]) -> Option<u32> {
-        self.index.find(hash & HASH, |group| self.is_key(group, hash, packed, key))
+    fn find(&self, key: &Key<'_>) -> Option<u32> {
+        self.index.find(key.hash & HASH, |group| self.is_key(group, key))
     }
 
     #[inline(never)]
-    fn insert(&mut self, hash: u64, packed: Option<[u64; 2]>, key: &[u8]) -> u32 {
-        let group = self.free.pop().unwrap_or(self.len as u32);
-        if group as usize == self.len {
-            let (chunk, _) = self.place(group);
-            if chunk == self.chunks.len() {
-                self.chunks.push(Chunk::new((FIRST_CHUNK << chunk) * self.stride));
-            }
-            self.len += 1;
+    fn insert(&mut self, key: &Key<'_>) -> u32 {
+        let group = self.free.pop().unwrap_or_else(|| {
             self.evidence.push(NONE);
-        }
-        let (length, words) = match packed {
-            Some(words) => (key.len(), words),
-            None => {
-                let mut chain = Chain::default();
-                self.long_keys.append(&mut chain, key);
-                (LONG, chain.to_words())
-            }
-        };
-        let n = self.n;
-        let record = self.record_mut(group);
-        record[META] = hash & HASH | LENGTH.put(length) | LIVE;
+            self.records.push()
+        });
+        let words = key.packed.unwrap_or_else(|| {
+            let mut chain = Chain::default();
+            self.long_keys.append(&mut chain, key.bytes);
+            chain.to_words()
+        });
+        let n = self.window.n;
+        let record = self.records.get_mut(group);
+        record[META] = key.meta();
         [record[KEY], record[KEY + 1]] = words;
         record[TIMES..TIMES + n].fill(EMPTY as u64);
         self.evidence[group] = NONE;
-        self.index.insert(hash & HASH, group);
+        self.index.insert(key.hash & HASH, group);
         group
     }
 
@@ -311,51 +297,34 @@ impl RingGroups {
     /// have one.
     #[inline(always)]
     pub fn hit(&mut self, guess: Option<u32>, hash: u64, key: &[u8], time: Timestamp, amount: i128) -> Update {
-        let packed = short_key::pack(key);
         match guess {
-            Some(group) if self.is_key(group, hash, packed, key) => self.take(group, time, amount),
-            _ => self.seek(hash, packed, key, time, amount),
+            Some(group) if self.is_key(group, &Key::new(hash, key)) => self.take(group, time, amount),
+            _ => self.seek(hash, key, time, amount),
         }
     }
 
     /// Takes a hit whose group was not guessed: kept out of the way of the others.
     #[inline(never)]
-    fn seek(&mut self, hash: u64, packed: Option<[u64; 2]>, key: &[u8], time: Timestamp, amount: i128) -> Update {
-        let group = match self.find(hash, packed, key) {
-            Some(group) => group,
-            None => self.insert(hash, packed, key),
-        };
+    fn seek(&mut self, hash: u64, key: &[u8], time: Timestamp, amount: i128) -> Update {
+        let key = Key::new(hash, key);
+        let group = self.find(&key).unwrap_or_else(|| self.insert(&key));
         self.take(group, time, amount)
     }
 
     #[inline(always)]
     fn take(&mut self, group: u32, time: Timestamp, amount: i128) -> Update {
-        let (n, consume, weighted) = (self.n, self.consume, self.weighted);
-        let oldest = time.saturating_sub(self.within);
-        let (head, times) = self.record_mut(group).split_at_mut(TIMES);
-        let meta = head[META];
-        let (times, weights) = times.split_at_mut(n);
-        // All are looked at, without a branch: how many of them the window still holds is different for every hit.
-        let before = match weighted {
-            false => later(times, oldest),
-            true => times.iter().zip(&*weights).fold(0, |sum: u64, (t, w)| sum.saturating_add(if *t as i64 > oldest { *w } else { 0 })),
+        let record = self.records.get_mut(group);
+        let (meta, update) = match (self.window, record.first_chunk_mut::<{ TIMES + 5 }>()) {
+            // Of the window that most rules have, the compiler knows all but its length in time.
+            (Window { n: 5, weighted: false, .. }, Some(record)) => {
+                Window { n: 5, weighted: false, ..self.window }.put(record, time, amount)
+            }
+            _ => self.window.put(record, time, amount),
         };
-        let next = NEXT.of(meta);
-        times[next] = time as u64;
-        let mut weight = 1;
-        if weighted {
-            weight = u64::try_from(amount.max(1)).unwrap_or(u64::MAX);
-            weights[next] = weight;
-        }
-        let total = before.saturating_add(weight);
-        // It is fired once on the way up: a window that holds N already has done so.
-        let fires = before < n as u64 && total >= n as u64;
-        let first = if fires { first_of(times, oldest, consume) } else { time };
-        head[META] = meta & (HASH | LENGTH.all() | LIVE) | DIRTY | NEXT.put(if next + 1 == n { 0 } else { next + 1 });
         if meta & DIRTY == 0 {
             self.dirty.push(group);
         }
-        Update { group, weight: total, first, fires }
+        Update { group, ..update }
     }
 
     /// Where the group's newest evidence lies.
@@ -365,14 +334,14 @@ impl RingGroups {
 
     /// Gives up groups whose window is empty at `now`, now and then; `came` new ones were opened.
     pub fn sweep(&mut self, now: Timestamp, came: usize) {
-        for _ in 0..self.hand.steps(self.index.len(), self.len, came) {
-            let group = self.hand.next(self.index.len(), self.len) as u32;
+        for _ in 0..self.hand.steps(self.index.len(), self.records.count(), came) {
+            let group = self.hand.next(self.index.len(), self.records.count()) as u32;
             self.remove_if_empty(group, now);
         }
     }
 
     fn remove_if_empty(&mut self, group: u32, now: Timestamp) {
-        if self.newest(group).is_some_and(|newest| newest <= now.saturating_sub(self.within)) {
+        if self.newest(group).is_some_and(|newest| newest <= now.saturating_sub(self.window.within)) {
             self.remove(group);
         }
     }
@@ -380,33 +349,33 @@ impl RingGroups {
     /// The newest time of a live group. One whose hits were used up since the last barrier has none: the store still holds them, and
     /// must hear that they are gone before the group may go.
     fn newest(&self, group: u32) -> Option<Timestamp> {
-        let record = self.record(group);
+        let record = self.records.get(group);
         let meta = record[META];
         if meta & LIVE == 0 {
             return None;
         }
-        let newest = record[TIMES + (NEXT.of(meta) + self.n - 1) % self.n] as i64;
+        let newest = record[TIMES + (NEXT.of(meta) + self.window.n - 1) % self.window.n] as i64;
         (newest != EMPTY || meta & DIRTY == 0).then_some(newest)
     }
 
     fn remove(&mut self, group: u32) {
-        let record = self.record(group);
+        let record = self.records.get(group);
         let (meta, words) = (record[META], [record[KEY], record[KEY + 1]]);
         self.index.remove(meta & HASH, group);
         if LENGTH.of(meta) == LONG {
             self.long_keys.free(&mut Chain::from_words(words));
         }
-        self.record_mut(group)[META] = 0;
+        self.records.get_mut(group)[META] = 0;
         self.free.push(group);
     }
 
     /// Closes the oldest groups until a sixteenth of `limit` is free, and says how many had a hit in their window at `now`.
     pub fn evict(&mut self, limit: usize, now: Timestamp) -> usize {
-        (0..self.len as u32).for_each(|group| self.remove_if_empty(group, now));
+        (0..self.records.count() as u32).for_each(|group| self.remove_if_empty(group, now));
         if self.len() <= limit {
             return 0;
         }
-        let mut newest: Vec<(Timestamp, u32)> = (0..self.len as u32).filter_map(|g| Some((self.newest(g)?, g))).collect();
+        let mut newest: Vec<(Timestamp, u32)> = (0..self.records.count() as u32).filter_map(|g| Some((self.newest(g)?, g))).collect();
         let count = (newest.len() + limit / 16).saturating_sub(limit).min(newest.len());
         if count == 0 {
             return 0;
@@ -420,15 +389,15 @@ impl RingGroups {
     pub fn save(&mut self, full: bool, chunks: &mut Chunks) {
         let changed = std::mem::take(&mut self.dirty);
         let mut key = Vec::new();
-        let groups: &mut dyn Iterator<Item = u32> = if full { &mut (0..self.len as u32) } else { &mut changed.iter().copied() };
+        let groups: &mut dyn Iterator<Item = u32> = if full { &mut (0..self.records.count() as u32) } else { &mut changed.iter().copied() };
         for group in groups {
-            let record = self.record(group);
+            let record = self.records.get(group);
             let meta = record[META];
             if meta & LIVE == 0 {
                 continue;
             }
-            let (n, next) = (self.n, NEXT.of(meta));
-            let oldest = (record[TIMES + (next + n - 1) % n] as i64).saturating_sub(self.within);
+            let (n, next) = (self.window.n, NEXT.of(meta));
+            let oldest = (record[TIMES + (next + n - 1) % n] as i64).saturating_sub(self.window.within);
             let hits = || (next..next + n).map(|at| at % n).filter(|at| record[TIMES + at] as i64 > oldest);
             self.read_key(group, &mut key);
             let out = chunks.record();
@@ -438,13 +407,13 @@ impl RingGroups {
             out.u8(hits().count() as u8);
             for at in hits() {
                 out.u64(record[TIMES + at]);
-                if self.weighted {
-                    out.u64(record[TIMES + self.n + at]);
+                if self.window.weighted {
+                    out.u64(record[TIMES + self.window.n + at]);
                 }
             }
         }
         for group in changed {
-            self.record_mut(group)[META] &= !DIRTY;
+            self.records.get_mut(group)[META] &= !DIRTY;
         }
     }
 
@@ -455,23 +424,20 @@ impl RingGroups {
             let key = from.bytes()?;
             let evidence = from.u64()?;
             let len = usize::from(from.u8()?);
-            if len > self.n {
+            if len > self.window.n {
                 return Err(StateError("a saved group holds more hits than its rule counts".into()));
             }
             let mut entries = Vec::with_capacity(len);
             for _ in 0..len {
-                entries.push((from.u64()?, if self.weighted { from.u64()? } else { 1 }));
+                entries.push((from.u64()?, if self.window.weighted { from.u64()? } else { 1 }));
             }
             if !keep(hash) {
                 continue;
             }
-            let packed = short_key::pack(key);
-            let group = match self.find(hash, packed, key) {
-                Some(group) => group,
-                None => self.insert(hash, packed, key),
-            };
-            let (n, weighted) = (self.n, self.weighted);
-            let record = self.record_mut(group);
+            let key = Key::new(hash, key);
+            let group = self.find(&key).unwrap_or_else(|| self.insert(&key));
+            let (n, weighted) = (self.window.n, self.window.weighted);
+            let record = self.records.get_mut(group);
             record[META] = record[META] & (HASH | LENGTH.all()) | LIVE | NEXT.put(len % n);
             record[TIMES..TIMES + n].fill(EMPTY as u64);
             for (i, (time, weight)) in entries.into_iter().enumerate() {

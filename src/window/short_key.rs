@@ -4,13 +4,15 @@ use crate::simd;
 /// The words of a key of up to 16 bytes, and up to 19 where it is of one part (an address) and without a tenant, whose lengths say little.
 #[inline(always)]
 pub fn pack(key: &[u8]) -> Option<[u64; 2]> {
-    match key {
-        [0, 0, len, 0, rest @ ..] if (17..=19).contains(&key.len()) => {
-            let [low, high] = simd::short_words(rest)?;
-            Some([low << 8 | u64::from(*len), high << 8 | low >> 56])
-        }
-        _ => simd::short_words(key),
+    if key.len() <= 16 {
+        return simd::short_words(key);
     }
+    let [0, 0, len, 0, rest @ ..] = key else { return None };
+    if rest.len() > 15 {
+        return None;
+    }
+    let [low, high] = simd::short_words(rest)?;
+    Some([low << 8 | u64::from(*len), high << 8 | low >> 56])
 }
 
 /// Appends the key of a length that [`pack`] made words of.

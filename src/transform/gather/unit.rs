@@ -250,7 +250,7 @@ impl Gatherer {
         let mut sums = std::mem::take(&mut self.sums);
         let mut ahead = Ahead::default();
         for turn in 0.. {
-            ahead.turn(turn, &self.open, |number| waiting.upcoming(number - turn), |_, group| self.open.prefetch_kept(group));
+            ahead.turn(turn, &self.open, |number| waiting.upcoming(number - turn), Some(|_, group| self.open.prefetch_kept(group)));
             let Some((hit, payload)) = waiting.pop(&ready) else { break };
             let (time, tie, hash) = (hit.time, (hit.rank, hit.tie), hit.hash);
             if let Ok(part) = read_part(payload, (time, tie, hash), &mut sums) {
@@ -304,7 +304,7 @@ impl Correlator for Gatherer {
         // For one that will wait, memory is asked for when its turn comes.
         let coming = if is_direct { &hits.hits[..] } else { &[] };
         for (i, hit) in hits.hits.iter().enumerate() {
-            ahead.turn(i, &self.open, |i| coming.get(i).map(|hit| hit.hash), |_, group| self.open.prefetch_kept(group));
+            ahead.turn(i, &self.open, |i| coming.get(i).map(|hit| hit.hash), Some(|_, group| self.open.prefetch_kept(group)));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
             if judged.behind.is_some() {
