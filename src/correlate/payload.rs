@@ -94,15 +94,24 @@ pub fn write<R: Row>(hit: &Hit<'_>, slots: &[Slot], row: &R, out: &mut Vec<u8>) 
     *out = w.bytes;
 }
 
-/// A waiting hit's fields.
+/// A waiting hit's fields, read when they are asked for: of most hits none is.
 pub struct PayloadRow<'p> {
     slots: &'p [Slot],
-    values: Vec<Value<'p>>,
+    fields: &'p [u8],
+}
+
+impl<'p> PayloadRow<'p> {
+    fn field(r: &mut StateReader<'p>) -> Result<Value<'p>, StateError> {
+        let kind = Kind::of_saved(r.u8()?);
+        Ok(Value::of(kind, r.bytes()?))
+    }
 }
 
 impl Row for PayloadRow<'_> {
     fn value(&self, slot: Slot) -> Value<'_> {
-        self.slots.iter().position(|s| *s == slot).and_then(|i| self.values.get(i)).copied().unwrap_or(Value::Absent)
+        let Some(number) = self.slots.iter().position(|s| *s == slot) else { return Value::Absent };
+        let mut r = StateReader::new(self.fields);
+        (0..=number).map_while(|_| PayloadRow::field(&mut r).ok()).nth(number).unwrap_or(Value::Absent)
     }
 }
 
@@ -121,16 +130,14 @@ pub fn read<'p>(
     let (port, clamped) = (half(0) as usize, head[20] != 0);
     let amount = (u128::from(word(4)) | u128::from(word(12)) << 64) as i128;
     let (partition, origin, position) = (half(21), half(25), word(29));
-    let (key, rest) = rest.split_at_checked(half(37) as usize).ok_or_else(too_short)?;
-    let mut r = StateReader::new(rest);
+    let (key, fields) = rest.split_at_checked(half(37) as usize).ok_or_else(too_short)?;
+    let mut r = StateReader::new(fields);
     let slots = slots_of(port);
-    let mut values = Vec::with_capacity(slots.len());
     for _ in slots {
-        let (kind, bytes) = (Kind::of_saved(r.u8()?), r.bytes()?);
-        values.push(Value::of(kind, bytes));
+        PayloadRow::field(&mut r)?;
     }
     let text = r.bytes()?;
-    Ok((Hit { port, time, hash, key, amount, clamped, partition, origin, position, tie, text }, PayloadRow { slots, values }))
+    Ok((Hit { port, time, hash, key, amount, clamped, partition, origin, position, tie, text }, PayloadRow { slots, fields }))
 }
 
 fn too_short() -> StateError {

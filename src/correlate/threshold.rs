@@ -25,7 +25,7 @@ use crate::expr::{Program, Row};
 use crate::index::KeyIndex;
 use crate::index::ahead::{Ahead, Prefetch};
 use crate::state::{Chunks, OwnRows, StateError};
-use crate::window::arrivals::{Arrival, Arrivals, Inlet, number_of};
+use crate::window::arrivals::{Arrival, Arrivals, Inlet, SOON, number_of};
 use crate::window::evidence::EvidenceRing;
 use crate::window::general::{GeneralGroups, Measure};
 use crate::window::ring::{RING_MAX, RingGroups};
@@ -381,10 +381,13 @@ impl Correlator for Threshold {
         }
         let oldest = self.evidence_from(self.passed.0);
         let mut ahead = Ahead::default();
-        // For a hit that will wait, memory is asked for when its turn comes.
-        let coming = if is_direct { &hits.hits[..] } else { &[] };
+        // For a hit that will wait, the memory of its group is asked for when its turn comes.
+        let (coming, waiting) = hits.hits.split_at(if is_direct { hits.hits.len() } else { 0 });
         for (i, hit) in hits.hits.iter().enumerate() {
             let rest = |i, group| self.groups.prefetch_rest(group, hits.amount(i), oldest);
+            if let Some(soon) = waiting.get(i + SOON) {
+                self.arrivals.expect(batch, usize::from(soon.row));
+            }
             let guess = ahead.turn(i, &self.groups, |i| coming.get(i).map(|hit| hit.hash), Some(rest));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);

@@ -8,6 +8,9 @@ use crate::event::{Batch, Origin};
 use crate::limits::{SECOND, SKEW_MAX};
 use crate::state::{StateError, StateReader, StateWriter};
 
+/// How many rows ahead memory is asked for where rows will wait.
+pub const SOON: usize = 8;
+
 /// What is known of an input before anything came from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inlet {
@@ -159,6 +162,12 @@ impl Arrivals {
             true => batch.ties.get(row).copied().unwrap_or(0),
             false => u128::from(batch.input.position(row)) << 24 | (row as u128) << 8,
         }
+    }
+
+    /// Asks for the memory where a row will wait, [`SOON`] rows before it is put there.
+    #[inline(always)]
+    pub fn expect(&self, batch: &Batch, row: usize) {
+        self.waiting.expect(batch.times[row]);
     }
 
     /// Whether rows may be taken at once, as far as is known before they are looked at.

@@ -10,8 +10,9 @@ use crate::clock::Timestamp;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 
-/// A hit without its event: what the rule needs of it lies in `bytes` of its bucket.
+/// A hit without its event: what the rule needs of it lies in `bytes` of its bucket. One cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
 pub struct Waiting {
     /// The time that it counts with.
     pub time: Timestamp,
@@ -130,7 +131,7 @@ const SOON: usize = 12;
 const LATER: usize = 48;
 
 /// Longest time of a bucket: what a turn can tell apart.
-const WIDTH_MAX: i64 = u32::MAX as i64;
+const WIDTH_MAX: i64 = 1 << 31;
 
 /// Buckets of the ring.
 const NEAR_MAX: i64 = 8192;
@@ -138,7 +139,8 @@ const NEAR_MAX: i64 = 8192;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Reorder {
-    width: i64,
+    /// The time of a bucket in nanoseconds, as a power of two.
+    width: u32,
     /// The buckets from number `first` on.
     near: VecDeque<Bucket>,
     first: i64,
@@ -151,10 +153,10 @@ pub struct Reorder {
 }
 
 impl Reorder {
-    /// An empty buffer with buckets of `width` nanoseconds.
+    /// An empty buffer with buckets of about `width` nanoseconds.
     pub fn new(width: i64) -> Reorder {
         Reorder {
-            width: width.clamp(1, WIDTH_MAX),
+            width: width.clamp(1, WIDTH_MAX).ilog2(),
             near: VecDeque::new(),
             first: 0,
             far: BTreeMap::new(),
@@ -180,7 +182,7 @@ impl Reorder {
         let (partition, rank) = place;
         self.len += 1;
         let is_active = time < self.active.end;
-        let bucket = if is_active { &mut self.active.bucket } else { self.bucket(time.div_euclid(self.width)) };
+        let bucket = if is_active { &mut self.active.bucket } else { self.bucket(time >> self.width) };
         let at = bucket.bytes.len();
         write(&mut bucket.bytes);
         let hit = Waiting { time, partition, rank, tie, hash, at, len: (bucket.bytes.len() - at) as u32, fresh: true };
@@ -188,10 +190,17 @@ impl Reorder {
             self.late.push(Reverse(hit));
         } else {
             bucket.hits.push(hit);
-            // Where the next hit of the bucket will stand: it comes after hits of many others.
-            simd::prefetch(bucket.hits.spare_capacity_mut(), 0);
-            simd::prefetch(bucket.bytes.spare_capacity_mut(), 0);
-            simd::prefetch(bucket.bytes.spare_capacity_mut(), 64);
+        }
+    }
+
+    /// Asks for the memory where a hit that is put soon will stand: its bucket was last written to many hits ago.
+    #[inline(always)]
+    pub fn expect(&self, time: Timestamp) {
+        let at = (time >> self.width).wrapping_sub(self.first);
+        if let Some(bucket) = usize::try_from(at).ok().and_then(|at| self.near.get(at)) {
+            simd::prefetch(&bucket.hits, bucket.hits.len());
+            simd::prefetch(&bucket.bytes, bucket.bytes.len());
+            simd::prefetch(&bucket.bytes, bucket.bytes.len() + 63);
         }
     }
 
@@ -266,8 +275,8 @@ impl Reorder {
         while self.active.gone == self.active.turns.len() && self.late.is_empty() {
             let Some((number, bucket)) = self.pop_bucket() else { return };
             let old = std::mem::replace(&mut self.active.bucket, bucket);
-            self.active.start = number.saturating_mul(self.width);
-            self.active.end = (number + 1).saturating_mul(self.width);
+            self.active.start = number << self.width;
+            self.active.end = self.active.start.saturating_add(1 << self.width);
             self.active.sort();
             self.keep(old);
         }

@@ -20,7 +20,7 @@ use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
 use crate::metrics::Registry;
 use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
-use crate::window::arrivals::{Arrivals, Inlet};
+use crate::window::arrivals::{Arrivals, Inlet, SOON};
 use crate::window::watermark::Activity;
 
 const HEAD: u8 = 1;
@@ -301,9 +301,12 @@ impl Correlator for Gatherer {
         let mut sums = std::mem::take(&mut self.sums);
         let is_direct = self.arrivals.is_direct(&arrival);
         let mut ahead = Ahead::default();
-        // For one that will wait, memory is asked for when its turn comes.
-        let coming = if is_direct { &hits.hits[..] } else { &[] };
+        // For one that will wait, the memory of its group is asked for when its turn comes.
+        let (coming, waiting) = hits.hits.split_at(if is_direct { hits.hits.len() } else { 0 });
         for (i, hit) in hits.hits.iter().enumerate() {
+            if let Some(soon) = waiting.get(i + SOON) {
+                self.arrivals.expect(batch, usize::from(soon.row));
+            }
             ahead.turn(i, &self.open, |i| coming.get(i).map(|hit| hit.hash), Some(|_, group| self.open.prefetch_kept(group)));
             let row = usize::from(hit.row);
             let (judged, is_pending) = self.arrivals.judge(&arrival, batch, row, hit.before);
