@@ -20,8 +20,8 @@ pub struct Records {
 #[derive(Debug)]
 struct Chunk {
     words: Vec<u64>,
-    /// Where record 0 would begin if the chunk began so much earlier, counted backwards from its first word. Records are numbered from [`FIRST_CHUNK`] on for this:
-    /// then the chunk of a number is told by its highest bit.
+    /// Words that all records before the chunk would take, less those in front of its first one. Records are counted from [`FIRST_CHUNK`] on here, so that the
+    /// highest bit of a number tells its chunk.
     before: usize,
 }
 

@@ -139,8 +139,8 @@ const NEAR_MAX: i64 = 8192;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Reorder {
-    /// The time of a bucket in nanoseconds, as a power of two.
-    width: u32,
+    /// A bucket is two to the power of this in nanoseconds.
+    shift: u32,
     /// The buckets from number `first` on.
     near: VecDeque<Bucket>,
     first: i64,
@@ -156,7 +156,7 @@ impl Reorder {
     /// An empty buffer with buckets of about `width` nanoseconds.
     pub fn new(width: i64) -> Reorder {
         Reorder {
-            width: width.clamp(1, WIDTH_MAX).ilog2(),
+            shift: width.clamp(1, WIDTH_MAX).ilog2(),
             near: VecDeque::new(),
             first: 0,
             far: BTreeMap::new(),
@@ -182,7 +182,7 @@ impl Reorder {
         let (partition, rank) = place;
         self.len += 1;
         let is_active = time < self.active.end;
-        let bucket = if is_active { &mut self.active.bucket } else { self.bucket(time >> self.width) };
+        let bucket = if is_active { &mut self.active.bucket } else { self.bucket(time >> self.shift) };
         let at = bucket.bytes.len();
         write(&mut bucket.bytes);
         let hit = Waiting { time, partition, rank, tie, hash, at, len: (bucket.bytes.len() - at) as u32, fresh: true };
@@ -196,7 +196,7 @@ impl Reorder {
     /// Asks for the memory where a hit that is put soon will stand: its bucket was last written to many hits ago.
     #[inline(always)]
     pub fn expect(&self, time: Timestamp) {
-        let at = (time >> self.width).wrapping_sub(self.first);
+        let at = (time >> self.shift).wrapping_sub(self.first);
         if let Some(bucket) = usize::try_from(at).ok().and_then(|at| self.near.get(at)) {
             simd::prefetch(&bucket.hits, bucket.hits.len());
             simd::prefetch(&bucket.bytes, bucket.bytes.len());
@@ -275,8 +275,8 @@ impl Reorder {
         while self.active.gone == self.active.turns.len() && self.late.is_empty() {
             let Some((number, bucket)) = self.pop_bucket() else { return };
             let old = std::mem::replace(&mut self.active.bucket, bucket);
-            self.active.start = number << self.width;
-            self.active.end = self.active.start.saturating_add(1 << self.width);
+            self.active.start = number << self.shift;
+            self.active.end = self.active.start.saturating_add(1 << self.shift);
             self.active.sort();
             self.keep(old);
         }

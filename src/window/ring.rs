@@ -86,9 +86,9 @@ struct Window {
 }
 
 impl Window {
-    /// Puts a hit into a record, over its oldest one. Says what the record's first word was, and what the hit did, but for the group.
+    /// Puts a hit into the record of a group, over its oldest one. Says what the record's first word was, and what the hit did.
     #[inline(always)]
-    fn put(self, record: &mut [u64], time: Timestamp, amount: i128) -> (u64, Update) {
+    fn put(self, (group, record): (u32, &mut [u64]), time: Timestamp, amount: i128) -> (u64, Update) {
         let Window { n, weighted, within, consume } = self;
         let oldest = time.saturating_sub(within);
         let (head, times) = record.split_at_mut(TIMES);
@@ -111,7 +111,7 @@ impl Window {
         let fires = before < n as u64 && total >= n as u64;
         let first = if fires { first_of(times, oldest, consume) } else { time };
         head[META] = meta & !NEXT.all() | DIRTY | NEXT.put(if next + 1 == n { 0 } else { next + 1 });
-        (meta, Update { group: 0, weight: total, first, fires })
+        (meta, Update { group, weight: total, first, fires })
     }
 }
 
@@ -317,14 +317,14 @@ impl RingGroups {
         let (meta, update) = match (self.window, record.first_chunk_mut::<{ TIMES + 5 }>()) {
             // Of the window that most rules have, the compiler knows all but its length in time.
             (Window { n: 5, weighted: false, .. }, Some(record)) => {
-                Window { n: 5, weighted: false, ..self.window }.put(record, time, amount)
+                Window { n: 5, weighted: false, ..self.window }.put((group, record), time, amount)
             }
-            _ => self.window.put(record, time, amount),
+            _ => self.window.put((group, record), time, amount),
         };
         if meta & DIRTY == 0 {
             self.dirty.push(group);
         }
-        Update { group, ..update }
+        update
     }
 
     /// Where the group's newest evidence lies.
