@@ -66,6 +66,8 @@ pub struct Mixed(u32);
 pub struct KeyIndex {
     /// A power of two.
     buckets: Vec<Bucket>,
+    /// How far a stored hash is shifted to be the number of its home.
+    shift: u32,
     len: usize,
     seed: u64,
 }
@@ -73,7 +75,7 @@ pub struct KeyIndex {
 impl Default for KeyIndex {
     fn default() -> KeyIndex {
         use std::hash::{BuildHasher as _, RandomState};
-        KeyIndex { buckets: vec![Bucket::NEW; FIRST], len: 0, seed: RandomState::new().hash_one(0u8) | 1 }
+        KeyIndex { buckets: vec![Bucket::NEW; FIRST], shift: u32::BITS - FIRST.ilog2(), len: 0, seed: RandomState::new().hash_one(0u8) | 1 }
     }
 }
 
@@ -104,7 +106,7 @@ impl KeyIndex {
     /// The bucket where an entry would stand if no bucket were ever full.
     #[inline(always)]
     fn home(&self, mixed: Mixed) -> usize {
-        mixed.0 as usize & (self.buckets.len() - 1)
+        (mixed.0 >> self.shift) as usize
     }
 
     #[inline(always)]
@@ -153,29 +155,37 @@ impl KeyIndex {
 
     /// Adds a group that is not in it.
     pub fn insert(&mut self, hash: u64, group: u32) {
+        self.insert_mixed(self.mix(hash), group);
+    }
+
+    /// The same, for what is stored of a hash.
+    #[inline(always)]
+    pub fn insert_mixed(&mut self, mixed: Mixed, group: u32) {
         if (self.len + 1) * 4 > self.buckets.len() * WIDTH * 3 {
             self.grow();
         }
-        self.place(self.mix(hash), group);
+        self.place(mixed, group);
         self.len += 1;
     }
 
-    /// Twice as many buckets: what was at home in one is at home in one of two. Each of these is written to and not read before the next pair.
+    /// Twice as many buckets: what was at home in one is at home in one of two that follow one another, so both tables are gone through from front to back.
+    #[inline(never)]
     fn grow(&mut self) {
-        let half = self.buckets.len();
-        let mut buckets = Vec::with_capacity(half * 2);
+        let mut buckets = Vec::with_capacity(self.buckets.len() * 2);
         simd::prefer_huge_pages(buckets.spare_capacity_mut());
-        buckets.resize(half * 2, Bucket::NEW);
+        self.shift -= 1;
         let mut strayed = Vec::new();
         for (at, bucket) in self.buckets.iter().enumerate() {
             let mut lens = [0; 2];
+            buckets.extend([Bucket::NEW; 2]);
             for (hash, number) in bucket.hashes.into_iter().zip(bucket.numbers).take(bucket.len()) {
-                if hash as usize & (half - 1) == at {
-                    let side = usize::from(hash as usize & half != 0);
-                    buckets[at + side * half].put(lens[side], hash, number);
-                    lens[side] += 1;
-                } else {
-                    strayed.push((hash, number));
+                let home = self.home(Mixed(hash));
+                match buckets.get_mut(home) {
+                    Some(bucket) if home / 2 == at => {
+                        bucket.put(lens[home % 2], hash, number);
+                        lens[home % 2] += 1;
+                    }
+                    _ => strayed.push((hash, number)),
                 }
             }
         }
@@ -183,6 +193,7 @@ impl KeyIndex {
         strayed.into_iter().for_each(|(hash, number)| self.place(Mixed(hash), number));
     }
 
+    #[inline(always)]
     fn place(&mut self, mixed: Mixed, group: u32) {
         let mut at = self.home(mixed);
         while self.buckets[at].is_full() {

@@ -43,6 +43,16 @@ impl<T> Chunked<T> {
         number as u32
     }
 
+    /// An element, if there are so many.
+    pub fn get(&self, at: u32) -> Option<&T> {
+        self.pieces.get(at as usize / PIECE)?.get(at as usize % PIECE)
+    }
+
+    /// An element, if there are so many.
+    pub fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.pieces.get_mut(at as usize / PIECE)?.get_mut(at as usize % PIECE)
+    }
+
     /// Asks for the cache line of an element that will be needed soon.
     #[inline(always)]
     pub fn prefetch(&self, at: u32) {

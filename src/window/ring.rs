@@ -86,6 +86,12 @@ struct Window {
 }
 
 impl Window {
+    /// Where the hit stands that came as the `count`th before the next one.
+    #[inline(always)]
+    fn before(self, next: usize, count: usize) -> usize {
+        next.checked_sub(count).unwrap_or_else(|| next + self.n - count)
+    }
+
     /// Puts a hit into the record of a group, over its oldest one. Says what the record's first word was, and what the hit did.
     #[inline(always)]
     fn put(self, (group, record): (u32, &mut [u64]), time: Timestamp, amount: i128) -> (u64, Update) {
@@ -132,7 +138,7 @@ pub struct RingGroups {
     records: Records,
     free: Vec<u32>,
     dirty: Vec<u32>,
-    /// Where the newest evidence of each group lies.
+    /// Where the newest evidence of each group lies, up to the last group of which some was kept.
     evidence: Chunked<u64>,
     long_keys: Blocks<60>,
     window: Window,
@@ -228,8 +234,8 @@ impl RingGroups {
             self.long_keys.prefetch(&Chain::from_words([record[KEY], record[KEY + 1]]));
         }
         // The hit that would be the last but one of half the bound.
-        let before = NEXT.of(record[META]) + self.window.n - self.half() + 1;
-        let is_kept = oldest.is_some_and(|oldest| record[TIMES + before % self.window.n] as i64 > oldest);
+        let before = self.window.before(NEXT.of(record[META]), self.half() - 1);
+        let is_kept = oldest.is_some_and(|oldest| record[TIMES + before] as i64 > oldest);
         if is_kept {
             self.evidence.prefetch(group);
         }
@@ -267,30 +273,29 @@ impl RingGroups {
         chain.len() == key.len() && self.long_keys.starts_with(&chain, key)
     }
 
+    /// The group of a key, which is opened if there is none.
     #[inline(always)]
-    fn find(&self, key: &Key<'_>) -> Option<u32> {
-        self.index.find(key.hash & HASH, |group| self.is_key(group, key))
-    }
-
-    #[inline(never)]
-    fn insert(&mut self, key: &Key<'_>) -> u32 {
-        let group = self.free.pop().unwrap_or_else(|| {
-            self.evidence.push(NONE);
-            self.records.push()
-        });
-        let words = key.packed.unwrap_or_else(|| {
-            let mut chain = Chain::default();
-            self.long_keys.append(&mut chain, key.bytes);
-            chain.to_words()
-        });
-        let n = self.window.n;
+    fn open(&mut self, key: &Key<'_>) -> u32 {
+        let mixed = self.index.mix(key.hash & HASH);
+        if let Some(group) = self.index.find_mixed(mixed, |group| self.is_key(group, key)) {
+            return group;
+        }
+        let group = self.free.pop().unwrap_or_else(|| self.records.push());
+        let words = key.packed.unwrap_or_else(|| self.keep_long(key.bytes));
         let record = self.records.get_mut(group);
         record[META] = key.meta();
         [record[KEY], record[KEY + 1]] = words;
-        record[TIMES..TIMES + n].fill(EMPTY as u64);
-        self.evidence[group] = NONE;
-        self.index.insert(key.hash & HASH, group);
+        record[TIMES..TIMES + self.window.n].fill(EMPTY as u64);
+        self.index.insert_mixed(mixed, group);
         group
+    }
+
+    /// Keeps a key outside of its record, which holds its place.
+    #[inline(never)]
+    fn keep_long(&mut self, key: &[u8]) -> [u64; 2] {
+        let mut chain = Chain::default();
+        self.long_keys.append(&mut chain, key);
+        chain.to_words()
     }
 
     /// Takes a hit. Hits of a group come in order of time. `guess`: what [`Prefetch`] said. `amount`: its weight, which counts where an event may
@@ -306,8 +311,7 @@ impl RingGroups {
     /// Takes a hit whose group was not guessed: kept out of the way of the others.
     #[inline(never)]
     fn seek(&mut self, hash: u64, key: &[u8], time: Timestamp, amount: i128) -> Update {
-        let key = Key::new(hash, key);
-        let group = self.find(&key).unwrap_or_else(|| self.insert(&key));
+        let group = self.open(&Key::new(hash, key));
         self.take(group, time, amount)
     }
 
@@ -329,6 +333,9 @@ impl RingGroups {
 
     /// Where the group's newest evidence lies.
     pub fn evidence(&mut self, group: u32) -> &mut u64 {
+        while self.evidence.len() <= group as usize {
+            self.evidence.push(NONE);
+        }
         &mut self.evidence[group]
     }
 
@@ -354,7 +361,7 @@ impl RingGroups {
         if meta & LIVE == 0 {
             return None;
         }
-        let newest = record[TIMES + (NEXT.of(meta) + self.window.n - 1) % self.window.n] as i64;
+        let newest = record[TIMES + self.window.before(NEXT.of(meta), 1)] as i64;
         (newest != EMPTY || meta & DIRTY == 0).then_some(newest)
     }
 
@@ -366,6 +373,9 @@ impl RingGroups {
             self.long_keys.free(&mut Chain::from_words(words));
         }
         self.records.get_mut(group)[META] = 0;
+        if let Some(evidence) = self.evidence.get_mut(group) {
+            *evidence = NONE;
+        }
         self.free.push(group);
     }
 
@@ -397,13 +407,13 @@ impl RingGroups {
                 continue;
             }
             let (n, next) = (self.window.n, NEXT.of(meta));
-            let oldest = (record[TIMES + (next + n - 1) % n] as i64).saturating_sub(self.window.within);
+            let oldest = (record[TIMES + self.window.before(next, 1)] as i64).saturating_sub(self.window.within);
             let hits = || (next..next + n).map(|at| at % n).filter(|at| record[TIMES + at] as i64 > oldest);
             self.read_key(group, &mut key);
             let out = chunks.record();
             out.u64(meta & HASH);
             out.bytes(&key);
-            out.u64(self.evidence[group]);
+            out.u64(self.evidence.get(group).copied().unwrap_or(NONE));
             out.u8(hits().count() as u8);
             for at in hits() {
                 out.u64(record[TIMES + at]);
@@ -434,8 +444,7 @@ impl RingGroups {
             if !keep(hash) {
                 continue;
             }
-            let key = Key::new(hash, key);
-            let group = self.find(&key).unwrap_or_else(|| self.insert(&key));
+            let group = self.open(&Key::new(hash, key));
             let (n, weighted) = (self.window.n, self.window.weighted);
             let record = self.records.get_mut(group);
             record[META] = record[META] & (HASH | LENGTH.all()) | LIVE | NEXT.put(len % n);
@@ -446,7 +455,11 @@ impl RingGroups {
                     record[TIMES + n + i] = weight;
                 }
             }
-            self.evidence[group] = evidence;
+            match self.evidence.get_mut(group) {
+                Some(place) => *place = evidence,
+                None if evidence == NONE => {}
+                None => *self.evidence(group) = evidence,
+            }
         }
         Ok(())
     }
