@@ -11,7 +11,7 @@ use common::{Bench, Rng, of_options};
 use tripline::component::correlator::AlertRows;
 use tripline::component::correlator::push_part;
 use tripline::component::{Correlator, HitBatch, HitRef};
-use tripline::correlate::alert::{AlertPrograms, Severity, TablesRead, constants};
+use tripline::correlate::alert::{AlertPrograms, Constants, Severity, TablesRead};
 use tripline::correlate::copies::{InputKind, Listed};
 use tripline::correlate::port::{Counters, Port};
 use tripline::correlate::threshold::{KIND, Threshold};
@@ -30,11 +30,11 @@ fn rule(options: &str, lateness: i64) -> Threshold {
     let alert = AlertPrograms {
         title: Template::default(),
         description: Template::default(),
-        severity: Severity::Word("high".into()),
+        severity: Severity::Word("high"),
         observables: Vec::new(),
         links: Vec::new(),
         fields: Vec::new(),
-        constants: constants(&[], &[]),
+        constants: Constants::new(("x", "x"), &["host".into()], &[], &[]),
         tables: TablesRead::default(),
     };
     let policy = TimePolicy { lateness, ..TimePolicy::default() };

@@ -5,7 +5,7 @@ use bumpalo::Bump;
 
 use crate::clock::Timestamp;
 use crate::component::correlator::key_parts;
-use crate::event::id::hex;
+use crate::event::id::{AlertIds, hex};
 use crate::event::time::write_rfc3339;
 use crate::event::{Slot, text};
 use crate::expr::{Program, Row, Template};
@@ -27,10 +27,36 @@ pub struct AlertPrograms {
     pub links: Vec<(String, Template)>,
     /// Name and value, at the top level.
     pub fields: Vec<(String, Program)>,
-    /// `attack` and `tags`, as written.
-    pub constants: Vec<u8>,
+    /// What does not depend on an event.
+    pub constants: Constants,
     /// The tables that were read on the way.
     pub tables: TablesRead,
+}
+
+/// What all alerts of a rule have in common.
+#[derive(Clone)]
+pub struct Constants {
+    pub(super) ids: AlertIds,
+    /// `rule`, and what stands before the tenant, as written.
+    head: Vec<u8>,
+    /// What stands before each value of the key, as written.
+    key: Vec<Vec<u8>>,
+    /// From behind the key to the first observable, as written.
+    middle: Vec<u8>,
+}
+
+impl Constants {
+    /// Of a rule by its id and name, and the fields that it groups by.
+    pub fn new((id, name): (&str, &str), by: &[String], attack: &[String], tags: &[String]) -> Constants {
+        use serde_json::json;
+        let before = |(i, name): (usize, &String)| format!("{}{}:", if i > 0 { "," } else { "" }, json!(name)).into_bytes();
+        Constants {
+            ids: AlertIds::new(id),
+            head: format!("\"rule\":{{\"id\":{},\"name\":{}}},\"tenant\":", json!(id), json!(name)).into_bytes(),
+            key: by.iter().enumerate().map(before).collect(),
+            middle: format!("}},\"attack\":{},\"tags\":{},\"observables\":[", json!(attack), json!(tags)).into_bytes(),
+        }
+    }
 }
 
 /// Tables that an alert rests on: those that its rule reads, or a transform between the source and the rule.
@@ -68,19 +94,14 @@ impl TablesRead {
 /// Where a severity comes from.
 #[derive(Clone)]
 pub enum Severity {
-    /// A word.
-    Word(String),
+    /// One of [`SEVERITIES`].
+    Word(&'static str),
     /// An expression.
     Program(Program),
 }
 
 /// The severities, lowest first.
 pub const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
-
-/// The members `attack` and `tags`, as written.
-pub fn constants(attack: &[String], tags: &[String]) -> Vec<u8> {
-    format!("\"attack\":{},\"tags\":{},", serde_json::json!(attack), serde_json::json!(tags)).into_bytes()
-}
 
 impl AlertPrograms {
     /// Takes the newest tables.
@@ -109,7 +130,7 @@ impl AlertPrograms {
 #[derive(Clone, Debug, Default)]
 pub struct Alert {
     /// Its id.
-    pub id: String,
+    pub id: [u8; 32],
     /// 1, or 2 when it tells what was suppressed.
     pub revision: u32,
     /// When it was decided.
@@ -128,18 +149,25 @@ pub struct Alert {
     pub middle: Vec<u8>,
     /// From `events` on, as written.
     pub tail: Vec<u8>,
-    /// The rule's links and added fields, until `finish` puts them into the tail.
-    pub(super) links: Vec<u8>,
-    pub(super) fields: Vec<u8>,
-    /// Where a text is put together before it is quoted.
-    pub(super) line: Vec<u8>,
-    /// The events and the ids of the alerts among them, as written, until `finish` puts them into the tail.
+}
+
+/// Parts of an alert while it is made: memory that the next one uses again.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// A text before it is quoted.
+    line: Vec<u8>,
+    /// The rule's links and added fields, as written.
+    links: Vec<u8>,
+    fields: Vec<u8>,
+    /// The events, and the ids of the alerts among them, as written.
     pub(super) events: Vec<u8>,
     pub(super) related: Vec<u8>,
+    /// How complete the last alert was, and as written: most are as complete as the one before.
+    completeness: (Option<Completeness>, Vec<u8>),
 }
 
 /// How complete what an alert says is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completeness {
     /// Nothing was missed.
     pub exact: bool,
@@ -155,10 +183,23 @@ pub struct Completeness {
     pub evidence_evicted: bool,
 }
 
+impl Completeness {
+    /// As written, from behind the links to the first table.
+    fn write(&self, out: &mut Vec<u8>) {
+        simd::append(b"},\"completeness\":{\"exact\":", out);
+        simd::append(if self.exact { b"true" } else { b"false" }, out);
+        member(",\"watermark_lag_ms\":", self.watermark_lag_ms, out);
+        member(",\"late\":", self.late as i64, out);
+        member(",\"evicted\":", self.evicted as i64, out);
+        member(",\"forced\":", self.forced as i64, out);
+        member(",\"evidence_evicted\":", i64::from(self.evidence_evicted), out);
+        simd::append(b",\"tables\":{", out);
+    }
+}
+
 impl Alert {
     /// Makes room for the next alert, in the same memory.
     pub fn clear(&mut self) {
-        self.id.clear();
         [&mut self.count, &mut self.head, &mut self.middle, &mut self.tail].into_iter().for_each(Vec::clear);
         (self.suppressed, self.revision) = (0, 1);
     }
@@ -167,13 +208,22 @@ impl Alert {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.reserve(256 + self.head.len() + self.middle.len() + self.tail.len());
         simd::append(ALERT_ID, out);
-        simd::append(self.id.as_bytes(), out);
+        out.extend_from_slice(&self.id);
         member("\",\"revision\":", i64::from(self.revision), out);
         simd::append(b"},", out);
         out.extend_from_slice(&self.head);
-        for (key, at) in [("\"time\":\"", self.time), ("\",\"first_seen\":\"", self.first_seen), ("\",\"last_seen\":\"", self.last_seen)] {
-            simd::append(key.as_bytes(), out);
-            write_rfc3339(at, out);
+        simd::append(b"\"time\":\"", out);
+        let time = out.len();
+        write_rfc3339(self.time, out);
+        let time = time..out.len();
+        simd::append(b"\",\"first_seen\":\"", out);
+        write_rfc3339(self.first_seen, out);
+        simd::append(b"\",\"last_seen\":\"", out);
+        // Most alerts are decided by their last hit.
+        if self.last_seen == self.time {
+            out.extend_from_within(time)
+        } else {
+            write_rfc3339(self.last_seen, out)
         }
         simd::append(b"\",\"count\":", out);
         simd::append(&self.count, out);
@@ -185,55 +235,51 @@ impl Alert {
     }
 
     /// Writes what depends on the deciding event. `key`: tenant and key.
-    pub fn describe<R: Row>(&mut self, rule: (&str, &str), by: &[String], key: &[u8], programs: &AlertPrograms, row: &R, bump: &Bump) {
-        let (id, name) = rule;
-        let (out, line) = (&mut self.head, &mut self.line);
-        quoted("\"rule\":{\"id\":", id.as_bytes(), out);
-        quoted(",\"name\":", name.as_bytes(), out);
-        quoted("},\"tenant\":", key_parts(key).next().unwrap_or_default(), out);
+    pub fn describe<R: Row>(&mut self, key: &[u8], programs: &AlertPrograms, row: &R, bump: &Bump, parts: &mut Parts) {
+        let (out, line) = (&mut self.head, &mut parts.line);
+        out.extend_from_slice(&programs.constants.head);
+        text::quote(key_parts(key).next().unwrap_or_default(), out);
         line.clear();
         programs.title.write(row, line);
         quoted(",\"title\":", line, out);
         line.clear();
         programs.description.write(row, line);
         quoted(",\"description\":", line, out);
-        line.clear();
-        match &programs.severity {
-            Severity::Word(word) => line.extend_from_slice(word.as_bytes()),
+        let severity = match &programs.severity {
+            Severity::Word(word) => word,
             Severity::Program(program) => {
+                line.clear();
                 program.value(row, bump).write_text(line);
+                SEVERITIES.into_iter().find(|s| s.as_bytes() == line).unwrap_or("medium")
             }
-        }
-        let known = SEVERITIES.iter().find(|s| s.as_bytes() == line).copied().unwrap_or("medium");
-        quoted(",\"severity\":", known.as_bytes(), out);
-        out.push(b',');
+        };
+        simd::append(b",\"severity\":\"", out);
+        simd::append(severity.as_bytes(), out);
+        simd::append(b"\",", out);
         for (i, (name, template)) in programs.links.iter().enumerate() {
             line.clear();
             template.write(row, line);
-            named(i, name, line, &mut self.links);
+            named(i, name, line, &mut parts.links);
         }
-        // A suppression keeps a copy of the alert: not of this.
-        line.clear();
         for (name, program) in &programs.fields {
             let value = program.value(row, bump);
             if value.is_present() {
-                quoted(",", name.as_bytes(), &mut self.fields);
-                self.fields.push(b':');
-                write_value(value, &mut self.fields);
+                quoted(",", name.as_bytes(), &mut parts.fields);
+                parts.fields.push(b':');
+                write_value(value, &mut parts.fields);
             }
         }
-        self.describe_middle(by, key, programs, row);
+        self.describe_middle(key, programs, row);
     }
 
-    fn describe_middle<R: Row>(&mut self, by: &[String], key: &[u8], programs: &AlertPrograms, row: &R) {
+    fn describe_middle<R: Row>(&mut self, key: &[u8], programs: &AlertPrograms, row: &R) {
         let out = &mut self.middle;
         simd::append(b"\"key\":{", out);
-        for (i, (name, value)) in by.iter().zip(key_parts(key).skip(1)).enumerate() {
-            named(i, name, value, out);
+        for (before, value) in programs.constants.key.iter().zip(key_parts(key).skip(1)) {
+            simd::append(before, out);
+            text::quote(value, out);
         }
-        simd::append(b"},", out);
-        simd::append(&programs.constants, out);
-        simd::append(b"\"observables\":[", out);
+        out.extend_from_slice(&programs.constants.middle);
         let mut seen: Vec<(&str, Vec<u8>)> = Vec::new();
         for (kind, field, slot) in &programs.observables {
             let mut value = Vec::new();
@@ -250,30 +296,23 @@ impl Alert {
     }
 
     /// Puts events, links, added fields and completeness at their places.
-    pub fn finish(&mut self, completeness: &Completeness, tables: &TablesRead) {
+    pub fn finish(&mut self, completeness: &Completeness, tables: &TablesRead, parts: &mut Parts) {
         let out = &mut self.tail;
-        let parts = [("\"events\":[", &mut self.events), ("],\"related\":[", &mut self.related), ("],\"links\":{", &mut self.links)];
-        for (key, part) in parts {
+        let Parts { events, related, links, fields, .. } = parts;
+        for (key, part) in [("\"events\":[", events), ("],\"related\":[", related), ("],\"links\":{", links)] {
             simd::append(key.as_bytes(), out);
             simd::append(part, out);
             part.clear();
         }
-        let c = completeness;
-        simd::append(b"},\"completeness\":{\"exact\":", out);
-        simd::append(if c.exact { b"true" } else { b"false" }, out);
-        for (key, number) in [
-            (",\"watermark_lag_ms\":", c.watermark_lag_ms),
-            (",\"late\":", c.late as i64),
-            (",\"evicted\":", c.evicted as i64),
-            (",\"forced\":", c.forced as i64),
-            (",\"evidence_evicted\":", i64::from(c.evidence_evicted)),
-        ] {
-            member(key, number, out);
+        let (last, written) = &mut parts.completeness;
+        if last.replace(*completeness) != Some(*completeness) {
+            written.clear();
+            completeness.write(written);
         }
-        simd::append(b",\"tables\":{", out);
+        out.extend_from_slice(written);
         simd::append(&tables.text, out);
         simd::append(b"}}", out);
-        out.append(&mut self.fields);
+        out.append(fields);
     }
 }
 

@@ -1,6 +1,4 @@
 //! What happens when a threshold fires: its alert, the evidence in it, and what a suppression holds back.
-use std::sync::Arc;
-
 use super::alert::{Alert, Completeness, id_of, write_event};
 use super::options::{RuleSpec, Trigger};
 use super::payload::{Hit, RuleRow};
@@ -9,7 +7,7 @@ use super::suppress::Suppressions;
 use super::threshold::Threshold;
 use crate::clock::Timestamp;
 use crate::component::correlator::{AlertRows, key_parts};
-use crate::event::{id, text};
+use crate::event::text;
 use crate::expr::Row;
 use crate::limits::EVIDENCE_EVENTS_MAX;
 use crate::simd;
@@ -47,36 +45,40 @@ pub(super) fn behind_all(key: &[u8]) -> u128 {
     u128::MAX << 96 | key.iter().take(8).fold(0u128, |n, b| n << 8 | u128::from(*b)) << 8
 }
 
+fn say(spec: &RuleSpec, alert: &Alert, tie: u128, out: &mut AlertRows) {
+    if spec.shadow {
+        return;
+    }
+    out.lines.push(|line| alert.write(line));
+    out.times.push(alert.time);
+    out.ties.push(tie);
+}
+
 impl Threshold {
     /// Kept out of the way of the hits that do not fire.
     #[inline(never)]
     pub(super) fn fire<R: Row>(&mut self, hit: &Hit<'_>, row: &R, decision: Decision, out: &mut AlertRows) {
-        let spec = Arc::clone(&self.spec);
         let Decision { anchor, time, tie, measured, first, last, newest, since } = decision;
         // The end of a window comes once.
-        let number = if spec.trigger == Trigger::WindowEnd { 0 } else { self.ordinals.next(hit.key, anchor) };
-        let mut count = std::mem::take(&mut self.count);
-        count.clear();
-        write_measure(measured, spec.measure, &mut count);
+        let number = if self.spec.trigger == Trigger::WindowEnd { 0 } else { self.ordinals.next(hit.key, anchor) };
+        self.count.clear();
+        write_measure(measured, self.spec.measure, &mut self.count);
         let tenant = key_parts(hit.key).next().unwrap_or_default();
-        self.write_list(hit, row, &count, time, tie, out);
-        let suppress_key = spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, tenant, row));
+        self.write_list(hit, row, time, tie, out);
+        let suppress_key = self.spec.suppress.is_some().then(|| suppress_key(&self.ports[hit.port].suppress_by, tenant, row));
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key)
-            && suppressions.holds(key, time, &count)
+            && suppressions.holds(key, time, &self.count)
         {
-            self.counters.suppressed.increment(1);
-            self.count = count;
-            return;
+            return self.counters.suppressed.increment(1);
         }
-        let id = id::alert_id(&spec.id, tenant, key_parts(hit.key).skip(1), anchor, number);
-        let mut alert = std::mem::take(&mut self.alert);
+        let (alert, programs) = (&mut self.alert, &self.ports[hit.port].alert);
         alert.clear();
-        alert.id.push_str(str::from_utf8(&id).unwrap_or_default());
+        alert.id = programs.constants.ids.id(tenant, key_parts(hit.key).skip(1), anchor, number);
         (alert.time, alert.first_seen, alert.last_seen) = (time, first, last);
-        alert.count.extend_from_slice(&count);
-        let rule_row = self.row_of(hit, row, &spec, &count);
-        alert.describe((&spec.id, &spec.node), &spec.by, hit.key, &self.ports[hit.port].alert, &rule_row, &self.bump);
-        let evidence_evicted = self.write_events(newest, since, hit, &mut alert);
+        alert.count.extend_from_slice(&self.count);
+        let rule_row = RuleRow::new(row, (hit.key, hit.time), &self.spec.id, &self.count, &self.lists);
+        alert.describe(hit.key, programs, &rule_row, &self.bump, &mut self.parts);
+        let evidence_evicted = self.write_events(newest, since, hit);
         let clamped = self.clamped.get(&hit.hash).is_some_and(|t| *t > since);
         let completeness = Completeness {
             exact: !clamped && self.forced == 0 && self.evicted == 0,
@@ -86,13 +88,12 @@ impl Threshold {
             forced: self.forced,
             evidence_evicted,
         };
-        alert.finish(&completeness, &self.ports[hit.port].alert.tables);
+        self.alert.finish(&completeness, &self.ports[hit.port].alert.tables, &mut self.parts);
         if let (Some(suppressions), Some(key)) = (&mut self.suppressions, &suppress_key) {
-            suppressions.open(key, hit.hash, time, &alert);
+            suppressions.open(key, hit.hash, time, &self.alert);
         }
         self.counters.alerts.increment(1);
-        self.say(&alert, tie, out);
-        (self.alert, self.count) = (alert, count);
+        say(&self.spec, &self.alert, tie, out);
     }
 
     /// An event as the rule's expressions see it.
@@ -101,11 +102,11 @@ impl Threshold {
     }
 
     /// Writes to the list that the rule writes: its own copy at once, those of others by way of the order.
-    fn write_list<R: Row>(&mut self, hit: &Hit<'_>, row: &R, count: &[u8], time: Timestamp, tie: u128, out: &mut AlertRows) {
+    fn write_list<R: Row>(&mut self, hit: &Hit<'_>, row: &R, time: Timestamp, tie: u128, out: &mut AlertRows) {
         let port = &self.ports[hit.port];
         let Some(write) = port.write.as_ref().filter(|_| !self.spec.shadow) else { return };
         let mut record = Vec::new();
-        if !write.write(&self.row_of(hit, row, &self.spec, count), &self.bump, &mut record) {
+        if !write.write(&self.row_of(hit, row, &self.spec, &self.count), &self.bump, &mut record) {
             return self.counters.unwritten.increment(1);
         }
         out.writes.push(&record, time, tie);
@@ -114,17 +115,8 @@ impl Threshold {
         }
     }
 
-    pub(super) fn say(&mut self, alert: &Alert, tie: u128, out: &mut AlertRows) {
-        if self.spec.shadow {
-            return;
-        }
-        out.lines.push(|line| alert.write(line));
-        out.times.push(alert.time);
-        out.ties.push(tie);
-    }
-
     /// Writes the kept events of a group and the ids of the alerts among them, and says whether some were pushed out.
-    fn write_events(&mut self, newest: u64, since: Timestamp, hit: &Hit<'_>, alert: &mut Alert) -> bool {
+    fn write_events(&mut self, newest: u64, since: Timestamp, hit: &Hit<'_>) -> bool {
         if self.spec.evidence_max == 0 {
             return false;
         }
@@ -136,14 +128,14 @@ impl Threshold {
         for record in self.chain.iter().filter_map(|number| self.evidence.get(*number)) {
             let Some(origin) = self.origins.get(record.origin as usize) else { continue };
             let raw = self.evidence.text(record);
-            write_event(&origin.event_id(record.position, raw), record.time, raw, &mut alert.events);
+            write_event(&origin.event_id(record.position, raw), record.time, raw, &mut self.parts.events);
             if self.ports[hit.port].is_rule
                 && let Some(id) = id_of(raw)
             {
-                if !alert.related.is_empty() {
-                    alert.related.push(b',');
+                if !self.parts.related.is_empty() {
+                    self.parts.related.push(b',');
                 }
-                text::quote(id, &mut alert.related);
+                text::quote(id, &mut self.parts.related);
             }
         }
         pushed_out
@@ -165,7 +157,7 @@ impl Threshold {
                 (Some(end), other) if other.is_none_or(|other| end <= other) => self.end_windows(end, out),
                 (_, Some(_)) => {
                     if let Some((alert, key)) = self.suppressions.as_mut().and_then(Suppressions::end_first) {
-                        self.say(&alert, behind_all(&key), out);
+                        say(&self.spec, &alert, behind_all(&key), out);
                     }
                 }
                 _ => return,

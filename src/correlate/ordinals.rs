@@ -5,6 +5,9 @@ use crate::clock::{NEVER, Timestamp};
 use crate::index::KeyIndex;
 use crate::state::{StateError, StateReader, StateWriter};
 
+/// Keys that are compared one by one; those that come after them stand in the index.
+const FEW: usize = 4;
+
 /// Firings at the present anchor. Anchors come in order, so one is enough.
 #[derive(Debug)]
 pub(super) struct Ordinals {
@@ -18,6 +21,7 @@ pub(super) struct Ordinals {
 /// A key that fired.
 #[derive(Debug)]
 struct Fired {
+    /// Of a key that stands in the index.
     hash: u64,
     /// Where its key ends.
     end: usize,
@@ -43,7 +47,7 @@ impl Ordinals {
     }
 
     fn clear(&mut self) {
-        for (number, fired) in self.fired.drain(..).enumerate() {
+        for (number, fired) in self.fired.drain(..).enumerate().skip(FEW) {
             self.index.remove(fired.hash, number as u32);
         }
         self.keys.clear();
@@ -55,16 +59,18 @@ impl Ordinals {
     }
 
     fn times(&mut self, key: &[u8]) -> &mut u32 {
-        let hash = xxh3_64(key);
-        let number = match self.index.find(hash, |number| self.key(number as usize) == key) {
-            Some(number) => number as usize,
-            None => {
-                self.keys.extend_from_slice(key);
-                self.fired.push(Fired { hash, end: self.keys.len(), times: 0 });
-                self.index.insert(hash, self.fired.len() as u32 - 1);
-                self.fired.len() - 1
+        let count = self.fired.len();
+        let hash = if count < FEW { 0 } else { xxh3_64(key) };
+        let known = (0..count.min(FEW)).find(|number| self.key(*number) == key);
+        let indexed = || self.index.find(hash, |number| self.key(number as usize) == key).map(|number| number as usize);
+        let number = known.or_else(indexed).unwrap_or_else(|| {
+            self.keys.extend_from_slice(key);
+            self.fired.push(Fired { hash, end: self.keys.len(), times: 0 });
+            if count >= FEW {
+                self.index.insert(hash, count as u32);
             }
-        };
+            count
+        });
         &mut self.fired[number].times
     }
 
@@ -108,11 +114,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_count_as_a_map_does(steps in prop::collection::vec((0u8..40, 0i64..3, any::<bool>()), 0..300)) {
+        fn they_count_as_a_map_does(steps in prop::collection::vec((0u8..40, 0i64..20, any::<bool>()), 0..300)) {
             let (mut ordinals, mut anchor) = (Ordinals::default(), 0);
             let mut map: HashMap<(i64, Vec<u8>), u32> = HashMap::new();
             for (key, step, read) in steps {
-                anchor += step / 2;
+                anchor += step / 19;
                 if read {
                     let mut bytes = StateWriter::default();
                     ordinals.save(&mut bytes);

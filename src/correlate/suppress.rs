@@ -76,7 +76,7 @@ impl Suppressions {
             out.u64(open.hash);
             out.i64(open.opened);
             let a = &open.alert;
-            out.bytes(a.id.as_bytes());
+            out.bytes(&a.id);
             [a.time, a.first_seen, a.last_seen].iter().for_each(|t| out.i64(*t));
             out.bytes(&a.count);
             out.u64(a.suppressed);
@@ -101,13 +101,12 @@ impl Suppressions {
         while !from.is_empty() {
             let key = from.bytes()?.to_vec();
             let (hash, opened) = (from.u64()?, from.i64()?);
-            let id = from.text()?.to_owned();
+            let id = from.bytes()?.try_into().map_err(|_| StateError("an alert that is held back has no id".into()))?;
             let (time, first_seen, last_seen) = (from.i64()?, from.i64()?, from.i64()?);
             let (count, suppressed) = (from.bytes()?.to_vec(), from.u64()?);
             let (head, middle, tail) = (from.bytes()?.to_vec(), from.bytes()?.to_vec(), from.bytes()?.to_vec());
             if keep(hash) {
-                let alert =
-                    Alert { id, revision: 1, time, first_seen, last_seen, count, suppressed, middle, head, tail, ..Alert::default() };
+                let alert = Alert { id, revision: 1, time, first_seen, last_seen, count, suppressed, middle, head, tail };
                 self.deadlines.insert((opened.saturating_add(self.length) - 1, key.clone()), ());
                 self.open.insert(key, Open { opened, alert, hash });
             }

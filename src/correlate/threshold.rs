@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use super::BindRule;
-use super::alert::Alert;
+use super::alert::{Alert, Parts};
 use super::copies::{Copies, InputKind, Listed, WritePort, arrive, waiting_write};
 use super::options::{Bound, COMMON, Late, RuleSpec, Trigger};
 use super::ordinals::Ordinals;
@@ -139,8 +139,9 @@ pub struct Threshold {
     pub(super) has_loaded: bool,
     pub(super) counters: Counters,
     pub(super) bump: Bump,
-    /// The last alert, and its measure as text: their memory makes the next one.
+    /// The last alert, its parts, and its measure as text: their memory makes the next one.
     pub(super) alert: Alert,
+    pub(super) parts: Parts,
     pub(super) count: Vec<u8>,
     /// Slots of waiting hits, by input.
     pub(super) payload_slots: Arc<Vec<Vec<Slot>>>,
@@ -187,6 +188,7 @@ impl Threshold {
             counters,
             bump: Bump::new(),
             alert: Alert::default(),
+            parts: Parts::default(),
             count: Vec::new(),
             payload_slots: Arc::new(ports.iter().map(|p| p.payload.clone()).collect()),
             lists: Copies::new(&lists.specs),

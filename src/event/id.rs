@@ -34,27 +34,43 @@ pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) ->
     hash.digest128()
 }
 
-/// The first 32 hex digits of SHA-256 over the netstrings of the parts.
-pub fn alert_id<'a>(rule: &str, tenant: &[u8], by: impl Iterator<Item = &'a [u8]>, anchor: Timestamp, ordinal: u32) -> [u8; 32] {
-    let digest = ONE_PIECE.with_borrow_mut(|netstrings| {
-        netstrings.clear();
-        let mut put = |part: &[u8]| {
-            text::write_number(part.len() as i64, netstrings);
-            netstrings.push(b':');
-            simd::append(part, netstrings);
-            netstrings.push(b',');
-        };
-        put(b"tripline-1");
-        put(rule.as_bytes());
-        put(tenant);
-        by.for_each(&mut put);
-        put(text::digits(anchor, &mut [0; 20]));
-        put(text::digits(i64::from(ordinal), &mut [0; 20]));
-        Sha256::digest(&*netstrings)
-    });
-    let mut head = [0u8; 16];
-    head.copy_from_slice(&digest[..16]);
-    hex(&head)
+/// Makes the ids of a rule's alerts.
+#[derive(Clone, Debug)]
+pub struct AlertIds {
+    /// The netstrings that all of them have in common.
+    common: Vec<u8>,
+}
+
+impl AlertIds {
+    /// Of the rule with an id.
+    pub fn new(rule: &str) -> AlertIds {
+        let mut common = Vec::new();
+        [b"tripline-1", rule.as_bytes()].into_iter().for_each(|part| netstring(part, &mut common));
+        AlertIds { common }
+    }
+
+    /// The first 32 hex digits of SHA-256 over the netstrings of the parts.
+    pub fn id<'a>(&self, tenant: &[u8], by: impl Iterator<Item = &'a [u8]>, anchor: Timestamp, ordinal: u32) -> [u8; 32] {
+        let digest = ONE_PIECE.with_borrow_mut(|netstrings| {
+            netstrings.clear();
+            simd::append(&self.common, netstrings);
+            netstring(tenant, netstrings);
+            by.for_each(|part| netstring(part, netstrings));
+            netstring(text::digits(anchor, &mut [0; 20]), netstrings);
+            netstring(text::digits(i64::from(ordinal), &mut [0; 20]), netstrings);
+            Sha256::digest(&*netstrings)
+        });
+        let mut head = [0u8; 16];
+        head.copy_from_slice(&digest[..16]);
+        hex(&head)
+    }
+}
+
+fn netstring(part: &[u8], out: &mut Vec<u8>) {
+    text::write_number(part.len() as i64, out);
+    out.push(b':');
+    simd::append(part, out);
+    out.push(b',');
 }
 
 /// 32 hex digits.

@@ -9,7 +9,7 @@ use crate::component::bind::{compile_at, compile_tree_at};
 use crate::component::list_write::Write;
 use crate::component::view::View;
 use crate::config::{Node, Options};
-use crate::correlate::alert::{AlertPrograms, SEVERITIES, Severity, TablesRead, constants};
+use crate::correlate::alert::{AlertPrograms, Constants, SEVERITIES, Severity, TablesRead};
 use crate::correlate::copies::WritePort;
 use crate::correlate::extract::{RuleExtractor, Scratch};
 use crate::correlate::options::{Bound, Late, RuleSpec};
@@ -203,8 +203,8 @@ fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<
     let title = template("title", &spec.id)?;
     let description = template("description", "")?;
     let severity = match s.and_then(|s| s.placed("severity")) {
-        None => Severity::Word("medium".into()),
-        Some((word, _)) if SEVERITIES.contains(&word.as_str()) => Severity::Word(word),
+        None => Severity::Word("medium"),
+        Some((word, _)) if let Some(known) = SEVERITIES.into_iter().find(|known| *known == word) => Severity::Word(known),
         Some((word, place)) if word.bytes().all(|b| b.is_ascii_alphabetic()) => {
             options.fault(
                 Diagnostic::error(&place, "unknown_severity", format!("there is no severity `{word}`"))
@@ -235,7 +235,7 @@ fn alert_programs(spec: &RuleSpec, options: &Options<'_>, names: &mut RuleNames<
             fields.push((name.name.clone(), program));
         }
     }
-    let constants = constants(&words("attack"), &words("tags"));
+    let constants = Constants::new((&spec.id, &spec.node), &spec.by, &words("attack"), &words("tags"));
     let tables = TablesRead::default();
     Some(AlertPrograms { title, description, severity, observables, links, fields, constants, tables })
 }
