@@ -20,6 +20,9 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(block) = bytes.first_chunk() {
         (0..40).for_each(|at| assert_eq!(simd::is_first_at(block, at, b'"', b'\\'), scalar::is_first_at(block, at, b'"', b'\\')));
     }
+    if let Some(block) = bytes.first_chunk() {
+        assert_eq!(simd::marks(block, [b'"', b'\\']), scalar::marks(block, [b'"', b'\\']));
+    }
     let short = &bytes[..from.min(40)];
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     assert_eq!(simd::append_plain(short, &mut ours), scalar::append_plain(short, &mut theirs));

@@ -13,9 +13,9 @@ mod sse2;
 mod tests;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub use scalar::{append, append_plain, begins_with, equal_to, find_near, is_first_at, leading_below, quote_plain};
+pub use scalar::{append, append_plain, begins_with, equal_to, find_near, is_first_at, leading_below, marks, quote_plain};
 #[cfg(target_arch = "x86_64")]
-pub use sse2::{append, append_plain, begins_with, equal_to, find_near, is_first_at, leading_below, quote_plain};
+pub use sse2::{append, append_plain, begins_with, equal_to, find_near, is_first_at, leading_below, marks, quote_plain};
 
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {

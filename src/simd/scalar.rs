@@ -40,6 +40,11 @@ pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) ->
     found.map_or(bytes.len(), |at| from + at)
 }
 
+/// See [`super::marks`].
+pub fn marks<const N: usize>(block: &[u8; 64], needles: [u8; N]) -> u64 {
+    block.iter().rev().fold(0, |marks, byte| marks << 1 | u64::from(needles.contains(byte)))
+}
+
 /// See [`super::begins_with`].
 pub fn begins_with(block: &[u8; 16], head: &[u8; 16], mask: &[u8; 16]) -> bool {
     block.iter().zip(mask).zip(head).all(|((byte, mask), head)| byte & mask == *head)

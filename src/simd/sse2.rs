@@ -101,17 +101,27 @@ pub fn leading_below(numbers: &[u16; 8], limit: u16) -> usize {
     below.trailing_ones() as usize / 2
 }
 
+/// One bit per byte of the block: set where it is one of the needles.
+#[inline(always)]
+fn marks_of_16<const N: usize>(block: &[u8; 16], needles: [u8; N]) -> u32 {
+    // SAFETY: SSE2 is part of x86-64, and the unaligned load lies inside the block.
+    unsafe {
+        let block = _mm_loadu_si128(block.as_ptr().cast());
+        let found = needles.map(|needle| _mm_cmpeq_epi8(block, _mm_set1_epi8(needle as i8)));
+        _mm_movemask_epi8(found.into_iter().fold(_mm_setzero_si128(), |all, one| _mm_or_si128(all, one))) as u32
+    }
+}
+
+/// One bit per byte of the block, its first one lowest: set where it is one of the needles.
+#[inline(always)]
+pub fn marks<const N: usize>(block: &[u8; 64], needles: [u8; N]) -> u64 {
+    block.as_chunks().0.iter().rev().fold(0, |marks, block| marks << 16 | u64::from(marks_of_16(block, needles)))
+}
+
 /// Offset of the first byte at or after `from` that is one of the needles, the length where there is none: for one that is near, in text that is not short.
 #[inline(always)]
 pub fn find_near<const N: usize>(bytes: &[u8], from: usize, needles: [u8; N]) -> usize {
-    let marks = |block: &[u8; 16]| {
-        // SAFETY: SSE2 is part of x86-64, and the unaligned load lies inside the block.
-        unsafe {
-            let block = _mm_loadu_si128(block.as_ptr().cast());
-            let found = needles.map(|needle| _mm_cmpeq_epi8(block, _mm_set1_epi8(needle as i8)));
-            _mm_movemask_epi8(found.into_iter().fold(_mm_setzero_si128(), |all, one| _mm_or_si128(all, one))) as u32
-        }
-    };
+    let marks = |block| marks_of_16(block, needles);
     let Some(mut rest) = bytes.get(from..) else { return bytes.len() };
     let offset = |rest: &[u8], found: u32| bytes.len() - rest.len() + found.trailing_zeros() as usize;
     while let Some((block, next)) = rest.split_first_chunk::<16>() {

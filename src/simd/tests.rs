@@ -28,6 +28,9 @@ proptest! {
         let from = from.min(bytes.len());
         prop_assert_eq!(find_escape(&bytes, from), scalar::find_escape(&bytes, from));
         prop_assert_eq!(find_near(&bytes, from, [b'"', b'\\']), scalar::find_near(&bytes, from, [b'"', b'\\']));
+        if let Some(block) = bytes[from..].first_chunk() {
+            prop_assert_eq!(marks(block, [b'"', b'\\']), scalar::marks(block, [b'"', b'\\']));
+        }
         if let Some(text) = bytes[from..].first_chunk::<16>() {
             let mut head = *text;
             let mask = std::array::from_fn(|i| if i < from % 17 { u8::MAX } else { 0 });
