@@ -19,18 +19,21 @@ thread_local! {
 /// XXH3-128 over origin, partition, position and raw bytes.
 pub fn event_hash(origin: &[u8], partition: &[u8], position: u64, raw: &[u8]) -> u128 {
     // Of short input the hash in one go is much cheaper than a state that is filled bit by bit.
-    let lengths = [(origin.len() as u64).to_le_bytes(), (partition.len() as u64).to_le_bytes()];
-    let place = position.to_le_bytes();
-    let parts: [&[u8]; 6] = [&lengths[0], origin, &lengths[1], partition, &place, raw];
-    if parts.iter().map(|p| p.len()).sum::<usize>() <= SHORT {
+    let numbers = [origin.len() as u64, partition.len() as u64, position].map(u64::to_le_bytes);
+    if size_of_val(&numbers) + origin.len() + partition.len() + raw.len() <= SHORT {
         return ONE_PIECE.with_borrow_mut(|piece| {
             piece.clear();
-            parts.iter().for_each(|part| simd::append(part, piece));
+            piece.extend_from_slice(&numbers[0]);
+            simd::append(origin, piece);
+            piece.extend_from_slice(&numbers[1]);
+            simd::append(partition, piece);
+            piece.extend_from_slice(&numbers[2]);
+            piece.extend_from_slice(raw);
             xxh3_128(piece)
         });
     }
     let mut hash = Xxh3Default::new();
-    parts.iter().for_each(|part| hash.update(part));
+    [&numbers[0][..], origin, &numbers[1], partition, &numbers[2], raw].into_iter().for_each(|part| hash.update(part));
     hash.digest128()
 }
 

@@ -55,6 +55,16 @@ pub fn pair(n: u32) -> [u8; 2] {
     PAIRS[n as usize % 128]
 }
 
+/// The digits of a number below 10⁸ as values, a byte for each, the first one lowest: halves are made of the whole, pairs of halves, digits of pairs.
+#[inline(always)]
+pub fn eight_digits(n: u32) -> u64 {
+    let halves = u64::from(n / 10_000) | u64::from(n % 10_000) << 32;
+    let hundreds = ((halves * 10_486) >> 20) & 0x7f_0000_007f;
+    let pairs = hundreds | (halves - hundreds * 100) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x0f_000f_000f_000f;
+    tens | (pairs - tens * 10) << 8
+}
+
 /// A number's text, in a room that is long enough for any.
 pub fn digits(number: i64, room: &mut [u8; 20]) -> &[u8] {
     let (mut at, mut rest) = (room.len(), number.unsigned_abs());
@@ -158,6 +168,17 @@ pub fn compact_json(json: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn eight_digits_are_the_number_s() {
+        // Both halves go through the same steps: all of one of them are all cases.
+        for half in 0..10_000 {
+            for n in [half, half * 10_000, half * 10_001, 99_990_000 + half] {
+                let text = eight_digits(n).to_le_bytes().map(|digit| char::from(b'0' + digit));
+                assert_eq!(String::from_iter(text), format!("{n:08}"));
+            }
+        }
+    }
 
     proptest! {
         #[test]

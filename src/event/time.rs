@@ -1,7 +1,7 @@
 //! Times as nanoseconds since 1970: civil dates, RFC 3339 in and out.
 use std::cell::RefCell;
 
-use super::text::pair;
+use super::text::{eight_digits, pair};
 use crate::clock::Timestamp;
 use crate::limits::SECOND;
 
@@ -215,19 +215,21 @@ impl DateText {
         // The digits are put where they are to stand: what is copied as a whole right behind its making waits for its parts.
         let from = out.len();
         out.extend_from_slice(b"0000-00-00T00:00:00.000000000Z");
-        let text = &mut out[from..];
+        let Some(text) = out[from..].first_chunk_mut::<30>() else { return };
         text[..10].copy_from_slice(&self.text);
         for (at, part) in [(11, of_day / 3600), (14, of_day / 60 % 60), (17, of_day % 60)] {
             text[at..at + 2].copy_from_slice(&pair(part));
         }
-        let mut len = 19;
-        if nanos != 0 {
-            for (at, part) in [(20, nanos / 10_000_000), (22, nanos / 100_000 % 100), (24, nanos / 1000 % 100), (26, nanos / 10 % 100)] {
-                text[at..at + 2].copy_from_slice(&pair(part));
+        let len = match nanos {
+            0 => 19,
+            _ => {
+                let (digits, last) = (eight_digits(nanos / 10), (nanos % 10) as u8);
+                text[20..28].copy_from_slice(&(digits | u64::from_le_bytes([b'0'; 8])).to_le_bytes());
+                text[28] = b'0' + last;
+                // The last digit of eight is the highest byte.
+                if last != 0 { 29 } else { 28 - digits.leading_zeros() as usize / 8 }
             }
-            text[28] = b'0' + (nanos % 10) as u8;
-            len = text[..29].iter().rposition(|digit| *digit != b'0').map_or(len, |last| last + 1);
-        }
+        };
         text[len] = b'Z';
         out.truncate(from + len + 1);
     }
