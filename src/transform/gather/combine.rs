@@ -40,6 +40,8 @@ pub struct Combiner {
     /// Values of all fields; the first of each field are in `firsts`.
     found: Vec<Found>,
     firsts: Vec<u32>,
+    /// A bit for each key of the fields: a key whose bit is not set is new.
+    met: u64,
     /// The same by their keys, where there are more than [`FEW`].
     by_key: HashTable<u32>,
     /// Fields with more than [`FEW`] values: their last one, and all behind the few by field and value.
@@ -62,47 +64,47 @@ const ORIGINAL: &[u8] = b"\"event.original\"";
 const TAGS: &[u8] = b"\"tags\"";
 
 impl Combiner {
-    /// Appends the members of events that were kept ([`parts`]) but those of `hidden` keys, and no braces.
-    pub fn combine(&mut self, events: &[u8], fields: Fields, delimiter: &[u8], hidden: &[Box<[u8]>], out: &mut Vec<u8>) {
+    /// Appends the members of events that were kept ([`parts`]) but those of `hidden` keys, each with a comma behind it.
+    pub fn combine(&mut self, events: &[u8], fields: Fields, delimiter: &[u8], hidden: &Keys, out: &mut Vec<u8>) {
         self.collect(events, parts(events), fields);
-        let mut comma = false;
+        let mut runs = Runs { text: events, run: 0..0, out };
         for first in &self.firsts {
             let field = &self.found[*first as usize];
             let key = &events[range(&field.key)];
-            if hidden.iter().any(|h| simd::equal(h, key)) {
+            if hidden.has(key) {
+                continue;
+            }
+            if field.next.is_none() {
+                runs.push(range(&field.key), range(&field.value));
                 continue;
             }
             let values = Values { found: &self.found, events, at: Some(*first) };
-            if std::mem::replace(&mut comma, true) {
-                out.push(b',');
-            }
-            match (fields, field.next) {
-                (Fields::Numbered, Some(_)) => {
+            let out = runs.end();
+            match fields {
+                Fields::Numbered => {
                     for (number, value) in values.enumerate() {
-                        if number > 0 {
-                            out.push(b',');
-                        }
                         out.extend_from_slice(&key[..key.len() - 1]);
                         out.extend_from_slice(format!(".{}\":", number + 1).as_bytes());
                         out.extend_from_slice(value);
+                        out.push(b',');
                     }
                 }
-                (_, next) => {
-                    simd::append(key, out);
+                _ => {
+                    out.extend_from_slice(key);
                     out.push(b':');
-                    match next {
-                        None => values.take(1).for_each(|v| simd::append(v, out)),
-                        Some(_) => join(values, if key == ORIGINAL { b"\\n" } else { delimiter }, out),
-                    }
+                    join(values, if key == ORIGINAL { b"\\n" } else { delimiter }, out);
+                    out.push(b',');
                 }
             }
         }
+        runs.end();
     }
 
     /// Lists the fields in the order in which they first appear, each with its different values.
     fn collect<'e>(&mut self, bytes: &'e [u8], events: impl Iterator<Item = &'e [u8]>, fields: Fields) {
         self.found.clear();
         self.firsts.clear();
+        self.met = 0;
         if self.by_key.capacity() > FIELDS_KEPT {
             self.by_key = HashTable::new();
         }
@@ -126,6 +128,7 @@ impl Combiner {
                     self.tags.push(found.value.clone());
                 }
                 let Some(at) = self.field(key, expected, bytes) else {
+                    self.met |= bit_of(key);
                     self.firsts.push(self.found.len() as u32);
                     self.found.push(found);
                     if self.firsts.len() > FEW {
@@ -146,6 +149,7 @@ impl Combiner {
         let is_key = |first: &u32| simd::equal(&events[range(&self.found[*first as usize].key)], key);
         match self.firsts.get(expected).filter(|first| is_key(first)) {
             Some(_) => Some(expected),
+            None if self.met & bit_of(key) == 0 => None,
             None if self.firsts.len() <= FEW => self.firsts.iter().position(is_key),
             None => self.by_key.find(self.hasher.hash_one(key), |at| is_key(&self.firsts[*at as usize])).map(|at| *at as usize),
         }
@@ -190,42 +194,35 @@ impl Combiner {
         }
     }
 
-    /// Appends an event with those of its members that another event has with the same value, or that are `fixed`. Says no where that is all of them.
-    pub fn common(&mut self, event: &[u8], other: &[u8], fixed: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
+    /// Appends an event with those of its members that another event has with the same value, or that are `fixed`, and without those that `hidden` ones are.
+    pub fn common(&mut self, event: &[u8], other: &[u8], fixed: &Keys, hidden: &Keys, out: &mut Vec<u8>) -> Common {
         self.collect(other, std::iter::once(other), Fields::First);
         let base = event.as_ptr() as usize;
-        let from = out.len();
-        // Members that stay and stand side by side are copied together.
-        let mut run = 0..0;
-        let mut copy = |run: Range<usize>| {
-            out.push(if out.len() == from { b'{' } else { b',' });
-            out.extend_from_slice(&event[run]);
+        let place = |part: &[u8]| {
+            let at = part.as_ptr() as usize - base;
+            at..at + part.len()
         };
-        let (mut expected, mut changed) = (0, false);
+        let (mut expected, mut common) = (0, Common { is_less: false, is_plain: true });
+        out.push(b'{');
+        let mut runs = Runs { text: event, run: 0..0, out };
         for (key, value) in members(event) {
             let found = self.field(key, expected, other);
-            expected = found.map_or(expected, |at| at + 1);
             let is_equal = found.is_some_and(|at| simd::equal(&other[range(&self.found[self.firsts[at] as usize].value)], value));
-            if is_equal || fixed(key) {
-                if run.is_empty() {
-                    run.start = key.as_ptr() as usize - base;
-                }
-                run.end = value.as_ptr() as usize - base + value.len();
+            if (is_equal || fixed.has(key)) && value != b"null" && !hidden.has(key) {
+                runs.push(place(key), place(value));
+                // Where both events have their members in one order none of them is there twice.
+                common.is_plain &= found.is_some_and(|at| at >= expected);
             } else {
-                changed = true;
-                if !run.is_empty() {
-                    copy(std::mem::take(&mut run));
-                }
+                common.is_less = true;
             }
+            expected = found.map_or(expected, |at| at + 1);
         }
-        if !run.is_empty() {
-            copy(run);
+        let out = runs.end();
+        match out.last_mut() {
+            Some(comma @ b',') => *comma = b'}',
+            _ => out.push(b'}'),
         }
-        if out.len() == from {
-            out.push(b'{');
-        }
-        out.push(b'}');
-        changed
+        common
     }
 
     /// Adds a further value of a field.
@@ -278,6 +275,77 @@ impl Combiner {
     }
 }
 
+/// What came of [`Combiner::common`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Common {
+    /// A member was left out.
+    pub is_less: bool,
+    /// What was written is, by itself, what [`Combiner::combine`] would make of it.
+    pub is_plain: bool,
+}
+
+/// Keys, with their quotes, of which few others are one.
+#[derive(Debug, Default)]
+pub struct Keys {
+    keys: Vec<Box<[u8]>>,
+    /// A bit for each of them, by [`bit_of`].
+    bits: u64,
+}
+
+impl<'n> FromIterator<&'n str> for Keys {
+    /// Of names.
+    fn from_iter<I: IntoIterator<Item = &'n str>>(names: I) -> Keys {
+        let mut keys = Keys::default();
+        for name in names {
+            let mut key = Vec::new();
+            text::quote(name.as_bytes(), &mut key);
+            keys.bits |= bit_of(&key);
+            keys.keys.push(key.into());
+        }
+        keys
+    }
+}
+
+impl Keys {
+    #[inline(always)]
+    fn has(&self, key: &[u8]) -> bool {
+        self.bits & bit_of(key) != 0 && self.keys.iter().any(|own| simd::equal(own, key))
+    }
+}
+
+/// Writes members of a text, each with a comma behind it: those that stand side by side are copied together.
+struct Runs<'t> {
+    text: &'t [u8],
+    run: Range<usize>,
+    out: &'t mut Vec<u8>,
+}
+
+impl Runs<'_> {
+    #[inline(always)]
+    fn push(&mut self, key: Range<usize>, value: Range<usize>) {
+        let is_compact = value.start == key.end + 1;
+        if is_compact && self.run.end + 1 == key.start && self.text[self.run.end] == b',' {
+            self.run.end = value.end;
+            return;
+        }
+        self.end();
+        if is_compact {
+            self.run = key.start..value.end;
+        } else {
+            [&self.text[key], b":", &self.text[value], b","].iter().for_each(|part| self.out.extend_from_slice(part));
+        }
+    }
+
+    /// Writes what is left, before something else is written.
+    fn end(&mut self) -> &mut Vec<u8> {
+        if !self.run.is_empty() {
+            self.out.extend_from_slice(&self.text[std::mem::take(&mut self.run)]);
+            self.out.push(b',');
+        }
+        self.out
+    }
+}
+
 /// The different values of a field, as they stand.
 struct Values<'c> {
     found: &'c [Found],
@@ -292,6 +360,13 @@ impl<'c> Iterator for Values<'c> {
         self.at = found.next;
         Some(&self.events[range(&found.value)])
     }
+}
+
+/// One of 64 bits, by the length of a key and its last letter.
+#[inline(always)]
+fn bit_of(key: &[u8]) -> u64 {
+    let last = key.len().checked_sub(2).map_or(0, |last| usize::from(key[last]));
+    1 << (last.wrapping_add(key.len() * 11) % 64)
 }
 
 fn range(range: &Range<u32>) -> Range<usize> {
@@ -340,7 +415,8 @@ mod tests {
             kept.extend(part);
         }
         let mut out = Vec::new();
-        Combiner::default().combine(&kept, fields, b"; ", &[b"\"hide\"".to_vec().into()], &mut out);
+        Combiner::default().combine(&kept, fields, b"; ", &Keys::from_iter(["hide"]), &mut out);
+        assert_eq!(out.pop(), Some(b','));
         String::from_utf8(out).unwrap()
     }
 
@@ -388,13 +464,17 @@ mod tests {
     #[test]
     fn what_is_common_stays() {
         let common = |event: &str, other: &str, fixed: &str| {
-            let mut out = Vec::new();
-            let changed = Combiner::default().common(event.as_bytes(), other.as_bytes(), |key| key == fixed.as_bytes(), &mut out);
-            changed.then_some(out)
+            let (mut out, fixed) = (Vec::new(), Keys::from_iter([fixed]));
+            let common = Combiner::default().common(event.as_bytes(), other.as_bytes(), &fixed, &Keys::from_iter(["hide"]), &mut out);
+            (String::from_utf8(out).unwrap(), common.is_less, common.is_plain)
         };
-        assert_eq!(common(r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3,"b":9,"a":1,"z":0}"#, ""), Some(br#"{"a":1,"c":3}"#.to_vec()));
-        assert_eq!(common(r#"{"a":1,"c":3}"#, "{}", "\"c\""), Some(br#"{"c":3}"#.to_vec()));
-        assert_eq!(common(r#"{"a":1}"#, "{}", ""), Some(b"{}".to_vec()));
-        assert_eq!(common(r#"{"a":1}"#, r#"{"z":2,"a":1}"#, ""), None);
+        let is = |text: &str, is_less, is_plain| (text.to_owned(), is_less, is_plain);
+        assert_eq!(common(r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3,"b":9,"a":1,"z":0}"#, ""), is(r#"{"a":1,"c":3}"#, true, false));
+        assert_eq!(common(r#"{"a":1,"b":2, "c" : 3}"#, r#"{"a":1,"b":9,"c":3,"z":0}"#, ""), is(r#"{"a":1,"c":3}"#, true, true));
+        assert_eq!(common(r#"{"a":1,"c":3}"#, "{}", "c"), is(r#"{"c":3}"#, true, false));
+        assert_eq!(common(r#"{"a":1}"#, "{}", ""), is("{}", true, true));
+        assert_eq!(common(r#"{"a":1}"#, r#"{"z":2,"a":1}"#, ""), is(r#"{"a":1}"#, false, true));
+        assert_eq!(common(r#"{"a":1,"b":null,"hide":2}"#, r#"{"a":1,"b":null,"hide":2}"#, ""), is(r#"{"a":1}"#, true, true));
+        assert_eq!(common(r#"{"a":1,"a":1}"#, r#"{"a":1}"#, ""), is(r#"{"a":1,"a":1}"#, false, false));
     }
 }

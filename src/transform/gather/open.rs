@@ -29,6 +29,8 @@ pub struct Group {
     pub parts: u32,
     /// Its beginning was seen.
     pub started: bool,
+    /// What it keeps is one event, which is said as it stands.
+    pub is_plain: bool,
     is_dirty: bool,
     /// A save has it.
     is_saved: bool,
@@ -178,7 +180,7 @@ impl OpenGroups {
         self.sums(number).fill(None);
         let group = &mut self.groups[number];
         (group.hash, group.first, group.last) = (hash, first, first);
-        (group.parts, group.weight, group.started, group.is_saved) = (0, 0, false, false);
+        (group.parts, group.weight, group.started, group.is_plain, group.is_saved) = (0, 0, false, false, false);
         group.key_len = key.len() as u32;
         group.generation = group.generation.wrapping_add(1);
         self.blocks.append(&mut group.kept, key);

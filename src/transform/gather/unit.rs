@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::GatherPort;
-use super::combine::Combiner;
+use super::combine::{Combiner, Common, Keys};
 use super::extract::{ALONE, END, START, role_and_weight};
 use super::open::{Group, OpenGroups, frame, parts};
 use super::options::GatherSpec;
@@ -18,7 +18,6 @@ use crate::event::{Batch, Origin, amount, text};
 use crate::index::ahead::Ahead;
 use crate::limits::{GATHERED_BYTES_MAX, HITS_WAITING_MAX};
 use crate::metrics::Registry;
-use crate::simd;
 use crate::state::{Chunks, StateError, StateReader};
 use crate::window::arrivals::{Arrivals, Inlet, SOON};
 use crate::window::watermark::Activity;
@@ -73,26 +72,20 @@ pub struct Gatherer {
     counters: GatherCounters,
     combiner: Combiner,
     /// Keys that are written apart from the others.
-    hidden: Vec<Box<[u8]>>,
+    hidden: Keys,
     /// Keys of the fields whose values make events equal.
-    same: Vec<Box<[u8]>>,
+    same: Keys,
     sums: Vec<Option<i128>>,
     line: Vec<u8>,
     kept: Vec<u8>,
     common: Vec<u8>,
 }
 
-fn quoted(name: &str) -> Box<[u8]> {
-    let mut out = Vec::new();
-    text::quote(name.as_bytes(), &mut out);
-    out.into()
-}
-
 impl Gatherer {
     /// A shard without state.
     pub fn new(spec: Arc<GatherSpec>, ports: Vec<GatherPort>, counters: GatherCounters) -> Gatherer {
         let own: &[&str] = if spec.is_aggregate { &["startTime", "endTime", "baseEventCount"] } else { &["startTime", "endTime", "tags"] };
-        let hidden = own.iter().copied().chain(spec.sum.iter().map(String::as_str)).map(quoted).collect();
+        let hidden = own.iter().copied().chain(spec.sum.iter().map(String::as_str)).collect();
         Gatherer {
             arrivals: Arrivals::new(ports.iter().map(|p| p.inlet).collect::<Vec<Inlet>>()),
             open: OpenGroups::new(spec.sum.len()),
@@ -100,7 +93,7 @@ impl Gatherer {
             counters,
             combiner: Combiner::default(),
             hidden,
-            same: spec.key.iter().map(|(field, _)| quoted(field)).collect(),
+            same: spec.key.iter().map(|(field, _)| field.as_str()).collect(),
             sums: Vec::new(),
             line: Vec::new(),
             kept: Vec::new(),
@@ -184,10 +177,12 @@ impl Gatherer {
         self.line.clear();
         part.event.write(&mut self.line);
         let kept = parts(&self.kept).next().unwrap_or_default();
-        let is_fixed = |key: &[u8]| self.same.iter().chain(&self.hidden).any(|fixed| simd::equal(fixed, key));
-        let mut changed = false;
-        frame(&mut self.common, |out| changed = self.combiner.common(kept, &self.line, is_fixed, out));
-        if changed {
+        let mut common = Common::default();
+        frame(&mut self.common, |out| common = self.combiner.common(kept, &self.line, &self.same, &self.hidden, out));
+        let is_plain = &mut self.open.get(number).is_plain;
+        if common.is_less || (common.is_plain && !*is_plain) {
+            // Less of what was plain is plain too.
+            *is_plain |= common.is_plain;
             self.open.keep_only(number, &self.common);
         }
     }
@@ -228,9 +223,12 @@ impl Gatherer {
         let (group, sums) = self.open.group(number);
         say(group.last, group.tie, group.ids, out, |line| {
             line.push(b'{');
-            combiner.combine(events, spec.fields, &spec.delimiter, hidden, line);
-            if line.last() != Some(&b'{') {
-                line.push(b',');
+            match parts(events).next() {
+                Some([b'{', members @ .., b'}']) if group.is_plain => {
+                    line.extend_from_slice(members);
+                    line.extend((!members.is_empty()).then_some(b','));
+                }
+                _ => combiner.combine(events, spec.fields, &spec.delimiter, hidden, line),
             }
             if spec.is_aggregate {
                 write_sums(spec, group, sums, line);
