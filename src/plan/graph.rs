@@ -1,6 +1,6 @@
 //! The nodes of a pipeline file and who takes whose events: unknown inputs, cycles, outputs that nobody reads.
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{keyed, lists};
 use crate::component::OutputNames;
@@ -54,6 +54,26 @@ pub struct Graph<'a> {
     pub consumers: BTreeMap<String, Vec<&'a str>>,
 }
 
+impl<'a> Graph<'a> {
+    /// The outputs that each node takes.
+    pub fn inputs(&self) -> BTreeMap<&'a str, Vec<&str>> {
+        let mut inputs: BTreeMap<&'a str, Vec<&str>> = BTreeMap::new();
+        for (output, takers) in &self.consumers {
+            takers.iter().for_each(|taker| inputs.entry(taker).or_default().push(output));
+        }
+        inputs
+    }
+
+    /// The nodes that take an output of each.
+    fn takers(&self) -> BTreeMap<&str, Vec<&'a str>> {
+        let mut all: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+        for (output, takers) in &self.consumers {
+            all.entry(node_of(output)).or_default().extend(takers);
+        }
+        all
+    }
+}
+
 /// Options at the top of a pipeline file.
 pub const TOP: &[Field] = &[
     Field::optional("sources", Type::Map, "where events come from"),
@@ -101,12 +121,12 @@ pub fn graph<'a>(root: &'a Node, outputs_of: &dyn Fn(Family, &str) -> Option<Out
     lists::connect(&mut graph, faults);
     report_cycles(&mut graph, faults);
     keyed::check(&graph, faults);
+    // What writes a list is there for that.
+    let writers: BTreeSet<&str> = graph.consumers.keys().filter(|output| output.contains(".list ")).map(|output| node_of(output)).collect();
     for name in &graph.order {
         let member = graph.members[name];
         let has_main = outputs(&member, outputs_of).is_none_or(OutputNames::has_main);
-        // What writes a list is there for that.
-        let writes = graph.consumers.keys().any(|output| node_of(output) == *name && output.contains(".list "));
-        if member.family != Family::Sink && has_main && !writes && !graph.consumers.contains_key(*name) {
+        if member.family != Family::Sink && has_main && !writers.contains(name) && !graph.consumers.contains_key(*name) {
             let warning = Diagnostic::warning(&member.key.place, "unread_output", format!("nobody reads the events of `{name}`"));
             faults.borrow_mut().push(warning.help("name it in the `inputs` of a sink, or remove it"));
         }
@@ -214,49 +234,47 @@ fn unknown_output(name: &str, output: Option<&str>, outputs: OutputNames, node: 
 
 /// Reports nodes on a cycle, and takes their edges out.
 fn report_cycles(graph: &mut Graph<'_>, faults: &RefCell<Diagnostics>) {
-    // Nodes whose inputs are all reached from nodes without a cycle are taken away, over and over.
-    let mut left: Vec<&str> = graph.order.clone();
-    let inputs_of = |graph: &Graph<'_>, name: &str| -> Vec<String> {
-        let of = |(output, consumers): (&String, &Vec<&str>)| consumers.contains(&name).then(|| node_of(output).to_owned());
-        graph.consumers.iter().filter_map(of).collect()
-    };
-    loop {
-        let before = left.len();
-        let present = left.clone();
-        left.retain(|name| inputs_of(graph, name).iter().any(|i| present.contains(&i.as_str())));
-        if left.len() == before {
-            break;
+    let takers = graph.takers();
+    let takers_of = |name: &str| takers.get(name).into_iter().flatten().copied();
+    // Nodes whose inputs are all taken away are taken away too, from the sources on.
+    let mut inputs: BTreeMap<&str, usize> = graph.order.iter().map(|name| (*name, 0)).collect();
+    for taker in graph.order.iter().flat_map(|name| takers_of(name)) {
+        *inputs.entry(taker).or_default() += 1;
+    }
+    let mut open: Vec<&str> = inputs.iter().filter(|(_, inputs)| **inputs == 0).map(|(name, _)| *name).collect();
+    while let Some(name) = open.pop() {
+        for taker in takers_of(name) {
+            let left = inputs.entry(taker).or_default();
+            *left -= 1;
+            if *left == 0 {
+                open.push(taker);
+            }
         }
     }
     // Those behind a cycle are innocent.
-    let on_cycle: Vec<&str> = left.iter().copied().filter(|start| reaches(graph, start, start)).collect();
+    let on_cycle: Vec<&str> = graph.order.iter().copied().filter(|name| inputs[name] > 0 && reaches(&takers, name, name)).collect();
     for name in &on_cycle {
         let member = graph.members[name];
         // A sink is on a cycle by what it is refused.
         let place = member.node.get("dead_letter").filter(|_| member.family == Family::Sink).map_or(member.inputs_place(), |n| &n.place);
-        let others = on_cycle.iter().copied().filter(|other| other == name || reaches(graph, name, other) && reaches(graph, other, name));
+        let others =
+            on_cycle.iter().copied().filter(|other| other == name || reaches(&takers, name, other) && reaches(&takers, other, name));
         let message = format!("`{name}` takes events that come from itself: {}", others.collect::<Vec<_>>().join(" → "));
         faults.borrow_mut().push(Diagnostic::error(place, "cycle", message).help("events flow one way: take one of these inputs out"));
     }
     graph.consumers.values_mut().for_each(|c| c.retain(|name| !on_cycle.contains(name)));
 }
 
-fn reaches(graph: &Graph<'_>, from: &str, to: &str) -> bool {
-    let mut seen = Vec::new();
+fn reaches(takers: &BTreeMap<&str, Vec<&str>>, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
     let mut open = vec![from];
     while let Some(at) = open.pop() {
-        for (output, consumers) in &graph.consumers {
-            if node_of(output) != at {
-                continue;
+        for next in takers.get(at).into_iter().flatten() {
+            if *next == to {
+                return true;
             }
-            for next in consumers {
-                if *next == to {
-                    return true;
-                }
-                if !seen.contains(next) {
-                    seen.push(next);
-                    open.push(next);
-                }
+            if seen.insert(*next) {
+                open.push(next);
             }
         }
     }

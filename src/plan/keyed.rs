@@ -10,9 +10,12 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 /// What was found of nodes already: ways part and meet again.
 type Known = BTreeMap<String, BTreeSet<String>>;
 
+/// The outputs that each node takes.
+type Inputs<'g> = BTreeMap<&'g str, Vec<&'g str>>;
+
 /// Refuses nodes whose groups reach over partitions.
 pub(super) fn check(graph: &Graph<'_>, faults: &RefCell<Diagnostics>) {
-    let mut known = Known::new();
+    let (inputs, mut known) = (graph.inputs(), Known::new());
     for (name, member) in &graph.members {
         let kind = member.node.get("type").and_then(Node::text).unwrap_or_default();
         let option = match (member.family, kind.as_str()) {
@@ -23,7 +26,7 @@ pub(super) fn check(graph: &Graph<'_>, faults: &RefCell<Diagnostics>) {
         };
         let node = member.node.get(option);
         let groups: Vec<String> = node.map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect();
-        for field in inputs(graph, name).iter().flat_map(|input| keyed(graph, input, &mut known)).collect::<BTreeSet<_>>() {
+        for field in events_of(&inputs, name).flat_map(|input| keyed(graph, &inputs, input, &mut known)).collect::<BTreeSet<_>>() {
             if !groups.contains(&field) {
                 let message = format!("`{name}` reads partitions that are keyed by `{field}`, and does not group by it");
                 let place = node.map_or(member.inputs_place(), |node| &node.place);
@@ -35,13 +38,12 @@ pub(super) fn check(graph: &Graph<'_>, faults: &RefCell<Diagnostics>) {
 }
 
 /// The nodes whose events a node takes.
-fn inputs<'g>(graph: &'g Graph<'_>, name: &str) -> Vec<&'g str> {
-    let of = |(output, takers): (&'g String, &Vec<&str>)| (takers.contains(&name) && !output.contains(".list ")).then(|| node_of(output));
-    graph.consumers.iter().filter_map(of).collect()
+fn events_of<'g>(inputs: &Inputs<'g>, name: &str) -> impl Iterator<Item = &'g str> {
+    inputs.get(name).into_iter().flatten().filter(|output| !output.contains(".list ")).map(|output| node_of(output))
 }
 
 /// The fields that chose the partition of a node's events. In an alert they stand under `key`.
-fn keyed(graph: &Graph<'_>, name: &str, known: &mut Known) -> BTreeSet<String> {
+fn keyed(graph: &Graph<'_>, inputs: &Inputs<'_>, name: &str, known: &mut Known) -> BTreeSet<String> {
     let Some(member) = graph.members.get(name) else { return BTreeSet::new() };
     if let Some(found) = known.get(name) {
         return found.clone();
@@ -49,7 +51,7 @@ fn keyed(graph: &Graph<'_>, name: &str, known: &mut Known) -> BTreeSet<String> {
     let found: BTreeSet<String> = match member.family {
         Family::Source => member.node.get("keyed_by").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect(),
         family => {
-            let above = inputs(graph, name).into_iter().flat_map(|input| keyed(graph, input, known));
+            let above = events_of(inputs, name).flat_map(|input| keyed(graph, inputs, input, known));
             above.map(|field| if family == Family::Rule { format!("key.{field}") } else { field }).collect()
         }
     };

@@ -1,4 +1,6 @@
 //! The nodes of a pipeline file and who takes whose events, drawn for people: mermaid for markdown pages, dot for Graphviz.
+use std::collections::BTreeMap;
+
 use super::graph::{Family, Graph};
 use crate::config::Node;
 
@@ -41,8 +43,9 @@ impl Picture {
             .filter(|(output, _)| graph.members.contains_key(super::graph::node_of(output)))
             .flat_map(|(output, takers)| takers.iter().map(|taker| (output.clone(), (*taker).to_owned())))
             .collect();
-        let place = |name: &str| graph.order.iter().position(|n| *n == name);
-        wires.sort_by_key(|(output, taker)| (place(super::graph::node_of(output)), output.clone(), place(taker)));
+        let places: BTreeMap<&str, usize> = graph.order.iter().enumerate().map(|(place, name)| (*name, place)).collect();
+        let place = |name: &str| places.get(name);
+        wires.sort_by_cached_key(|(output, taker)| (place(super::graph::node_of(output)), output.clone(), place(taker)));
         Picture { figures: graph.order.iter().map(figure).collect(), wires }
     }
 
