@@ -73,7 +73,7 @@ fn batches(n: u64, keys: u64, step: i64, disorder: u64, amounts: u64) -> Vec<(Ar
             let input = Input::of_lines((0..1024).map(|_| line.as_slice()), Arc::clone(&origin), b * 1024);
             let mut batch = Batch::default();
             batch.reset(Arc::new(input), 1);
-            let mut hits = HitBatch { max: i64::MIN, ..HitBatch::default() };
+            let (mut hits, mut before) = (HitBatch::default(), i64::MIN);
             for row in 0..1024u64 {
                 let time = START + (b * 1024 + row) as i64 * step - if disorder > 0 { r.below(disorder) as i64 } else { 0 };
                 batch.times[row as usize] = time;
@@ -85,11 +85,10 @@ fn batches(n: u64, keys: u64, step: i64, disorder: u64, amounts: u64) -> Vec<(Ar
                 if amounts > 0 {
                     hits.amounts.push(i128::from(r.below(amounts)));
                 }
-                hits.hits.push(HitRef { row: row as u16, hash, key: (at, len), before: hits.max });
-                hits.max = hits.max.max(time);
-                hits.last = time;
+                hits.hits.push(HitRef { row: row as u16, hash, key: (at, len), before });
+                before = before.max(time);
             }
-            batch.input = Arc::clone(&batch.input);
+            batch.sum_up_times();
             (Arc::new(batch), hits)
         })
         .collect()

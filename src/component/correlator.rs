@@ -7,7 +7,6 @@ use crate::event::builder::Positions;
 use crate::event::{Batch, Input, Lines, Origin};
 use crate::limits::KEY_GROUPS;
 use crate::state::{Chunks, OwnRows, StateError};
-use crate::window::arrivals::BatchTimes;
 use crate::window::watermark::Activity;
 
 /// Which shard owns a hash: its upper byte is the key group. Extractors send by it, and shards load their state by it.
@@ -47,7 +46,7 @@ pub struct HitRef {
     pub before: Timestamp,
 }
 
-/// The hits of one batch for one shard, and what all its rows say about time.
+/// The hits of one batch for one shard.
 #[derive(Debug, Default)]
 pub struct HitBatch {
     /// The hits, in order.
@@ -56,20 +55,9 @@ pub struct HitBatch {
     pub amounts: Vec<i128>,
     /// Keys: netstring-like parts, tenant first.
     pub keys: Vec<u8>,
-    /// Greatest time of all rows.
-    pub max: Timestamp,
-    /// Time of the last row.
-    pub last: Timestamp,
-    /// Whether some row's time is not known.
-    pub any_missing: bool,
 }
 
 impl HitBatch {
-    /// What all rows say about time.
-    pub fn times(&self) -> BatchTimes {
-        BatchTimes { max: self.max, last: self.last, any_missing: self.any_missing }
-    }
-
     /// The key of a hit.
     #[inline(always)]
     pub fn key(&self, hit: &HitRef) -> &[u8] {
@@ -111,14 +99,6 @@ impl RowTimes {
         }
         self.passed = row;
         self.before
-    }
-
-    /// Tells the hits of every shard what all rows come to.
-    pub fn end(self, batch: &Batch, out: &mut [&mut HitBatch]) {
-        let (sum, last) = (batch.times_sum, batch.times.last().copied().unwrap_or(NEVER));
-        for hits in out {
-            (hits.max, hits.last, hits.any_missing) = (sum.greatest, last, sum.any_missing);
-        }
     }
 }
 
@@ -199,6 +179,8 @@ pub trait Correlator: Send {
     fn on_partition(&mut self, port: usize, origin: &Origin, activity: Activity, now: Timestamp, out: &mut AlertRows);
     /// All partitions of an input that are there at the start have been named.
     fn on_opened(&mut self, port: usize, out: &mut AlertRows);
+    /// Batches without hits, in the order in which they came.
+    fn on_quiet(&mut self, port: usize, batches: &[Arc<Batch>], out: &mut AlertRows);
     /// Hits of a batch.
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows);
     /// An input that is a rule says how far its time has come.

@@ -186,7 +186,6 @@ impl Extractor for WriteExtractor {
                 hits.hits.push(HitRef { row: *row, hash, key, before });
             }
         }
-        times.end(batch, out);
     }
 
     fn on_barrier(&mut self) {

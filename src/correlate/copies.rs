@@ -58,7 +58,7 @@ impl WritePort {
 
 /// Puts the writes of a batch among what waits: they count as hits do, and none is lost for being late. `port` brings those of a writer.
 pub fn arrive(arrivals: &mut Arrivals, port: usize, writer: usize, batch: &Batch, hits: &HitBatch) {
-    let arrival = arrivals.begin(port, batch, hits.times());
+    let arrival = arrivals.begin(port, batch);
     for hit in &hits.hits {
         let row = usize::from(hit.row);
         let (judged, _) = arrivals.judge(&arrival, batch, row, hit.before);
@@ -70,7 +70,7 @@ pub fn arrive(arrivals: &mut Arrivals, port: usize, writer: usize, batch: &Batch
             bytes.extend_from_slice(hits.key(hit));
         });
     }
-    arrivals.end(&arrival, hits.times());
+    arrivals.end(&arrival, batch);
 }
 
 /// The writer and the record of what [`arrive`] put among what waits; none where it is a hit.

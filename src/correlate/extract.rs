@@ -138,7 +138,6 @@ impl Extractor for RuleExtractor {
         if missing > 0 {
             self.missing_key.increment(missing);
         }
-        times.end(batch, out);
     }
 
     fn on_barrier(&mut self) {

@@ -158,6 +158,11 @@ impl Correlator for Keeper {
         self.advance(out);
     }
 
+    fn on_quiet(&mut self, port: usize, batches: &[Arc<Batch>], out: &mut AlertRows) {
+        self.arrivals.pass(port, batches);
+        self.advance(out);
+    }
+
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
         if batch.rows() > 0 {
             arrive(&mut self.arrivals, port, self.inputs[port], batch, hits);

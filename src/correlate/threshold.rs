@@ -301,8 +301,8 @@ impl Threshold {
     }
 
     /// A batch has been judged. `groups_before`: how many groups there were before it.
-    fn end_batch(&mut self, arrival: &Arrival, hits: &HitBatch, groups_before: usize, out: &mut AlertRows) {
-        self.arrivals.end(arrival, hits.times());
+    fn end_batch(&mut self, arrival: &Arrival, batch: &Batch, groups_before: usize, out: &mut AlertRows) {
+        self.arrivals.end(arrival, batch);
         self.advance(out);
         self.sweep(self.groups_len().saturating_sub(groups_before));
     }
@@ -360,6 +360,13 @@ impl Correlator for Threshold {
         self.advance(out);
     }
 
+    fn on_quiet(&mut self, port: usize, batches: &[Arc<Batch>], out: &mut AlertRows) {
+        self.bump.reset();
+        self.arrivals.pass(port, batches);
+        self.advance(out);
+        self.sweep(0);
+    }
+
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
         self.bump.reset();
         if batch.rows() == 0 {
@@ -372,14 +379,14 @@ impl Correlator for Threshold {
                 return self.advance(out);
             }
         };
-        let arrival = self.arrivals.begin(port, batch, hits.times());
+        let arrival = self.arrivals.begin(port, batch);
         let origin = if hits.hits.is_empty() { 0 } else { number_of(&mut self.origins, &batch.input.origin) };
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let groups_before = self.groups_len();
         let is_direct = self.arrivals.is_direct(&arrival);
         if is_direct && arrival.is_plain() && self.is_ring_alone(input) {
             self.take_into_rings(&arrival, (input, origin), batch, hits, out);
-            return self.end_batch(&arrival, hits, groups_before, out);
+            return self.end_batch(&arrival, batch, groups_before, out);
         }
         let oldest = self.evidence_from(self.passed.0);
         let mut ahead = Ahead::default();
@@ -422,7 +429,7 @@ impl Correlator for Threshold {
                 self.arrivals.waiting.push(time, (partition, rank), tie, hit.hash, write);
             }
         }
-        self.end_batch(&arrival, hits, groups_before, out);
+        self.end_batch(&arrival, batch, groups_before, out);
     }
 
     fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {

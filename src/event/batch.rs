@@ -103,6 +103,8 @@ impl Column {
 pub struct TimesSum {
     /// The greatest.
     pub greatest: Timestamp,
+    /// That of the last row.
+    pub last: Timestamp,
     /// Some row's time is not known.
     pub any_missing: bool,
 }
@@ -136,7 +138,8 @@ impl Batch {
     /// Sums up the times, once they are set.
     pub fn sum_up_times(&mut self) {
         let greatest = self.times.iter().copied().max().unwrap_or(TIME_MISSING);
-        self.times_sum = TimesSum { greatest, any_missing: self.times.contains(&TIME_MISSING) };
+        let last = self.times.last().copied().unwrap_or(TIME_MISSING);
+        self.times_sum = TimesSum { greatest, last, any_missing: self.times.contains(&TIME_MISSING) };
     }
 
     /// Rows, filtered ones too.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::message::Message;
+use crate::event::Batch;
 use crate::limits::{EDGE_BYTES_MAX, EDGE_MESSAGES_MAX};
 
 /// Wakes one unit: a stage's thread, or a task.
@@ -54,7 +55,14 @@ impl Signal {
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Message>,
+    turns: usize,
     bytes: usize,
+}
+
+impl Queue {
+    fn has_room(&self) -> bool {
+        self.bytes < EDGE_BYTES_MAX && self.turns < EDGE_MESSAGES_MAX
+    }
 }
 
 #[derive(Debug)]
@@ -89,14 +97,14 @@ pub fn edge(producer: &Arc<Signal>, consumer: &Arc<Signal>, gauge: metrics::Gaug
 impl EdgeSender {
     /// Whether the budget allows another message.
     pub fn has_room(&self) -> bool {
-        let queue = self.0.lock();
-        queue.bytes < EDGE_BYTES_MAX && queue.messages.len() < EDGE_MESSAGES_MAX
+        self.0.lock().has_room()
     }
 
     /// Puts a message. The budget may be passed by one message, so that one larger than it still goes.
     pub fn send(&self, message: Message) {
         let mut queue = self.0.lock();
         queue.bytes += message.bytes();
+        queue.turns += message.turns();
         queue.messages.push_back(message);
         self.0.gauge.set(queue.bytes as f64);
         drop(queue);
@@ -105,6 +113,20 @@ impl EdgeSender {
 }
 
 impl EdgeSender {
+    /// Puts the turn of a batch that holds nothing for the consumer. Those that wait one behind the other are taken together, so that a rule costs next to
+    /// nothing while nothing comes that it wants.
+    pub fn send_quiet(&self, batch: &Arc<Batch>) {
+        let mut queue = self.0.lock();
+        if let Some(Message::Quiet(batches)) = queue.messages.back_mut() {
+            batches.push(Arc::clone(batch));
+            queue.turns += 1;
+            queue.bytes += batch.input.bytes().len();
+            return self.0.gauge.set(queue.bytes as f64);
+        }
+        drop(queue);
+        self.send(Message::Quiet(vec![Arc::clone(batch)]));
+    }
+
     /// Puts the turn of a message that was dropped: any number of them takes the room of one.
     pub fn skip(&self) {
         let mut queue = self.0.lock();
@@ -123,17 +145,32 @@ impl EdgeReceiver {
         self.0.lock().messages.front().map(Message::is_control)
     }
 
-    /// Takes the next message.
+    /// Takes the next turn: the next message, or a part of one that is for several turns.
     pub fn receive(&self) -> Option<Message> {
         let mut queue = self.0.lock();
-        if let Some(Message::Skipped(turns @ 2..)) = queue.messages.front_mut() {
-            *turns -= 1;
-            return Some(Message::Skipped(1));
-        }
+        let message = match queue.messages.front_mut()? {
+            Message::Skipped(turns @ 2..) => {
+                *turns -= 1;
+                return Some(Message::Skipped(1));
+            }
+            Message::Quiet(batches) if batches.len() > 1 => Message::Quiet(vec![batches.remove(0)]),
+            _ => queue.messages.pop_front()?,
+        };
+        self.taken(queue, message)
+    }
+
+    /// Takes the next message, of as many turns as it is for.
+    pub fn receive_together(&self) -> Option<Message> {
+        let mut queue = self.0.lock();
         let message = queue.messages.pop_front()?;
-        let was_full = queue.bytes >= EDGE_BYTES_MAX || queue.messages.len() + 1 >= EDGE_MESSAGES_MAX;
+        self.taken(queue, message)
+    }
+
+    fn taken(&self, mut queue: MutexGuard<'_, Queue>, message: Message) -> Option<Message> {
+        let was_full = !queue.has_room();
+        queue.turns -= message.turns();
         queue.bytes -= message.bytes();
-        let has_room = queue.bytes < EDGE_BYTES_MAX && queue.messages.len() < EDGE_MESSAGES_MAX;
+        let has_room = queue.has_room();
         self.0.gauge.set(queue.bytes as f64);
         drop(queue);
         if was_full && has_room {

@@ -283,41 +283,47 @@ impl Lane {
 
     /// Gives the batch to the taps: every one gets a message, even an empty one, so that collectors keep the order.
     fn give(&mut self, mut shared: Arc<Batch>) {
-        let mut messages: Vec<(usize, usize, Option<Arc<HitBatch>>)> = Vec::new();
+        let mut found: Vec<(usize, Vec<Arc<HitBatch>>)> = Vec::new();
         if let Some(batch) = Arc::get_mut(&mut shared) {
-            for (at, tap) in self.taps.iter_mut().enumerate() {
-                if let Tap::Rule { extractor, edges, hits } = tap {
+            for (at, (tap, rows)) in self.taps.iter_mut().zip(&self.tap_rows).enumerate() {
+                if let Tap::Rule { extractor, edges, hits } = tap
+                    && !rows.is_empty()
+                {
                     let mut shards: Vec<Arc<HitBatch>> = edges.iter().map(|_| hits.take()).collect();
                     let mut parts: Vec<&mut HitBatch> = shards.iter_mut().filter_map(Arc::get_mut).collect();
                     parts.iter_mut().for_each(|p| p.clear());
-                    extractor.extract(batch, &self.tap_rows[at], &mut parts);
-                    for (shard, found) in shards.into_iter().enumerate() {
-                        hits.lend(&found);
-                        messages.push((at, shard, Some(found)));
-                    }
-                } else {
-                    messages.push((at, 0, None));
+                    extractor.extract(batch, rows, &mut parts);
+                    shards.iter().for_each(|shard| hits.lend(shard));
+                    found.push((at, shards));
                 }
             }
         }
         self.pool.lend(&shared);
-        for (at, shard, found) in messages {
-            match (&mut self.taps[at], found) {
-                (Tap::Rule { edges, .. }, Some(found)) => edges[shard].send(Message::Hits(Arc::clone(&shared), found)),
-                (Tap::Sink { edge, dropped: Some(dropped), .. }, _) if !edge.has_room() => {
-                    dropped.increment(self.tap_rows[at].len() as u64);
+        let mut found = found.into_iter().peekable();
+        for (at, (tap, selected)) in self.taps.iter_mut().zip(&self.tap_rows).enumerate() {
+            match tap {
+                Tap::Rule { edges, .. } => {
+                    let shards = found.next_if(|(of, _)| *of == at).map_or(Vec::new(), |(_, shards)| shards);
+                    for (shard, edge) in edges.iter().enumerate() {
+                        match shards.get(shard) {
+                            Some(hits) if !hits.hits.is_empty() => edge.send(Message::Hits(Arc::clone(&shared), Arc::clone(hits))),
+                            _ => edge.send_quiet(&shared),
+                        }
+                    }
+                }
+                Tap::Sink { edge, dropped: Some(dropped), .. } if !edge.has_room() => {
+                    dropped.increment(selected.len() as u64);
                     edge.skip();
                 }
-                (Tap::Sink { edge, rows, .. }, _) => {
+                Tap::Sink { edge, rows, .. } => {
                     let mut selection = rows.take();
                     if let Some(selection) = Arc::get_mut(&mut selection) {
                         selection.clear();
-                        selection.extend_from_slice(&self.tap_rows[at]);
+                        selection.extend_from_slice(selected);
                     }
                     rows.lend(&selection);
                     edge.send(Message::Rows(Arc::clone(&shared), selection));
                 }
-                _ => {}
             }
         }
         self.tap_rows.iter_mut().for_each(Vec::clear);

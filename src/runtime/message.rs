@@ -26,6 +26,8 @@ pub enum Message {
     Skipped(u64),
     /// Hits, from a lane to a shard of a rule.
     Hits(Arc<Batch>, Arc<HitBatch>),
+    /// The turns of batches that hold no hit for the shard, which need to know their times only.
+    Quiet(Vec<Arc<Batch>>),
     /// A partition appeared, fell silent, or ended; with the present time.
     Partition(Arc<Origin>, Activity, Timestamp),
     /// All partitions that are there at the start have been named.
@@ -44,12 +46,18 @@ impl Message {
         match self {
             Message::Input(input) => input.bytes().len(),
             Message::Rows(batch, _) | Message::Hits(batch, _) => batch.input.bytes().len(),
+            Message::Quiet(batches) => batches.iter().map(|batch| batch.input.bytes().len()).sum(),
             _ => 64,
         }
     }
 
+    /// Turns that it takes of an edge's room.
+    pub fn turns(&self) -> usize {
+        if let Message::Quiet(batches) = self { batches.len() } else { 1 }
+    }
+
     /// Whether every copy of an edge gets it, instead of one in turn.
     pub fn is_control(&self) -> bool {
-        !matches!(self, Message::Input(_) | Message::Rows(..) | Message::Hits(..) | Message::Skipped(_))
+        !matches!(self, Message::Input(_) | Message::Rows(..) | Message::Hits(..) | Message::Quiet(_) | Message::Skipped(_))
     }
 }

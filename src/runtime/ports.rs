@@ -19,6 +19,9 @@ impl Port {
     }
 
     fn receive(&mut self) -> Option<Message> {
+        if let [edge] = &self.edges[..] {
+            return edge.receive_together();
+        }
         if !self.edges[self.turn].next_is_control()? {
             let message = self.edges[self.turn].receive();
             self.turn = (self.turn + 1) % self.edges.len();
@@ -86,5 +89,71 @@ impl Ports {
     /// Whether nothing waits that may be taken now.
     pub fn is_quiet(&self) -> bool {
         self.ports.iter().all(|p| p.holds || p.edges[p.turn].is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::edge::{EdgeSender, Signal, edge};
+    use super::*;
+    use crate::event::Batch;
+    use crate::limits::EDGE_MESSAGES_MAX;
+
+    fn workers(count: usize) -> (Vec<EdgeSender>, Ports) {
+        let signal = Signal::new();
+        let (senders, receivers) = (0..count).map(|_| edge(&signal, &signal, metrics::Gauge::noop())).unzip();
+        (senders, Ports::new(vec![Port::new(receivers)]))
+    }
+
+    /// Which of some batches came with a message.
+    fn of(arrival: Option<Arrival>, batches: &[Arc<Batch>]) -> Vec<usize> {
+        let number = |batch: &Arc<Batch>| batches.iter().position(|b| Arc::ptr_eq(b, batch)).unwrap();
+        match arrival {
+            Some(Arrival::Message(0, Message::Quiet(found))) => found.iter().map(number).collect(),
+            Some(Arrival::Message(0, Message::Hits(batch, _))) => vec![100 + number(&batch)],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn quiet_turns_of_one_worker_come_together() {
+        let batches: Vec<Arc<Batch>> = (0..EDGE_MESSAGES_MAX).map(|_| Arc::default()).collect();
+        let (senders, mut ports) = workers(1);
+        senders[0].send_quiet(&batches[0]);
+        senders[0].send_quiet(&batches[1]);
+        senders[0].send(Message::Hits(Arc::clone(&batches[2]), Arc::default()));
+        senders[0].send_quiet(&batches[3]);
+        assert_eq!(of(ports.receive(), &batches), [0, 1]);
+        assert_eq!(of(ports.receive(), &batches), [102]);
+        assert_eq!(of(ports.receive(), &batches), [3]);
+        assert!(ports.receive().is_none() && ports.is_quiet());
+
+        // Each takes the room of its turn.
+        for batch in &batches {
+            assert!(senders[0].has_room());
+            senders[0].send_quiet(batch);
+        }
+        assert!(!senders[0].has_room());
+        assert_eq!(of(ports.receive(), &batches).len(), batches.len());
+        assert!(senders[0].has_room());
+    }
+
+    #[test]
+    fn quiet_turns_of_several_workers_go_round() {
+        let batches: Vec<Arc<Batch>> = (0..4).map(|_| Arc::default()).collect();
+        let (senders, mut ports) = workers(2);
+        senders[0].send_quiet(&batches[0]);
+        senders[0].send_quiet(&batches[2]);
+        assert_eq!(of(ports.receive(), &batches), [0]);
+        // It is the other one's turn.
+        assert!(ports.receive().is_none());
+        senders[1].send(Message::Hits(Arc::clone(&batches[1]), Arc::default()));
+        senders[1].send_quiet(&batches[3]);
+        assert_eq!(of(ports.receive(), &batches), [101]);
+        assert_eq!(of(ports.receive(), &batches), [2]);
+        assert_eq!(of(ports.receive(), &batches), [3]);
+        assert!(ports.receive().is_none() && ports.is_quiet());
     }
 }

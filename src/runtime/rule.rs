@@ -143,6 +143,10 @@ impl RuleStage {
                 self.suspect.note(&batch.input);
                 self.correlator.on_hits(port, &batch, &hits, out);
             }
+            Message::Quiet(batches) => {
+                batches.iter().for_each(|batch| self.suspect.note(&batch.input));
+                self.correlator.on_quiet(port, &batches, out);
+            }
             Message::Partition(origin, activity, now) => self.correlator.on_partition(port, &origin, activity, now, out),
             Message::Opened => {
                 self.correlator.on_opened(port, out);

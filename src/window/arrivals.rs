@@ -40,17 +40,6 @@ impl Arrival {
     }
 }
 
-/// What all rows of a batch say about time.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchTimes {
-    /// The greatest.
-    pub max: Timestamp,
-    /// That of the last row.
-    pub last: Timestamp,
-    /// Whether some row's is not known.
-    pub any_missing: bool,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Arrivals {
@@ -112,15 +101,33 @@ impl Arrivals {
         }
     }
 
-    /// A batch begins.
-    pub fn begin(&mut self, port: usize, batch: &Batch, times: BatchTimes) -> Arrival {
+    /// Batches came that hold nothing for the node: only their times count.
+    pub fn pass(&mut self, port: usize, batches: &[Arc<Batch>]) {
+        for batch in batches.iter().filter(|batch| batch.rows() > 0) {
+            let (at, is_plain) = self.reach(port, batch);
+            let clock = &mut self.partitions.all[at].clock;
+            if is_plain {
+                clock.pass_plain(batch.times_sum);
+            } else {
+                batch.times.iter().for_each(|time| _ = clock.judge(*time, batch.input.received));
+            }
+        }
+    }
+
+    /// The partition of a batch, which is live, and whether the batch is a plain one.
+    fn reach(&mut self, port: usize, batch: &Batch) -> (usize, bool) {
         let at = self.open(port, &batch.input.origin);
-        let inlet = self.inlets[port];
         let partition = &mut self.partitions.all[at];
         if partition.activity != Activity::Live {
             partition.activity = Activity::Live;
         }
-        let is_plain = inlet.tells || partition.clock.is_plain(times.max, times.any_missing);
+        (at, self.inlets[port].tells || partition.clock.is_plain(batch.times_sum))
+    }
+
+    /// A batch begins.
+    pub fn begin(&mut self, port: usize, batch: &Batch) -> Arrival {
+        let inlet = self.inlets[port];
+        let (at, is_plain) = self.reach(port, batch);
         if !is_plain {
             self.judge_slowly(at, batch);
         }
@@ -190,9 +197,12 @@ impl Arrivals {
 
     /// A batch has been judged.
     #[inline]
-    pub fn end(&mut self, arrival: &Arrival, times: BatchTimes) {
+    pub fn end(&mut self, arrival: &Arrival, batch: &Batch) {
         if arrival.is_plain {
-            self.partitions.all[arrival.partition].clock.pass_plain(times.max, times.last);
+            self.partitions.all[arrival.partition].clock.pass_plain(batch.times_sum);
+        } else {
+            // Such batches are rare, and rules are many.
+            self.judged = Vec::new();
         }
     }
 

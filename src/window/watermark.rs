@@ -3,7 +3,7 @@
 //! Whether an event is late is a function of its own partition's order alone. Let M be the greatest earlier time of its partition: an event is late when
 //! its time < M − lateness. A time far ahead of M is pending, and joins M only when three in a row are.
 use crate::clock::{NEVER, Timestamp};
-use crate::event::batch::TIME_MISSING;
+use crate::event::batch::{TIME_MISSING, TimesSum};
 use crate::limits::JUMP_MAX;
 use crate::state::{StateError, StateReader, StateWriter};
 
@@ -79,8 +79,9 @@ impl PartitionClock {
 
     /// Whether no event of a batch can be pending or of unknown time, so that its rows may be judged one by one without the others.
     #[inline]
-    pub fn is_plain(&self, batch_max: Timestamp, any_missing: bool) -> bool {
-        self.greatest != NEVER && self.pending_len == 0 && !any_missing && batch_max <= self.greatest.saturating_add(self.policy.jump_max)
+    pub fn is_plain(&self, batch: TimesSum) -> bool {
+        let is_believed = batch.greatest <= self.greatest.saturating_add(self.policy.jump_max);
+        self.greatest != NEVER && self.pending_len == 0 && !batch.any_missing && is_believed
     }
 
     /// Judges one row of a plain batch: `before` is the greatest time of the rows before it.
@@ -93,9 +94,9 @@ impl PartitionClock {
 
     /// Takes a plain batch into M.
     #[inline]
-    pub fn pass_plain(&mut self, batch_max: Timestamp, last: Timestamp) {
-        self.greatest = self.greatest.max(batch_max);
-        self.last = last;
+    pub fn pass_plain(&mut self, batch: TimesSum) {
+        self.greatest = self.greatest.max(batch.greatest);
+        self.last = batch.last;
     }
 
     /// No later event counts with a smaller time.
@@ -250,13 +251,14 @@ mod tests {
             for batch in times.chunks(cut) {
                 let max = batch.iter().copied().max().unwrap();
                 let want: Vec<Judged> = batch.iter().map(|t| one.judge(*t, 25)).collect();
-                if batched.is_plain(max, false) {
+                let sum = TimesSum { greatest: max, last: batch[batch.len() - 1], any_missing: false };
+                if batched.is_plain(sum) {
                     let mut before = NEVER;
                     for (time, want) in batch.iter().zip(&want) {
                         prop_assert_eq!(&batched.judge_plain(*time, before), want);
                         before = before.max(*time);
                     }
-                    batched.pass_plain(max, batch[batch.len() - 1]);
+                    batched.pass_plain(sum);
                 } else {
                     batch.iter().for_each(|t| {
                         batched.judge(*t, 25);

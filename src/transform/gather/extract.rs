@@ -169,7 +169,6 @@ impl Extractor for GatherExtractor {
             hits.amounts.push(amount_of(role, u64::try_from(weight).unwrap_or(u64::MAX >> 8)));
             hits.hits.push(HitRef { row: row as u16, hash, key: (at, self.scratch.key.len() as u32), before });
         }
-        times.end(batch, out);
     }
 
     fn on_barrier(&mut self) {

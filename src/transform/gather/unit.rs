@@ -288,11 +288,16 @@ impl Correlator for Gatherer {
         self.advance(out);
     }
 
+    fn on_quiet(&mut self, port: usize, batches: &[Arc<Batch>], out: &mut AlertRows) {
+        self.arrivals.pass(port, batches);
+        self.advance(out);
+    }
+
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
         if batch.rows() == 0 {
             return;
         }
-        let arrival = self.arrivals.begin(port, batch, hits.times());
+        let arrival = self.arrivals.begin(port, batch);
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let of_port = Arc::clone(&self.ports[port]);
         let origin = &batch.input.origin;
@@ -334,7 +339,7 @@ impl Correlator for Gatherer {
             }
         }
         self.sums = sums;
-        self.arrivals.end(&arrival, hits.times());
+        self.arrivals.end(&arrival, batch);
         self.advance(out);
     }
 
