@@ -47,7 +47,8 @@
 //! # Where this code departs from the plan of the house
 //!
 //! A rule is its own unit with its own shards (not one operator for all rules of an input). Rules that want a field to have a value are found by the value
-//! ([`correlate::candidates`]), and shards of a number share a thread; but every batch still sends a message to every shard of every rule.
+//! ([`correlate::candidates`]), and shards of a number share a thread; but every batch still takes a turn at every shard of every rule; turns without
+//! hits wait together and are taken as one ([`runtime::edge`]).
 //! Every shard of a rule keeps copies of the lists that it reads ([`list`]): nothing is shared and all is in order, at the price of their memory. A list on the disk
 //! keeps its entries as rows of the store ([`state::Rows`]), written with the epoch's record; what changed since stands over them in memory, and its rule has one shard.
 //! Disk buffers stand before sinks ([`runtime`]: disk_buffer, encoded rows) and behind sources (journal, lines as they were read), and nowhere between. A sink with

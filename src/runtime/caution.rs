@@ -32,6 +32,11 @@ impl Suspect {
         }
     }
 
+    /// Whether rows are taken one by one.
+    pub fn is_sought(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// What follows is the fault of no row.
     pub fn clear(&self) {
         if let Some(place) = &self.0 {

@@ -281,7 +281,7 @@ impl Lane {
         self.selections[at] = rows;
     }
 
-    /// Gives the batch to the taps: every one gets a message, even an empty one, so that collectors keep the order.
+    /// Gives the batch to the taps: every one gets its turn, even where nothing is for it, so that collectors keep the order.
     fn give(&mut self, mut shared: Arc<Batch>) {
         let mut found: Vec<(usize, Vec<Arc<HitBatch>>)> = Vec::new();
         if let Some(batch) = Arc::get_mut(&mut shared) {

@@ -144,8 +144,12 @@ impl RuleStage {
                 self.correlator.on_hits(port, &batch, &hits, out);
             }
             Message::Quiet(batches) => {
-                batches.iter().for_each(|batch| self.suspect.note(&batch.input));
-                self.correlator.on_quiet(port, &batches, out);
+                // While rows are taken one by one, so are these: each may be the one that breaks the rule.
+                let together = if self.suspect.is_sought() { 1 } else { batches.len().max(1) };
+                for batches in batches.chunks(together) {
+                    batches.iter().for_each(|batch| self.suspect.note(&batch.input));
+                    self.correlator.on_quiet(port, batches, out);
+                }
             }
             Message::Partition(origin, activity, now) => self.correlator.on_partition(port, &origin, activity, now, out),
             Message::Opened => {
