@@ -181,7 +181,7 @@ pub trait Correlator: Send {
     fn on_opened(&mut self, port: usize, out: &mut AlertRows);
     /// Batches without hits, in the order in which they came.
     fn on_quiet(&mut self, port: usize, batches: &[Arc<Batch>], out: &mut AlertRows);
-    /// Hits of a batch.
+    /// The hits of a batch, at least one.
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows);
     /// An input that is a rule says how far its time has come.
     fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows);

@@ -164,10 +164,8 @@ impl Correlator for Keeper {
     }
 
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
-        if batch.rows() > 0 {
-            arrive(&mut self.arrivals, port, self.inputs[port], batch, hits);
-            self.advance(out);
-        }
+        arrive(&mut self.arrivals, port, self.inputs[port], batch, hits);
+        self.advance(out);
     }
 
     fn on_watermark(&mut self, port: usize, time: Timestamp, out: &mut AlertRows) {

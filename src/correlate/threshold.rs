@@ -369,9 +369,6 @@ impl Correlator for Threshold {
 
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
         self.bump.reset();
-        if batch.rows() == 0 {
-            return;
-        }
         let input = match self.inputs[port] {
             InputKind::Hits(number) => number,
             InputKind::Writes(number) => {
@@ -380,7 +377,7 @@ impl Correlator for Threshold {
             }
         };
         let arrival = self.arrivals.begin(port, batch);
-        let origin = if hits.hits.is_empty() { 0 } else { number_of(&mut self.origins, &batch.input.origin) };
+        let origin = number_of(&mut self.origins, &batch.input.origin);
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let groups_before = self.groups_len();
         let is_direct = self.arrivals.is_direct(&arrival);

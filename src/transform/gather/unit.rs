@@ -294,9 +294,6 @@ impl Correlator for Gatherer {
     }
 
     fn on_hits(&mut self, port: usize, batch: &Arc<Batch>, hits: &HitBatch, out: &mut AlertRows) {
-        if batch.rows() == 0 {
-            return;
-        }
         let arrival = self.arrivals.begin(port, batch);
         let (partition, rank) = (arrival.partition as u32, arrival.rank);
         let of_port = Arc::clone(&self.ports[port]);
